@@ -1,0 +1,137 @@
+"""`python -m bench`: what a call costs direct, and what it costs through the gateway."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from bench.machine import busy_seconds, choose_cores, cpu_seconds
+from bench.measure import Plan, cold_start, memory, progress, shapes, throughput
+from bench.native import CannotBuild, build
+from bench.processes import CannotRun, default_command
+from bench.report import Report
+
+ERAS = ("legacy", "modern")
+METHODS = {"call": "tools/call", "list": "tools/list"}
+PARTS = ("memory", "cold")
+ONLY = (*ERAS, *METHODS, *PARTS, "direct")
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [int(word) for word in text.split(",")]
+    if min(numbers) < 1:
+        raise argparse.ArgumentTypeError("connections are counted from 1")
+    return numbers
+
+
+def _words(text: str) -> set[str]:
+    words = set(text.split(","))
+    if unknown := sorted(words - set(ONLY)):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; choose from {', '.join(ONLY)}")
+    return words
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, help="rounds per row and side (3)")
+    parser.add_argument("--seconds", type=float, help="measured seconds of a round (3)")
+    parser.add_argument("--connections", type=_numbers, help="connections, comma-separated (1,16,64)")
+    parser.add_argument("--sessions", type=int, help="idle sessions for the memory figure (10000)")
+    parser.add_argument(
+        "--only",
+        type=_words,
+        default=set(),
+        metavar="WORDS",
+        help=f"run only these, comma-separated: {', '.join(ONLY)}; direct leaves the gateway out",
+    )
+    parser.add_argument("--quick", action="store_true", help="a look: 1 round of 0.5 s, less of everything")
+    parser.add_argument("--json", action="store_true", help="print JSON, every round in it")
+    parser.add_argument(
+        "--command",
+        default=default_command(),
+        help="what to run as the gateway; {config}, {port} and {upstream} are filled in (%(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    quick = options.quick
+    defaults = {
+        "rounds": 1 if quick else 3,
+        "seconds": 0.5 if quick else 3.0,
+        "connections": [16] if quick else [1, 16, 64],
+        "sessions": 1000 if quick else 10_000,
+    }
+    for name, value in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if min(options.rounds, options.sessions, options.seconds * 100) < 1:
+        parser.error("--rounds and --sessions count from 1, --seconds from 0.01")
+    return options
+
+
+def run(options: argparse.Namespace) -> Report:
+    """Do what the options ask for.
+
+    Raises:
+        CannotBuild: The C tools cannot be had.
+        CannotRun: The stub or the gateway did not start, or ended early.
+    """
+    only: set[str] = options.only
+    direct = "direct" in only
+    eras = [era for era in ERAS if era in only] or ERAS
+    methods = [METHODS[word] for word in METHODS if word in only] or list(METHODS.values())
+    # "memory" alone asks for no load; "modern,memory" asks for both.
+    loads = not (only & set(PARTS)) or bool(only - set(PARTS))
+    wanted = {part for part in PARTS if part in only or not only}
+    warmup = min(0.5, options.seconds / 2)
+    plan = Plan(build(), choose_cores(), options.command, options.rounds, options.seconds, warmup)
+    load_average = os.getloadavg()[0]
+    used = plan.cores.used
+    began, busy, own = time.perf_counter(), busy_seconds(used), cpu_seconds(os.getpid())
+    cells = throughput(plan, shapes(eras, methods, options.connections), not direct) if loads else []
+    passed = (time.perf_counter() - began) * len(used)
+    others = busy_seconds(used) - busy - (cpu_seconds(os.getpid()) - own)
+    return Report(
+        cells=cells,
+        memory=memory(plan, options.sessions) if "memory" in wanted and not direct else None,
+        cold_starts=cold_start(plan) if "cold" in wanted and not direct else [],
+        cores=plan.cores,
+        rounds=options.rounds,
+        seconds=options.seconds,
+        load_average=load_average,
+        others=max(0.0, others / passed) if loads else 0.0,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the bench.
+
+    Args:
+        arguments: The command line without the program's name; None for the process's own.
+
+    Returns:
+        0; 1 when an answer was wrong or missing; 2 when the bench could not run.
+    """
+    options = _options(arguments)
+    # So that what was started is ended then, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        report = run(options)
+    except (CannotBuild, CannotRun) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(json.dumps(report.as_json(), indent=2) if options.json else report.as_text())
+    if report.others > 0.1:
+        progress(
+            f"bench: other processes had {report.others:.0%} of the cores; run it again on a quiet machine"
+        )
+    return 1 if report.errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

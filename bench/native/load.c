@@ -1,0 +1,516 @@
+/* The bench's load generator: N keep-alive connections to one MCP endpoint, each with one call in flight.
+ *
+ * Usage: load --port N [--path /mcp] [--connections N] [--seconds S] [--warmup S]
+ *             [--era legacy|modern] [--method tools/call|tools/list] [--tool echo]
+ *        load --port N [--path /mcp] --sessions N
+ *
+ * The first form opens the connections (legacy: a session each), calls for `warmup` seconds, prints
+ * {"event": "start"}, calls for `seconds` more, prints {"event": "stop"}, waits for what is in flight and prints
+ * one line of figures. Whoever wants to read CPU clocks reads them at the two events.
+ * The second form opens and leaves that many legacy sessions and prints how many it got.
+ *
+ * An answer counts only when it is a 200 with the request's id, a result, and in it the text sent (tools/call) or
+ * a tool of the name (tools/list); anything else is an error. Answers are JSON or SSE, sized or chunked. */
+#include "wire.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE_SECONDS 10
+#define ERRORS_ENOUGH 1000
+
+typedef struct {
+    int fd;
+    long id;
+    bool waiting;
+    uint64_t sent_at;
+    char session[256], version[32], text[64];
+    size_t text_size;
+    buf in;
+} conn;
+
+typedef struct {
+    int status;
+    bool close, sse;
+    span head, body;
+} response;
+
+static struct {
+    int port, connections;
+    long sessions;
+    double seconds, warmup;
+    const char *path, *method, *tool;
+    bool modern, calling;
+} opt = {.connections = 1, .seconds = 1, .path = "/mcp", .method = "tools/call", .tool = "echo"};
+
+static struct {
+    long errors, reconnects, sse;
+    size_t request_bytes, answer_bytes;
+    char first_error[200];
+} seen;
+
+static uint32_t *latencies; /* in units of 100 ns */
+static size_t calls, latencies_size;
+static buf decoded, body_text, request_text, event_text;
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void count_error(const char *what, span detail) {
+    if (!seen.errors++) {
+        int n = snprintf(seen.first_error, sizeof seen.first_error, "%s%s%.*s", what, detail.n ? ": " : "",
+                         (int)(detail.n > 150 ? 150 : detail.n), detail.n ? detail.p : "");
+        for (int i = 0; i < n && i < (int)sizeof seen.first_error; i++) {
+            char *c = &seen.first_error[i];
+            if (*c == '"')
+                *c = '\'';
+            else if (*c < ' ' || *c > '~' || *c == '\\')
+                *c = '.';
+        }
+    }
+}
+
+static const span nothing = {NULL, 0};
+
+/* --- sockets ------------------------------------------------------------------------------------------ */
+
+static bool open_socket(conn *c) {
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)opt.port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
+    int one = 1;
+    c->in.n = 0;
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd < 0) return false;
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (connect(c->fd, (struct sockaddr *)&address, sizeof address)) {
+        close(c->fd);
+        c->fd = -1;
+        return false;
+    }
+    return true;
+}
+
+static void close_socket(conn *c) {
+    if (c->fd >= 0) close(c->fd);
+    c->fd = -1;
+    c->waiting = false;
+}
+
+static bool send_all(conn *c, const buf *data) {
+    for (size_t done = 0; done < data->n;) {
+        ssize_t n = write(c->fd, data->p + done, data->n - done);
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (n < 0 && errno == EAGAIN) {
+            struct pollfd wait = {.fd = c->fd, .events = POLLOUT};
+            if (poll(&wait, 1, PATIENCE_SECONDS * 1000) <= 0) return false;
+        } else if (n == 0 || errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- requests ----------------------------------------------------------------------------------------- */
+
+/* Puts HTTP around `body_text`. `method` and `name` are for the modern era's headers; NULL for none. */
+static void build_request(const conn *c, const char *method, const char *name) {
+    buf *r = &request_text;
+    r->n = 0;
+    buf_addf(r,
+             "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+             "Accept: application/json, text/event-stream\r\nContent-Length: %zu\r\n",
+             opt.path, opt.port, body_text.n);
+    if (opt.modern) {
+        buf_addf(r, "MCP-Protocol-Version: " MODERN_VERSION "\r\nMcp-Method: %s\r\n", method);
+        if (name) buf_addf(r, "Mcp-Name: %s\r\n", name);
+    } else {
+        if (*c->version) buf_addf(r, "MCP-Protocol-Version: %s\r\n", c->version);
+        if (*c->session) buf_addf(r, "Mcp-Session-Id: %s\r\n", c->session);
+    }
+    buf_add(r, "\r\n", 2);
+    buf_add(r, body_text.p, body_text.n);
+}
+
+static const char ENVELOPE[] =
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"" MODERN_VERSION "\","
+    "\"io.modelcontextprotocol/clientInfo\":{\"name\":\"bench\",\"version\":\"1.0.0\"},"
+    "\"io.modelcontextprotocol/clientCapabilities\":{}}";
+
+static void build_call(conn *c) {
+    buf *b = &body_text;
+    b->n = 0;
+    c->id++;
+    buf_addf(b, "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"method\":\"%s\",\"params\":{", c->id, opt.method);
+    if (opt.modern) buf_addf(b, "%s%s", ENVELOPE, opt.calling ? "," : "");
+    if (opt.calling) {
+        c->text_size = (size_t)snprintf(c->text, sizeof c->text, "call %08ld of connection %05d", c->id, c->fd);
+        buf_addf(b, "\"name\":\"%s\",\"arguments\":{\"text\":\"%s\"}", opt.tool, c->text);
+    }
+    buf_add(b, "}}", 2);
+    seen.request_bytes = b->n;
+    build_request(c, opt.method, opt.calling ? opt.tool : NULL);
+}
+
+/* --- answers ------------------------------------------------------------------------------------------ */
+
+/* Bytes of the response at the start of the buffer; 0: not all there yet; -1: malformed. */
+static long take_response(conn *c, bool ended, response *r) {
+    long used = http_message(&c->in, &decoded, true, ended, &r->head, &r->body);
+    if (used <= 0) {
+        /* 202 and 204 need no length to be complete */
+        if (used == 0 && r->head.p && c->in.n >= r->head.n && r->head.n > 12 &&
+            !http_header(r->head, "content-length").p && !http_header(r->head, "transfer-encoding").p &&
+            (!memcmp(r->head.p + 9, "202", 3) || !memcmp(r->head.p + 9, "204", 3))) {
+            r->body = nothing;
+            used = (long)r->head.n;
+        } else {
+            return used;
+        }
+    }
+    r->status = r->head.n > 12 ? atoi(r->head.p + 9) : 0;
+    r->close = ended || header_is(r->head, "connection", "close");
+    span type = http_header(r->head, "content-type");
+    r->sse = type.n >= 17 && !strncasecmp(type.p, "text/event-stream", 17);
+    return used;
+}
+
+/* The JSON-RPC message with this id: the body, or the event of a stream that has it. */
+static span find_message(const response *r, const char *id) {
+    if (!r->sse) return span_is(json_get(r->body, "id"), id) ? r->body : nothing;
+    const char *p = r->body.p, *end = p + r->body.n;
+    event_text.n = 0;
+    while (p < end) {
+        const char *eol = memchr(p, '\n', (size_t)(end - p)), *next = eol ? eol + 1 : end;
+        size_t n = (size_t)((eol ? eol : end) - p);
+        if (n && p[n - 1] == '\r') n--;
+        if (n >= 5 && !memcmp(p, "data:", 5)) {
+            size_t skip = n > 5 && p[5] == ' ' ? 6 : 5;
+            if (event_text.n) buf_add(&event_text, "\n", 1);
+            buf_add(&event_text, p + skip, n - skip);
+        } else if (!n) {
+            span event = {event_text.p, event_text.n};
+            /* a server's request may have the same id as ours; an answer has no method */
+            if (span_is(json_get(event, "id"), id) && !json_get(event, "method").p) return event;
+            event_text.n = 0;
+        }
+        p = next;
+    }
+    return nothing;
+}
+
+static bool is_right(const conn *c, const response *r) {
+    char id[24];
+    snprintf(id, sizeof id, "%ld", c->id);
+    if (r->status != 200) {
+        char what[32];
+        snprintf(what, sizeof what, "status %d", r->status);
+        count_error(what, r->body);
+        return false;
+    }
+    span message = find_message(r, id);
+    if (!message.p) {
+        count_error("no answer with the id of the request", r->body);
+        return false;
+    }
+    span result = json_get(message, "result");
+    if (!result.p) {
+        count_error("no result", message);
+        return false;
+    }
+    bool right;
+    if (opt.calling) {
+        right = span_has(json_get(result, "content"), c->text, c->text_size);
+    } else {
+        char name[128];
+        int n = snprintf(name, sizeof name, "\"%s\"", opt.tool);
+        right = span_has(json_get(result, "tools"), name, (size_t)n);
+    }
+    if (opt.modern) right = right && span_is(json_text(result, "resultType"), "complete");
+    if (!right) {
+        count_error("not the result asked for", result);
+        return false;
+    }
+    seen.answer_bytes = message.n;
+    seen.sse += r->sse;
+    return true;
+}
+
+/* --- opening a legacy session, one step at a time ----------------------------------------------------- */
+
+/* Sends `request_text` and waits for the answer; the response is valid until the next call. */
+static bool ask(conn *c, response *r) {
+    *r = (response){0};
+    if (c->fd < 0 && !open_socket(c)) return false;
+    c->in.n = 0;
+    if (!send_all(c, &request_text)) return false;
+    for (;;) {
+        buf_reserve(&c->in, 16384);
+        ssize_t n = read(c->fd, c->in.p + c->in.n, c->in.cap - c->in.n);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return false;
+        c->in.n += (size_t)n;
+        long used = take_response(c, n == 0, r);
+        if (used < 0 || (n == 0 && !used)) return false;
+        if (used) return true;
+    }
+}
+
+static bool open_session(conn *c) {
+    response r;
+    c->session[0] = c->version[0] = 0;
+    body_text.n = 0;
+    buf_addf(&body_text, "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{"
+                         "\"protocolVersion\":\"" LEGACY_VERSION "\",\"capabilities\":{},\"clientInfo\":{\"name\":\"bench\",\"version\":\"1.0.0\"}}}");
+    build_request(c, "initialize", NULL);
+    if (!ask(c, &r)) {
+        count_error("no answer to initialize", nothing);
+        return false;
+    }
+    span result = json_get(find_message(&r, "0"), "result"), version = json_text(result, "protocolVersion");
+    span session = http_header(r.head, "mcp-session-id");
+    if (r.status != 200 || !version.p || version.n >= sizeof c->version || session.n >= sizeof c->session) {
+        count_error("initialize failed", r.body);
+        return false;
+    }
+    memcpy(c->version, version.p, version.n);
+    c->version[version.n] = 0;
+    if (session.p) memcpy(c->session, session.p, session.n);
+    c->session[session.n] = 0;
+    if (r.close) close_socket(c);
+    body_text.n = 0;
+    buf_addf(&body_text, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+    build_request(c, "notifications/initialized", NULL);
+    if (!ask(c, &r) || r.status != 202) {
+        count_error("notifications/initialized was not accepted", r.body);
+        return false;
+    }
+    if (r.close) close_socket(c);
+    c->in.n = 0;
+    return true;
+}
+
+static int leave_sessions(void) {
+    conn c = {.fd = -1};
+    long opened = 0;
+    uint64_t start = now_ns();
+    while (opened < opt.sessions && !seen.errors) opened += open_session(&c);
+    close_socket(&c);
+    printf("{\"sessions\": %ld, \"errors\": %ld, \"seconds\": %.3f, \"first_error\": \"%s\"}\n", opened, seen.errors,
+           (double)(now_ns() - start) / 1e9, seen.first_error);
+    return seen.errors ? 1 : 0;
+}
+
+/* --- the closed loop ---------------------------------------------------------------------------------- */
+
+static int epoll_fd, alive;
+
+static void enlist(conn *c) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+    fcntl(c->fd, F_SETFL, O_NONBLOCK);
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event)) die("epoll_ctl");
+}
+
+static bool reconnect(conn *c) {
+    close_socket(c);
+    if (open_socket(c)) {
+        seen.reconnects++;
+        enlist(c);
+        return true;
+    }
+    count_error("cannot connect again", nothing);
+    alive--;
+    return false;
+}
+
+static void call(conn *c, uint64_t now) {
+    build_call(c);
+    c->sent_at = now;
+    c->waiting = true;
+    while (!send_all(c, &request_text)) {
+        count_error("a request could not be sent", nothing);
+        if (seen.errors > ERRORS_ENOUGH) close_socket(c);
+        if (c->fd < 0 || !reconnect(c)) return;
+        c->waiting = true;
+    }
+}
+
+/* Reads what came. True when the call in flight is over, well or not, and the connection can take another. */
+static bool receive(conn *c, bool counting) {
+    bool ended = false;
+    for (;;) {
+        buf_reserve(&c->in, 16384);
+        size_t room = c->in.cap - c->in.n;
+        ssize_t n = read(c->fd, c->in.p + c->in.n, room);
+        if (n > 0) {
+            c->in.n += (size_t)n;
+            if ((size_t)n == room) continue;
+        } else if (n == 0) {
+            ended = true;
+        } else if (errno == EINTR) {
+            continue;
+        } else if (errno != EAGAIN) {
+            ended = true;
+        }
+        break;
+    }
+    if (!c->waiting) return ended && reconnect(c);
+    response r = {0};
+    long used = take_response(c, ended, &r);
+    if (!used && !ended) return false;
+    if (used <= 0) {
+        count_error(used ? "malformed HTTP" : "connection closed in mid-answer", (span){c->in.p, c->in.n});
+        return reconnect(c);
+    }
+    c->waiting = false;
+    if (is_right(c, &r) && counting) {
+        if (calls == latencies_size) {
+            latencies_size = latencies_size ? latencies_size * 2 : 65536;
+            latencies = realloc(latencies, latencies_size * sizeof *latencies);
+            if (!latencies) die("realloc");
+        }
+        uint64_t took = (now_ns() - c->sent_at) / 100;
+        latencies[calls++] = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
+    }
+    if (r.close) return reconnect(c);
+    buf_drop(&c->in, (size_t)used);
+    return true;
+}
+
+static int by_size(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static double percentile(double p) {
+    if (!calls) return 0;
+    size_t rank = (size_t)(p * (double)calls + 0.999999);
+    return (double)latencies[rank ? rank - 1 : 0] / 1e4;
+}
+
+static void say(const char *event) {
+    printf("{\"event\": \"%s\"}\n", event);
+    fflush(stdout);
+}
+
+static int run(void) {
+    enum { WARMING, COUNTING, DRAINING } phase = WARMING;
+    conn *conns = calloc((size_t)opt.connections, sizeof *conns);
+    struct epoll_event events[256];
+    if (!conns) die("calloc");
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    for (int i = 0; i < opt.connections; i++) {
+        conn *c = &conns[i];
+        c->fd = -1;
+        if (!opt.modern && !open_session(c)) continue;
+        if (c->fd < 0 && !open_socket(c)) {
+            count_error("cannot connect", nothing);
+            continue;
+        }
+        enlist(c);
+        alive++;
+    }
+    uint64_t start = now_ns(), stop = 0, give_up = 0;
+    uint64_t phase_end = start + (uint64_t)(opt.warmup * 1e9);
+    for (int i = 0; i < opt.connections; i++)
+        if (conns[i].fd >= 0) call(&conns[i], now_ns());
+    for (;;) {
+        uint64_t now = now_ns();
+        if (phase == WARMING && now >= phase_end) {
+            phase = COUNTING;
+            say("start");
+            start = now_ns();
+            phase_end = start + (uint64_t)(opt.seconds * 1e9);
+        }
+        if (phase == COUNTING && (now >= phase_end || !alive || seen.errors > ERRORS_ENOUGH)) {
+            phase = DRAINING;
+            stop = now;
+            say("stop");
+            give_up = now_ns() + PATIENCE_SECONDS * 1000000000ull;
+        }
+        if (phase == DRAINING) {
+            int waiting = 0;
+            for (int i = 0; i < opt.connections; i++) waiting += conns[i].waiting;
+            if (!waiting) break;
+            if (now >= give_up) {
+                while (waiting--) count_error("no answer in time", nothing);
+                break;
+            }
+        }
+        uint64_t until = phase == DRAINING ? give_up : phase_end;
+        int wait = until > now ? (int)((until - now) / 1000000) : 0;
+        int n = epoll_wait(epoll_fd, events, 256, wait < 100 ? wait : 100);
+        for (int i = 0; i < n; i++) {
+            conn *c = events[i].data.ptr;
+            if (c->fd >= 0 && receive(c, phase == COUNTING) && phase != DRAINING &&
+                seen.errors <= ERRORS_ENOUGH)
+                call(c, now_ns());
+        }
+    }
+    double seconds = (double)(stop - start) / 1e9;
+    if (calls) qsort(latencies, calls, sizeof *latencies, by_size);
+    printf("{\"era\": \"%s\", \"method\": \"%s\", \"connections\": %d, \"seconds\": %.4f, \"calls\": %zu, "
+           "\"errors\": %ld, \"reconnects\": %ld, \"sse\": %ld, \"calls_per_second\": %.1f, \"p50_ms\": %.4f, "
+           "\"p99_ms\": %.4f, \"max_ms\": %.4f, \"request_bytes\": %zu, \"answer_bytes\": %zu, "
+           "\"first_error\": \"%s\"}\n",
+           opt.modern ? "modern" : "legacy", opt.method, opt.connections, seconds, calls, seen.errors,
+           seen.reconnects, seen.sse, seconds > 0 ? (double)calls / seconds : 0, percentile(0.5), percentile(0.99),
+           percentile(1), seen.request_bytes, seen.answer_bytes, seen.first_error);
+    return seen.errors ? 1 : 0;
+}
+
+int main(int argc, char **argv) {
+    for (int i = 1; i < argc; i += 2) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (!value) {
+            fprintf(stderr, "%s needs a value\n", name);
+            return 2;
+        }
+        if (!strcmp(name, "--port"))
+            opt.port = atoi(value);
+        else if (!strcmp(name, "--path"))
+            opt.path = value;
+        else if (!strcmp(name, "--connections"))
+            opt.connections = atoi(value);
+        else if (!strcmp(name, "--seconds"))
+            opt.seconds = atof(value);
+        else if (!strcmp(name, "--warmup"))
+            opt.warmup = atof(value);
+        else if (!strcmp(name, "--era"))
+            opt.modern = !strcmp(value, "modern");
+        else if (!strcmp(name, "--method"))
+            opt.method = value;
+        else if (!strcmp(name, "--tool"))
+            opt.tool = value;
+        else if (!strcmp(name, "--sessions"))
+            opt.sessions = atol(value);
+        else {
+            fprintf(stderr, "unknown option %s\n", name);
+            return 2;
+        }
+    }
+    opt.calling = !strcmp(opt.method, "tools/call");
+    if (opt.port < 1 || opt.connections < 1 || (!opt.calling && strcmp(opt.method, "tools/list"))) {
+        fprintf(stderr, "needs --port, at least one connection, and tools/call or tools/list\n");
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    raise_file_limit();
+    return opt.sessions ? leave_sessions() : run();
+}

@@ -1,0 +1,249 @@
+"""The processes of a run: the stub and the gateway, started on their cores, ended by their ids."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from bench.machine import on_cores
+from bench.native import Tools
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 15.0
+
+CONFIG = """\
+[gateway]
+listen = ["127.0.0.1:{port}"]
+log_level = "warning"
+
+[upstreams.stub]
+use = "mcp"
+url = "http://127.0.0.1:{upstream}/mcp"
+
+[servers.default]
+upstreams = ["stub"]
+prefix = "never"
+"""
+
+
+class CannotRun(Exception):
+    """The run cannot go on; the message says what happened and what to look at."""
+
+
+@attrs.frozen
+class Running:
+    """A started program.
+
+    Attributes:
+        process: It.
+        port: The port on 127.0.0.1 its MCP endpoint `/mcp` is at.
+        log: The file that takes what it prints; None for the stub.
+        started: When it was started, on `time.perf_counter()`.
+    """
+
+    process: subprocess.Popen[str]
+    port: int
+    log: Path | None = None
+    started: float = 0.0
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def check(self) -> None:
+        """Nothing, while it runs.
+
+        Raises:
+            CannotRun: It ended; the message has its status and the end of its log.
+        """
+        if self.process.poll() is not None:
+            raise CannotRun(f"the gateway ended with status {self.process.returncode}{self.last_words()}")
+
+    def last_words(self) -> str:
+        """The end of its log, as the tail of a message."""
+        lines = self.log.read_text(errors="replace").splitlines()[-20:] if self.log else []
+        return "; its last lines:\n  " + "\n  ".join(lines) if lines else ""
+
+
+@contextmanager
+def stub_upstream(tools: Tools, cores: frozenset[int] | None = None) -> Iterator[Running]:
+    """The stub, listening. It ends when its stdin is closed, so it never outlives the bench."""
+    with on_cores(cores):
+        process = subprocess.Popen([tools.stub], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise CannotRun("the stub upstream did not start")
+        yield Running(process, json.loads(line)["port"])
+    finally:
+        _end(process)
+
+
+def default_command() -> str:
+    """`serve` of this Python environment's `gateway`, or else of the one on the path."""
+    beside = Path(sys.executable).with_name("gateway")
+    return f"{shlex.quote(str(beside)) if beside.exists() else 'gateway'} serve --config {{config}}"
+
+
+@contextmanager
+def gateway(command: str, upstream: int, cores: frozenset[int] | None = None) -> Iterator[Running]:
+    """The gateway in front of the stub; started, not necessarily ready.
+
+    Args:
+        command: What to run; `{config}`, `{port}` and `{upstream}` are filled in.
+        upstream: The stub's port.
+        cores: Where it runs; None for anywhere.
+
+    Raises:
+        CannotRun: There is no such program.
+    """
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="portico-bench-") as folder:
+        config, log = Path(folder, "gateway.toml"), Path(folder, "log")
+        config.write_text(CONFIG.format(port=port, upstream=upstream))
+        values = {"{config}": str(config), "{port}": str(port), "{upstream}": str(upstream)}
+        words = [_filled(word, values) for word in shlex.split(command)]
+        # The settings under test are the file's alone.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PORTICO_")}
+        with log.open("w") as output:
+            started = time.perf_counter()
+            try:
+                with on_cores(cores):
+                    process = subprocess.Popen(
+                        words,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        cwd=folder,
+                        env=environment,
+                        text=True,
+                    )
+            except OSError as error:
+                raise CannotRun(f"cannot start {words[0]}: {error.strerror}") from None
+        try:
+            yield Running(process, port, log, started)
+        finally:
+            _end(process)
+
+
+def wait_ready(running: Running) -> None:
+    """Wait until `/readyz` answers 200.
+
+    Raises:
+        CannotRun: It ended, or took too long.
+    """
+    last = "nothing listens"
+    while time.perf_counter() - running.started < READY_SECONDS:
+        running.check()
+        try:
+            status, body = ask(running.port, "GET", "/readyz")
+        except OSError as error:
+            last = str(error) or type(error).__name__
+        else:
+            if status == 200:
+                return
+            last = f"/readyz says {status} {body[:200]!r}"
+        time.sleep(0.05)
+    raise CannotRun(f"the gateway was not ready in {READY_SECONDS:.0f} s: {last}{running.last_words()}")
+
+
+def first_answer(running: Running) -> float:
+    """Seconds from the start of the program to its first right answer to a tools/call.
+
+    Raises:
+        CannotRun: It ended, or took too long.
+    """
+    body = json.dumps(
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {
+                "_meta": {
+                    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                    "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1.0.0"},
+                    "io.modelcontextprotocol/clientCapabilities": {},
+                },
+                "name": "echo",
+                "arguments": {"text": "first light"},
+            },
+        }
+    )
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "echo",
+    }
+    last = "nothing listens"
+    while (passed := time.perf_counter() - running.started) < READY_SECONDS:
+        running.check()
+        try:
+            status, answer = ask(running.port, "POST", "/mcp", body, headers)
+        except OSError as error:
+            last = str(error) or type(error).__name__
+        else:
+            if status == 200 and b"first light" in answer and b'"result"' in answer:
+                return time.perf_counter() - running.started
+            last = f"{status} {answer[:200]!r}"
+        time.sleep(0.002 if passed < 5 else 0.05)
+    raise CannotRun(f"no answer to a call in {READY_SECONDS:.0f} s: {last}{running.last_words()}")
+
+
+def ask(
+    port: int, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    """One HTTP request on a connection of its own: the status and the body.
+
+    Raises:
+        OSError: Nobody there, or no HTTP answer within five seconds.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response.status, response.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"not an HTTP answer: {error!r}") from error
+    finally:
+        connection.close()
+
+
+def _filled(word: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        word = word.replace(name, value)
+    return word
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,5 @@
+"""`python -m portico` is `gateway`."""
+
+from portico.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The kernel. Private: plugins import `portico.api`."""

@@ -1,0 +1,320 @@
+"""The catalog: an immutable view per virtual server of what its upstreams offer, swapped whole when that changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from portico._core.contracts import Json, Offer, Target
+from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
+from portico._core.naming import Claim, Prefix, Selection, advertise
+from portico._core.protocol.eras import LIST_KINDS, TASKS_EXTENSION
+from portico._core.protocol.headers import HeaderMap, header_map
+from portico._core.protocol.jsonrpc import encode
+from portico._core.uris import disambiguate, rewrite_uris, scheme_of, template_pattern
+
+Targets = Mapping[str, Target]
+
+_CAPABILITY_OF: Final = {
+    "tools/list": "tools",
+    "tools/call": "tools",
+    "resources/list": "resources",
+    "resources/templates/list": "resources",
+    "resources/read": "resources",
+    "resources/subscribe": "resources",
+    "resources/unsubscribe": "resources",
+    "prompts/list": "prompts",
+    "prompts/get": "prompts",
+    "completion/complete": "completions",
+    "logging/setLevel": "logging",
+}
+
+
+@attrs.frozen
+class ServerSpec:
+    """What the configuration says of a virtual server's view."""
+
+    name: str
+    upstreams: tuple[str, ...]
+    prefix: Prefix = "conflict"
+    separator: str = "__"
+    tools: Selection = attrs.field(factory=Selection)
+    resources: Selection = attrs.field(factory=Selection)
+    prompts: Selection = attrs.field(factory=Selection)
+    describe: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class View:
+    """One virtual server's catalog. Built by `build_view`, never changed.
+
+    Attributes:
+        items: List method -> the definitions as advertised, encoded, with the key cursors hold on to.
+        tools: Advertised name -> target.
+        prompts: Likewise.
+        resources: Advertised URI -> target.
+        templates: Pattern and target of each template, in order.
+        template_names: Advertised template -> target (completion refers to templates by their text).
+        schemes: URI scheme -> the one upstream that uses it; "" where several do.
+        headers: Advertised tool -> its `x-mcp-header` map, where it has one.
+        renamed_uris: Upstream -> its URI -> the advertised one, where they differ.
+        capabilities: The union the gateway can honour.
+        instructions: The upstreams' instructions, each under its name.
+        ttl_ms: The least of the upstreams'.
+        public: Whether every upstream said its lists are the same for everybody.
+        conflicts: `(kind, name, kept, left out)`, upstream names.
+    """
+
+    items: Mapping[str, Sequence[tuple[str, bytes]]]
+    tools: Targets
+    prompts: Targets
+    resources: Targets
+    templates: Sequence[tuple[re.Pattern[str], Target]]
+    template_names: Targets
+    schemes: Mapping[str, str]
+    headers: Mapping[str, HeaderMap]
+    renamed_uris: Mapping[str, Mapping[str, str]]
+    capabilities: Json
+    instructions: str
+    ttl_ms: int
+    public: bool
+    conflicts: Sequence[tuple[str, str, str, str]]
+    upstreams: tuple[str, ...]
+
+    def lacks(self, method: str) -> bool:
+        """Whether a method belongs to a capability this server does not advertise."""
+        capability = _CAPABILITY_OF.get(method)
+        return capability is not None and capability not in self.capabilities
+
+    def route(self, method: str, params: Json) -> Target:
+        """Where a request goes.
+
+        Raises:
+            Refused: -32602 for an unknown tool, prompt, URI or reference; -32601 for a method nobody serves.
+        """
+        if self.lacks(method):
+            raise Refused(METHOD_NOT_FOUND, "Method not found")
+        if method == "tools/call":
+            return _known(self.tools, params.get("name"), "tool")
+        if method == "prompts/get":
+            return _known(self.prompts, params.get("name"), "prompt")
+        if method == "resources/read":
+            return self.route_uri(params.get("uri"))
+        if method == "completion/complete":
+            ref = params.get("ref")
+            kind = ref.get("type") if isinstance(ref, dict) else None
+            if isinstance(ref, dict) and kind == "ref/prompt":
+                return _known(self.prompts, ref.get("name"), "prompt")
+            if isinstance(ref, dict) and kind == "ref/resource":
+                uri = ref.get("uri")
+                return self.template_names.get(uri) or self.route_uri(uri)
+            raise Refused(INVALID_PARAMS, "Invalid params: ref must be a ref/prompt or a ref/resource")
+        raise Refused(METHOD_NOT_FOUND, "Method not found")
+
+    def route_uri(self, uri: Any) -> Target:
+        """Where a URI is read: listed, else by template, else the one upstream that can have it.
+
+        Resources need not be listed to be read (links in results, `ui://` pages), so a scheme that only one
+        upstream uses is enough.
+
+        Raises:
+            Refused: -32602 with `data.uri`.
+        """
+        if not isinstance(uri, str) or not uri:
+            raise Refused(INVALID_PARAMS, "Invalid params: uri must be a string")
+        target = self.resources.get(uri)
+        if target is not None:
+            return target
+        for pattern, owner in self.templates:
+            if pattern.fullmatch(uri):
+                mark = f"{owner.upstream}~" if owner.name in self.renamed_uris.get(owner.upstream, {}) else ""
+                return Target(owner.upstream, uri.replace(mark, "", 1), owner.definition)
+        owner_name = self.schemes.get(scheme_of(uri)) or (self.schemes.get("*") or "")
+        if owner_name:
+            return Target(owner_name, uri)
+        raise Refused(INVALID_PARAMS, "Resource not found", {"uri": uri})
+
+    def advertised_uri(self, upstream: str, uri: str) -> str:
+        """What clients of this server know an upstream's URI as."""
+        return self.renamed_uris.get(upstream, {}).get(uri, uri)
+
+
+def _known(names: Targets, name: Any, kind: str) -> Target:
+    target = names.get(name) if isinstance(name, str) else None
+    if target is None:
+        shown = f" {name!r}" if isinstance(name, str) and len(name) <= 128 else ""
+        raise Refused(INVALID_PARAMS, f"Unknown {kind}{shown}")
+    return target
+
+
+def build_view(spec: ServerSpec, offers: Mapping[str, Offer]) -> View:
+    """Build a server's view of what its upstreams offer, in config order.
+
+    Args:
+        spec: The server.
+        offers: By upstream; one that never answered has the empty offer.
+    """
+    chosen = [(name, offers[name]) for name in spec.upstreams if name in offers]
+    conflicts: list[tuple[str, str, str, str]] = []
+    renamed_uris = _collisions(chosen, spec)
+    items: dict[str, list[tuple[str, bytes]]] = {method: [] for method in LIST_KINDS}
+
+    def named(kind: str, method: str, selection: Selection, prefix: Prefix) -> dict[str, Target]:
+        definitions: dict[Claim, Json] = {}
+        for upstream, offer in chosen:
+            for definition in getattr(offer, kind):
+                definitions.setdefault(Claim(upstream, str(definition.get("name"))), definition)
+        given, clashes = advertise(list(definitions), selection, prefix, spec.separator)
+        conflicts.extend((kind, name, kept.upstream, lost.upstream) for name, kept, lost in clashes)
+        out: dict[str, Target] = {}
+        for name, claim in given:
+            own = definitions[claim]
+            shown = rewrite_uris({**own, "name": name}, renamed_uris.get(claim.upstream, {}))
+            _describe(shown, spec.describe, claim, name)
+            items[method].append((name, encode(shown)))
+            out[name] = Target(claim.upstream, claim.own, own)
+        return out
+
+    tools = named("tools", "tools/list", spec.tools, spec.prefix)
+    prompts = named("prompts", "prompts/list", spec.prompts, spec.prefix)
+    resources, templates, template_names = _resources(chosen, spec, renamed_uris, items)
+    headers = {
+        name: found
+        for name, target in tools.items()
+        if (found := header_map((target.definition or {}).get("inputSchema")))
+    }
+    listed = [offer for _, offer in chosen if offer.eras]
+    return View(
+        items=items,
+        tools=tools,
+        prompts=prompts,
+        resources=resources,
+        templates=templates,
+        template_names=template_names,
+        schemes=_schemes(chosen),
+        headers=headers,
+        renamed_uris=renamed_uris,
+        capabilities=_capabilities(chosen),
+        instructions=_instructions(chosen),
+        ttl_ms=min((offer.ttl_ms for offer in listed), default=0),
+        public=bool(listed) and all(offer.public for offer in listed),
+        conflicts=conflicts,
+        upstreams=spec.upstreams,
+    )
+
+
+def _describe(shown: Json, describe: Mapping[str, str], claim: Claim, name: str) -> None:
+    for key in (name, f"{claim.upstream}/{claim.own}", claim.own):
+        if key in describe:
+            shown["description"] = describe[key]
+            return
+
+
+def _uris(offer: Offer) -> list[str]:
+    return [str(item.get("uri")) for item in offer.resources] + [
+        str(item.get("uriTemplate")) for item in offer.templates
+    ]
+
+
+def _collisions(chosen: Sequence[tuple[str, Offer]], spec: ServerSpec) -> dict[str, dict[str, str]]:
+    """The URIs shown as something else: by alias, or because an earlier upstream in the config has them."""
+    owner: dict[str, str] = {}
+    out: dict[str, dict[str, str]] = {}
+    for upstream, offer in chosen:
+        for uri in _uris(offer):
+            claim = Claim(upstream, uri)
+            shown = spec.resources.alias(claim) or uri
+            if spec.resources.shows(claim) and owner.setdefault(shown, upstream) != upstream:
+                shown = disambiguate(uri, upstream)
+            if shown != uri:
+                out.setdefault(upstream, {})[uri] = shown
+    return out
+
+
+def _resources(
+    chosen: Sequence[tuple[str, Offer]],
+    spec: ServerSpec,
+    renamed: Mapping[str, Mapping[str, str]],
+    items: dict[str, list[tuple[str, bytes]]],
+) -> tuple[dict[str, Target], list[tuple[re.Pattern[str], Target]], dict[str, Target]]:
+    resources: dict[str, Target] = {}
+    templates: list[tuple[re.Pattern[str], Target]] = []
+    template_names: dict[str, Target] = {}
+    for upstream, offer in chosen:
+        changed = renamed.get(upstream, {})
+        for field, key, method in (
+            ("resources", "uri", "resources/list"),
+            ("templates", "uriTemplate", "resources/templates/list"),
+        ):
+            for own in getattr(offer, field):
+                uri = str(own.get(key))
+                shown_as = changed.get(uri, uri)
+                if not spec.resources.shows(Claim(upstream, uri)):
+                    continue
+                shown = {**rewrite_uris(own, changed), key: shown_as}
+                _describe(shown, spec.describe, Claim(upstream, uri), shown_as)
+                target = Target(upstream, uri, own)
+                if key == "uri":
+                    resources[shown_as] = target
+                else:
+                    template_names[shown_as] = target
+                    templates.append((template_pattern(shown_as), target))
+                items[method].append((shown_as, encode(shown)))
+    return resources, templates, template_names
+
+
+def _schemes(chosen: Sequence[tuple[str, Offer]]) -> dict[str, str]:
+    """Scheme -> its only user; `*` -> the only upstream with resources at all."""
+    users: dict[str, set[str]] = {}
+    for upstream, offer in chosen:
+        uris = _uris(offer)
+        for tool in offer.tools:
+            ui = (tool.get("_meta") or {}).get("ui")
+            if isinstance(ui, dict) and isinstance(ui.get("resourceUri"), str):
+                uris.append(ui["resourceUri"])
+        for uri in uris:
+            users.setdefault(scheme_of(uri), set()).add(upstream)
+        if "resources" in offer.capabilities:
+            users.setdefault("*", set()).add(upstream)
+    return {scheme: next(iter(names)) if len(names) == 1 else "" for scheme, names in users.items()}
+
+
+def _capabilities(chosen: Sequence[tuple[str, Offer]]) -> Json:
+    """The union of what the gateway can honour, in the modern form."""
+    every = [offer.capabilities for _, offer in chosen]
+    out: Json = {}
+    # An upstream that has not answered yet may have anything; tools are what it most likely has.
+    if any("tools" in have for have in every) or any(not offer.eras for _, offer in chosen):
+        out["tools"] = {"listChanged": True}
+    if any("resources" in have for have in every):
+        subscribe = any((have.get("resources") or {}).get("subscribe") for have in every)
+        out["resources"] = {"listChanged": True, **({"subscribe": True} if subscribe else {})}
+    if any("prompts" in have for have in every):
+        out["prompts"] = {"listChanged": True}
+    for key in ("completions", "logging"):
+        if any(key in have for have in every):
+            out[key] = {}
+    for key in ("extensions", "experimental"):
+        merged: Json = {}
+        for have in every:
+            for name, value in (have.get(key) or {}).items():
+                merged.setdefault(name, value)
+        if merged:
+            out[key] = merged
+    return out
+
+
+def has_tasks(capabilities: Json) -> bool:
+    """Whether a capability object (either side's) has the Tasks extension."""
+    extensions = capabilities.get("extensions")
+    return isinstance(extensions, dict) and TASKS_EXTENSION in extensions
+
+
+def _instructions(chosen: Sequence[tuple[str, Offer]]) -> str:
+    said = [(name, offer.instructions.strip()) for name, offer in chosen if offer.instructions.strip()]
+    if len(chosen) == 1 and said:
+        return said[0][1]
+    return "\n\n".join(f"[{name}] {text}" for name, text in said)

@@ -1,0 +1,692 @@
+"""The contracts between the kernel and plugins: one small Protocol per kind, and what passes between them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+import attrs
+import msgspec
+
+if TYPE_CHECKING:
+    import socket
+
+    import click
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
+
+    from portico._core.endpoint import Endpoint
+
+Json = dict[str, Any]
+"""A JSON object."""
+
+T = TypeVar("T")
+C = TypeVar("C")
+P_co = TypeVar("P_co", covariant=True)
+
+
+class Era(enum.StrEnum):
+    """The two families of MCP revisions: with a handshake and sessions, and without."""
+
+    LEGACY = "legacy"
+    MODERN = "modern"
+
+
+# --- what a configuration may hold -------------------------------------------------------------
+
+
+@attrs.frozen(repr=False)
+class Secret:
+    """A configured secret: never printed, logged or serialised; `reveal()` is the only way to its value."""
+
+    _value: str
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    __str__ = __repr__
+
+
+@attrs.frozen
+class Ref(Generic[T]):
+    """The name of another configured component of kind `T`; such fields are the start-order graph."""
+
+    name: str
+
+
+def doc(text: str, **extra: Any) -> dict[str, Any]:
+    """Field metadata that documents a config key: `plugins show` and the generated docs print it.
+
+    Args:
+        text: One or two sentences; Markdown is fine.
+        extra: Further metadata, `example=` among others.
+    """
+    return {"doc": text, **extra}
+
+
+# --- factories and the host --------------------------------------------------------------------
+
+
+@attrs.frozen
+class Factory(Generic[C, P_co]):
+    """What a plugin hook returns: how to configure and create one kind of component.
+
+    Attributes:
+        name: The word `use = "..."` names in a config file.
+        summary: One line for `plugins list`.
+        config: An attrs class; its fields are the config keys, documented with `doc(...)`.
+        create: `create(config, host)` as an async context manager that yields the component. Entering starts
+            it, leaving stops it.
+        posture: What the plugin promises about hostile input: `hardened`, `trusted-upstream-only`, `unknown`.
+    """
+
+    name: str
+    summary: str
+    config: type[C]
+    create: Callable[[C, Host], AbstractAsyncContextManager[P_co]]
+    posture: Literal["hardened", "trusted-upstream-only", "unknown"] = "unknown"
+
+
+class Clock(Protocol):
+    """Time, injected so that tests can move it."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+
+class Log(Protocol):
+    """A structlog-like bound logger: an event name, then key=value facts."""
+
+    def debug(self, event: str, **facts: Any) -> Any: ...
+    def info(self, event: str, **facts: Any) -> Any: ...
+    def warning(self, event: str, **facts: Any) -> Any: ...
+    def error(self, event: str, **facts: Any) -> Any: ...
+
+
+@attrs.frozen(eq=False)
+class Host:
+    """What the kernel offers a component when it is created.
+
+    Attributes:
+        name: The instance's name in the config (`upstreams.time` is `time`).
+        kind: The config table it came from (`upstreams`).
+        log: A logger bound to the component.
+        clock: Time.
+        base: The folder relative paths in the config are relative to.
+        component: `component(ref)` gives the started component a `Ref` field names.
+        wiring: What upstreams and transports need of the data plane.
+    """
+
+    name: str
+    kind: str
+    log: Log
+    clock: Clock
+    base: Path
+    component: Callable[[Ref[Any]], Any]
+    wiring: Wiring
+
+
+# --- identity ------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Principal:
+    """Who is calling. Equality and hash are by value: pools, handles and caches key on it.
+
+    Attributes:
+        subject: A stable name, unique within `source`.
+        source: The auth scheme instance that vouches for it.
+        client: The OAuth client or key id, "" where there is none.
+        tenant: "" where there is none.
+        scopes: What the credential is good for.
+    """
+
+    subject: str
+    source: str
+    client: str = ""
+    tenant: str = ""
+    scopes: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """One string that differs whenever the identity differs (scopes left aside)."""
+        return msgspec.json.encode([self.tenant, self.source, self.subject, self.client]).decode()
+
+
+GATEWAY = Principal("gateway", "portico")
+"""The gateway itself: what it lists upstreams as."""
+
+
+@attrs.frozen
+class Challenge:
+    """The request brought no credential, or a wrong one.
+
+    Attributes:
+        status: 401 or 403.
+        headers: Response headers (`WWW-Authenticate`).
+        reason: One word for logs (`missing`, `invalid`, `expired`).
+    """
+
+    status: int = 401
+    headers: tuple[tuple[str, str], ...] = ()
+    reason: str = "missing"
+
+
+@attrs.frozen
+class Credentials:
+    """The parts of an inbound request an auth scheme may look at.
+
+    Attributes:
+        headers: Names in lower case; a repeated `authorization` never gets this far.
+        peer: The client's IP address, "" on stdio.
+        server: The virtual server asked for.
+        secure: Whether the connection is TLS.
+    """
+
+    headers: Mapping[str, str]
+    peer: str
+    server: str
+    secure: bool = False
+
+
+# --- the exchange ---------------------------------------------------------------------------------
+
+
+class Client(Protocol):
+    """The way back to the client of one exchange. It does not know the era; the kernel translates."""
+
+    async def notify(self, method: str, params: Json) -> None:
+        """Send a notification that belongs to this exchange (progress, log message).
+
+        Waits while the client is slow. A frame its client may not get (below the log level, no progress
+        token given, a kind this era lacks) is dropped.
+        """
+        ...
+
+    async def ask(self, method: str, params: Json) -> Json:
+        """Ask the client something: elicitation, sampling or roots; returns the bare result object.
+
+        A modern client gets `input_required` and its retry resumes this await; a legacy client gets a request
+        on its stream.
+
+        Raises:
+            Refused: The client did not declare the capability, answered with an error, or went away.
+        """
+        ...
+
+    def poll(self, retry_ms: int) -> None:
+        """The upstream closed its stream and wants to be polled; a client that can be asked the same is."""
+        ...
+
+
+@attrs.define(eq=False)
+class Exchange:
+    """One client request in flight, in the canonical (2026-07-28) form.
+
+    Attributes:
+        id: The gateway's id of the request, for logs and `data.gateway.request_id`.
+        method: The MCP method.
+        params: Decoded once. Policies may replace or change it; what they leave is what the upstream gets.
+        principal: Who is calling.
+        server: The virtual server's name.
+        era: The client's era.
+        version: The client's protocol revision.
+        client: The way back.
+        capabilities: What the client declared, for this request.
+        client_info: `{"name", "version"}`, or None.
+        log_level: The least severe level of log message the client wants, or None for none at all.
+        progress_token: The client's own token, or None.
+        headers: Inbound HTTP headers with lower-case names (empty on stdio); read only.
+        deadline: On the host clock's `monotonic()`; absolute.
+        scratch: For policies, keyed by type.
+        target: Where the router sends it; None before routing.
+    """
+
+    id: str
+    method: str
+    params: Json
+    principal: Principal
+    server: str
+    era: Era
+    version: str
+    client: Client
+    capabilities: Json
+    client_info: Json | None
+    log_level: str | None
+    progress_token: str | int | None
+    headers: Mapping[str, str]
+    deadline: float
+    scratch: dict[type, Any] = attrs.field(factory=dict)
+    target: Target | None = None
+
+
+class _Kind(msgspec.Struct):
+    result_type: str | None = msgspec.field(default=None, name="resultType")
+
+
+_kind_of = msgspec.json.Decoder(_Kind).decode
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Result:
+    """The result of an exchange. Bytes from an upstream stay the same bytes unless somebody changes `value`.
+
+    Args:
+        raw: The JSON text of the `result` member, byte-exact; or None when `value` is given.
+        value: The result as a JSON object.
+        era: The era whose shape it has. The kernel shapes it for the client.
+    """
+
+    __slots__ = ("_kind", "_raw", "_value", "era")
+
+    def __init__(self, raw: bytes | None = None, value: Json | None = None, era: Era = Era.MODERN) -> None:
+        self._raw = raw
+        self._value = value
+        self._kind: str | None = None
+        self.era = era
+
+    @property
+    def kind(self) -> str:
+        """`resultType`: "complete" (also when absent), "input_required", or an extension's value."""
+        if self._kind is None:
+            if self._value is not None:
+                self._kind = self._value.get("resultType") or "complete"
+            else:
+                try:
+                    self._kind = _kind_of(self._raw or b"{}").result_type or "complete"
+                except msgspec.ValidationError:
+                    self._kind = "invalid"
+        return self._kind
+
+    @property
+    def value(self) -> Json:
+        """The decoded object; read only. Assign a new one to change it."""
+        if self._value is None:
+            self._value = _decode(self._raw or b"{}")
+        return self._value
+
+    @value.setter
+    def value(self, value: Json) -> None:
+        self._value, self._raw, self._kind = value, None, None
+
+    @property
+    def raw(self) -> bytes:
+        """The JSON text."""
+        if self._raw is None:
+            self._raw = _encode(self._value or {})
+        return self._raw
+
+
+def input_required(requests: Mapping[str, Json], state: str | None = None) -> Result:
+    """The answer of code that does not keep its place: ask these, then send the same request again.
+
+    Args:
+        requests: Key -> `{"method", "params"}`; elicitation, sampling or roots.
+        state: Opaque; comes back in `params["requestState"]`.
+    """
+    value: Json = {"resultType": "input_required", "inputRequests": dict(requests)}
+    if state is not None:
+        value["requestState"] = state
+    return Result(value=value)
+
+
+# --- upstreams --------------------------------------------------------------------------------------
+
+
+class State(enum.StrEnum):
+    """How an upstream is."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    STOPPED = "stopped"
+
+
+@attrs.frozen
+class Offer:
+    """What an upstream has. Definitions are JSON objects as the upstream sent them, in its order.
+
+    Attributes:
+        tools: Tool definitions.
+        resources: Resource definitions.
+        templates: Resource template definitions.
+        prompts: Prompt definitions.
+        capabilities: As it declared them, in the modern form.
+        instructions: Its instructions, "" for none.
+        eras: The eras it was seen to speak.
+        info: Its `serverInfo`, or None.
+        ttl_ms: How long lists may be kept, the least of what it said; 0 when it said nothing.
+        public: Whether it said that its lists are the same for everybody (`cacheScope: public`).
+    """
+
+    tools: tuple[Json, ...] = ()
+    resources: tuple[Json, ...] = ()
+    templates: tuple[Json, ...] = ()
+    prompts: tuple[Json, ...] = ()
+    capabilities: Json = attrs.field(factory=dict)
+    instructions: str = ""
+    eras: frozenset[Era] = frozenset()
+    info: Json | None = None
+    ttl_ms: int = 0
+    public: bool = False
+
+
+@attrs.frozen
+class Target:
+    """Where an exchange goes: an upstream, and what the upstream calls the thing.
+
+    Attributes:
+        upstream: The configured name of the upstream.
+        name: The upstream's own tool or prompt name, URI or task id; "" where the method has none.
+        definition: The upstream's own definition, where there is one.
+    """
+
+    upstream: str
+    name: str = ""
+    definition: Json | None = None
+
+
+@runtime_checkable
+class Upstream(Protocol):
+    """Something that offers tools, resources and prompts. It never sees other upstreams and renames nothing."""
+
+    @property
+    def offer(self) -> Offer:
+        """What it last said it has; kept while it is away."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """How it is now."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready; "" when it is."""
+        ...
+
+    async def send(self, exchange: Exchange, target: Target) -> Result:
+        """Carry out the exchange. `exchange.params` has the upstream's own names already.
+
+        Cancelling the task cancels the call upstream.
+
+        Raises:
+            Refused: The upstream's own JSON-RPC error, or one of Portico's codes.
+        """
+        ...
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """An upstream that tells of changed resources."""
+
+    async def watch(self, principal: Principal, uris: frozenset[str]) -> None:
+        """Want updates of exactly these (the upstream's own) URIs for this principal; empty ends it.
+
+        Updates come through `Wiring.resource_updated`.
+        """
+        ...
+
+
+@runtime_checkable
+class Tellable(Protocol):
+    """An upstream that takes notifications from legacy clients (`notifications/roots/list_changed`)."""
+
+    async def tell(self, principal: Principal, method: str, params: Json) -> None:
+        """Pass a client's notification on, best effort."""
+        ...
+
+
+class Wiring(Protocol):
+    """The data plane as components see it: where upstreams report, and transports hand in their exchanges."""
+
+    def offer_changed(self, upstream: str, changed: Iterable[str] = ()) -> None:
+        """The upstream's offer or state is new; take it into the catalog.
+
+        Args:
+            upstream: Its configured name.
+            changed: Which lists the upstream announced as changed: `tools`, `resources`, `prompts`.
+        """
+        ...
+
+    def resource_updated(self, upstream: str, principal: Principal, params: Json) -> None:
+        """A watched resource changed; `params` as in `notifications/resources/updated`."""
+        ...
+
+    async def announce(self, upstream: str, principal: Principal | None, method: str, params: Json) -> None:
+        """A notification that belongs to no exchange (a log message on a legacy GET stream).
+
+        Args:
+            upstream: Its configured name.
+            principal: Whose session it came on; None for a shared one.
+            method: The notification's method.
+            params: Its params.
+        """
+        ...
+
+    async def ask_unrelated(self, upstream: str, principal: Principal, method: str, params: Json) -> Json:
+        """A legacy server's request that belongs to no call: put to a legacy session of that principal.
+
+        Raises:
+            Refused: Nobody is there who could answer (-32601).
+        """
+        ...
+
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """Virtual servers by name."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether the gateway is shutting down."""
+        ...
+
+
+# --- the other kinds ----------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """Turns bytes into exchanges and results into bytes: gives routes, or runs its own I/O.
+
+    One that does its own I/O has `async run() -> None` too, which returns when its client has gone.
+    """
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Starlette routes; empty for a transport that does its own I/O."""
+        ...
+
+
+@runtime_checkable
+class AuthScheme(Protocol):
+    """Credentials of a request -> who it is."""
+
+    async def authenticate(self, credentials: Credentials) -> Principal | Challenge | None:
+        """A principal, a challenge ("mine, and wrong" or "none given"), or None: not mine."""
+        ...
+
+
+@runtime_checkable
+class Credential(Protocol):
+    """What an upstream request needs; it never sees the inbound token."""
+
+    async def headers(self, principal: Principal, upstream: str) -> Mapping[str, str]:
+        """Headers to add to a request to this upstream on behalf of this principal."""
+        ...
+
+
+@attrs.frozen
+class Record:
+    """One thing in a registry: `kind` is the config table, `config` what the table would hold."""
+
+    kind: str
+    name: str
+    config: Json
+
+
+@runtime_checkable
+class Registry(Protocol):
+    """Where what is managed at run time is kept. Never on the hot path."""
+
+    async def load(self) -> tuple[int, Sequence[Record]]:
+        """The revision, and every record."""
+        ...
+
+    async def write(self, changes: Sequence[Record], expected_revision: int) -> int:
+        """Write all or nothing if the revision is still the expected one; gives the new one."""
+        ...
+
+    def watch(self) -> AbstractAsyncContextManager[Callable[[], Awaitable[int]]]:
+        """While entered: an awaitable function giving the next revision."""
+        ...
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Small shared state with expiry and compare-and-set."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None."""
+        ...
+
+    async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Set it, for `ttl` seconds."""
+        ...
+
+    async def compare_and_set(self, key: str, expected: bytes | None, value: bytes, ttl: float | None = None) -> bool:
+        """Set it if it still is what was expected."""
+        ...
+
+    async def publish(self, topic: str, message: bytes) -> None:
+        """Tell every subscriber, of every process."""
+        ...
+
+    def subscribe(self, topic: str) -> AbstractAsyncContextManager[Callable[[], Awaitable[bytes]]]:
+        """While entered: an awaitable function giving the next message."""
+        ...
+
+
+@runtime_checkable
+class Cache(Protocol):
+    """Get, set with ttl, delete. A key always carries visibility."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None."""
+        ...
+
+    async def set(self, key: str, value: bytes, ttl: float) -> None:
+        """Keep it for `ttl` seconds."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget it."""
+        ...
+
+
+Next = Callable[[Exchange], Awaitable[Result]]
+"""The rest of the pipeline."""
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Stands around an exchange. Keeps no per-request state on itself: `exchange.scratch` is for that.
+
+    Optional attributes, read once when the pipeline is compiled:
+
+    * `methods: frozenset[str]`: the methods it cares for; without it, every one.
+    * `tap(exchange, method, params) -> params | None`: sees each notification on its way to the client,
+      synchronously; returns it, another, or None to drop it.
+    """
+
+    async def __call__(self, exchange: Exchange, call_next: Next) -> Result:
+        """Return a result, usually `await call_next(exchange)`; or raise `Refused`."""
+        ...
+
+
+@attrs.frozen
+class Event:
+    """Something that happened, for observers: `call.finished`, `upstream.degraded`, `session.opened`..."""
+
+    name: str
+    facts: Mapping[str, Any]
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Sees events, synchronously; never blocks, never changes anything."""
+
+    def observe(self, event: Event) -> None:
+        """Take note."""
+        ...
+
+
+@runtime_checkable
+class Server(Protocol):
+    """Runs the finished ASGI app on given sockets until told to stop."""
+
+    async def serve(
+        self,
+        app: ASGIApp,
+        sockets: Sequence[socket.socket],
+        drain: Callable[[], Awaitable[None]],
+        stop: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Serve until `stop()` returns, then close what is left and return.
+
+        Args:
+            app: The whole application; complete before the first connection.
+            sockets: Bound and listening.
+            drain: Returns when draining begins: from then on, answers carry `Connection: close`; when it has
+                returned, listeners stay open until `stop`.
+            stop: Returns when listeners are to be closed and connections ended.
+        """
+        ...
+
+
+@runtime_checkable
+class ConfigLoader(Protocol):
+    """Reads one config format. Loaders are needed before anything can be configured, so they are plain objects."""
+
+    name: str
+    suffixes: tuple[str, ...]
+
+    def load(self, text: bytes, source: str) -> Json:
+        """The document as tables.
+
+        Raises:
+            ConfigError: The text is not of this format; says the line.
+        """
+        ...
+
+
+@attrs.frozen
+class Page:
+    """A page of the admin UI: a path below it and the route that serves it."""
+
+    path: str
+    title: str
+    route: BaseRoute
+
+
+
+@attrs.frozen
+class Command:
+    """A CLI command a plugin adds: built only when it is asked for."""
+
+    name: str
+    summary: str
+    build: Callable[[], click.Command]

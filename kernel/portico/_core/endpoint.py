@@ -1,0 +1,320 @@
+"""A virtual server at run time: what transports hand their requests to."""
+
+from __future__ import annotations
+
+import secrets
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from portico._core.catalog import View
+from portico._core.contracts import (
+    AuthScheme,
+    Challenge,
+    Clock,
+    Credentials,
+    Era,
+    Event,
+    Exchange,
+    Json,
+    Log,
+    Principal,
+    Result,
+)
+from portico._core.errors import OVERLOADED, SHUTTING_DOWN, Refused, failure
+from portico._core.lists import Lists
+from portico._core.pipeline import Pipeline
+from portico._core.protocol.calls import Asking, Call, ModernCall
+from portico._core.protocol.eras import (
+    ASK_CAPABILITY,
+    META_CAPABILITIES,
+    META_CLIENT_INFO,
+    META_LOG_LEVEL,
+    META_VERSION,
+    MRTR_METHODS,
+)
+from portico._core.protocol.headers import check_params
+from portico._core.protocol.jsonrpc import Id
+from portico._core.protocol.listen import Listen
+from portico._core.protocol.parking import Parking
+from portico._core.protocol.session import Session
+from portico._core.protocol.stream import Sink
+from portico._core.protocol.subscriptions import Hub
+from portico._core.seal import Seal
+from portico._core.shaping import shape_error, shape_result
+
+
+class Load:
+    """How many exchanges are in flight in this process, and whether more are welcome."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.calls: set[Call] = set()
+        self.draining = False
+
+
+class Endpoint:
+    """One virtual server: its catalog view, who may come in, its policies, its sessions.
+
+    Attributes:
+        name: The virtual server's name.
+        lists: Its catalog's answers.
+        hub: Fans out changes.
+        seal: For session ids.
+        clock: Time.
+        sessions: The legacy sessions that are open.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        lists: Lists,
+        pipeline: Pipeline,
+        schemes: Sequence[tuple[str, AuthScheme]],
+        hub: Hub,
+        parking: Parking,
+        seal: Seal,
+        load: Load,
+        clock: Clock,
+        log: Log,
+        call_timeout: float,
+        depth_limit: int,
+        watchable: Callable[[str, str], bool],
+        tell: Callable[[str, Principal, str, Json], None],
+        observe: Callable[[Event], None] | None,
+        log_calls: bool,
+    ) -> None:
+        self.name = name
+        self.lists = lists
+        self.hub = hub
+        self.seal = seal
+        self.clock = clock
+        self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        self.depth_limit = depth_limit
+        self._pipeline = pipeline
+        self._schemes = schemes
+        self._parking = parking
+        self._load = load
+        self._log = log
+        self._call_timeout = call_timeout
+        self._watchable = watchable
+        self._tell = tell
+        self._observe = observe
+        self._log_calls = log_calls
+
+    @property
+    def view(self) -> View:
+        """The catalog as it is now."""
+        return self.lists.view
+
+    async def authenticate(self, credentials: Credentials) -> Principal | Challenge:
+        """Who is calling: the first scheme that knows the credential says.
+
+        A scheme that fails with an exception is a refusal, never a pass.
+        """
+        challenge: Challenge | None = None
+        for scheme_name, scheme in self._schemes:
+            try:
+                verdict = await scheme.authenticate(credentials)
+            except Exception as error:  # fail closed, whatever the plugin did
+                self._log.error("auth.failed", scheme=scheme_name, error=repr(error))
+                return Challenge(reason="auth_error")
+            if isinstance(verdict, Principal):
+                return verdict
+            challenge = challenge or verdict
+        return challenge or Challenge(reason="no_scheme")
+
+    def exchange(
+        self,
+        method: str,
+        params: Json,
+        principal: Principal,
+        *,
+        era: Era,
+        version: str,
+        capabilities: Json,
+        client_info: Json | None,
+        log_level: str | None,
+        headers: Mapping[str, str],
+    ) -> Exchange:
+        """An exchange in canonical form.
+
+        Raises:
+            Refused: 50302 or 50303 when no more work is taken on.
+        """
+        if self._load.draining:
+            raise failure(SHUTTING_DOWN, "The gateway is shutting down", reason="shutting_down")
+        if len(self._load.calls) >= self._load.most:
+            raise failure(OVERLOADED, "The gateway is busy; try again shortly", reason="in_flight_limit")
+        meta = params.get("_meta")
+        token = meta.get("progressToken") if isinstance(meta, dict) else None
+        return Exchange(
+            id=secrets.token_hex(8),
+            method=method,
+            params=params,
+            principal=principal,
+            server=self.name,
+            era=era,
+            version=version,
+            client=_NOBODY,
+            capabilities=capabilities,
+            client_info=client_info,
+            log_level=log_level,
+            progress_token=token if isinstance(token, str | int) and not isinstance(token, bool) else None,
+            headers=headers,
+            deadline=self.clock.monotonic() + self._call_timeout,
+        )
+
+    def modern_exchange(
+        self, method: str, params: Json, principal: Principal, headers: Mapping[str, str]
+    ) -> Exchange:
+        """The exchange of a modern request, whose `_meta` says everything about its client.
+
+        Raises:
+            Refused: As `exchange`.
+        """
+        meta = params["_meta"]
+        info, level = meta.get(META_CLIENT_INFO), meta.get(META_LOG_LEVEL)
+        return self.exchange(
+            method,
+            params,
+            principal,
+            era=Era.MODERN,
+            version=meta[META_VERSION],
+            capabilities=meta[META_CAPABILITIES],
+            client_info=info if isinstance(info, dict) else None,
+            log_level=level if isinstance(level, str) else None,
+            headers=headers,
+        )
+
+    def check_params(self, params: Json, lines: Sequence[tuple[str, str]]) -> None:
+        """Compare a call's `Mcp-Param-*` headers with its arguments, by the schema this server advertises.
+
+        Raises:
+            Refused: -32020.
+        """
+        name = params.get("name")
+        headers = self.view.headers.get(name) if isinstance(name, str) else None
+        if headers:
+            check_params(headers, params.get("arguments"), lines)
+
+    def begin(self, exchange: Exchange) -> ModernCall:
+        """Carry out a modern exchange; a retry of a parked call resumes that call.
+
+        Raises:
+            Refused: -32602 for a handle that is no longer good.
+        """
+        if exchange.method in MRTR_METHODS:
+            call = self._parking.claim(exchange)
+            if call is not None:
+                return call
+        return ModernCall(exchange, self.run, self.on_fault)
+
+    def park(self, call: ModernCall, asking: Asking) -> Result:
+        """Set a call aside until its client has answered; gives the `input_required` result."""
+        return self._parking.park(call, asking.requests)
+
+    def listen(self, exchange: Exchange, ident: Id, sink: Sink) -> Listen:
+        """A subscription; `open()` begins it.
+
+        Raises:
+            Refused: -32602.
+        """
+        return Listen(self, exchange, ident, sink)
+
+    def session(self, principal: Principal, ident: str, outlet: Sink | None = None) -> Session:
+        """A new legacy session, before its handshake."""
+        return Session(self, principal, ident, outlet)
+
+    def can_watch(self, uri: str) -> bool:
+        """Whether updates of an advertised URI can be had."""
+        try:
+            target = self.view.route_uri(uri)
+        except Refused:
+            return False
+        return self._watchable(target.upstream, target.name)
+
+    def tell(self, principal: Principal, method: str, params: Json) -> None:
+        """Pass a legacy client's notification on to the upstreams."""
+        for upstream in self.view.upstreams:
+            self._tell(upstream, principal, method, params)
+
+    def initialize_result(self, version: str) -> Json:
+        """The legacy `InitializeResult`."""
+        instructions = self.lists.instructions
+        return {
+            "protocolVersion": version,
+            "capabilities": self.view.capabilities,
+            "serverInfo": self.lists.info,
+            **({"instructions": instructions} if instructions else {}),
+        }
+
+    # --- the session loop ----------------------------------------------------------------------------
+
+    async def run(self, exchange: Exchange) -> Result:
+        """Policies, routing, bridging; the result in the client's words.
+
+        Raises:
+            Refused: Likewise.
+        """
+        started = self.clock.monotonic()
+        call: Any = exchange.client
+        self._load.calls.add(call)
+        outcome = "ok"
+        try:
+            result = await self._pipeline.chain(exchange.method)(exchange)
+            return shape_result(result, exchange.method, exchange.era, self.lists.meta)
+        except Refused as refusal:
+            outcome = str(refusal.code)
+            shaped = shape_error(refusal, exchange.method, exchange.params, exchange.era)
+            raise shaped from refusal
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._load.calls.discard(call)
+            if self._log_calls or self._observe:
+                self._report(exchange, outcome, self.clock.monotonic() - started)
+
+    def _report(self, exchange: Exchange, outcome: str, seconds: float) -> None:
+        target = exchange.target
+        facts = {
+            "request_id": exchange.id,
+            "principal": exchange.principal.subject,
+            "server": self.name,
+            "upstream": target.upstream if target else None,
+            "method": exchange.method,
+            "name": exchange.params.get("name") or exchange.params.get("uri"),
+            "era": exchange.era.value,
+            "outcome": outcome,
+            "ms": round(seconds * 1000, 2),
+        }
+        if self._log_calls:
+            self._log.info("call", **facts)
+        if self._observe:
+            self._observe(Event("call.finished", facts))
+
+    def on_fault(self, exchange: Exchange, error: BaseException) -> None:
+        """An exchange failed in a way nobody meant; the client learns nothing, the log everything."""
+        notes = getattr(error, "__notes__", [])
+        self._log.error(
+            "call.fault", request_id=exchange.id, method=exchange.method, exc_info=error, notes=list(notes)
+        )
+
+
+class _Nobody:
+    """Stands in until a call takes the exchange over."""
+
+    async def notify(self, method: str, params: Json) -> None:
+        """Nobody listens yet."""
+
+    async def ask(self, method: str, params: Json) -> Json:
+        """Nobody can be asked yet."""
+        raise Refused(-32601, f"Nobody to ask: {ASK_CAPABILITY.get(method, method)}")
+
+    def poll(self, retry_ms: int) -> None:
+        """Nobody to send away."""
+
+
+_NOBODY = _Nobody()

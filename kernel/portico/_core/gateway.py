@@ -1,0 +1,274 @@
+"""Composition: settings -> components -> catalog -> application, in that order, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from portico import __version__
+from portico._core import graph
+from portico._core.app import build_app
+from portico._core.catalog import ServerSpec
+from portico._core.contracts import Event, Host, Json, Log, Ref, Server, Transport
+from portico._core.endpoint import Endpoint, Load
+from portico._core.errors import ConfigError
+from portico._core.guard import Limits
+from portico._core.lifecycle import Key, Phase, running
+from portico._core.lists import Lists
+from portico._core.pipeline import Pipeline
+from portico._core.plane import Plane
+from portico._core.protocol.parking import Parking
+from portico._core.router import Router
+from portico._core.seal import Seal
+from portico._core.settings import Component, ServerSettings, Settings
+from portico._core.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
+
+
+class _Clock:
+    """The process's own clocks."""
+
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
+
+
+def host_of(address: str) -> str:
+    """The host of `HOST:PORT`, an IPv6 one without its brackets."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reachable from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@attrs.frozen
+class Gateway:
+    """A started gateway.
+
+    Attributes:
+        settings: What it was composed from.
+        plane: Upstreams and virtual servers.
+        app: The ASGI application; None when no HTTP is wanted.
+        servers: What serves the app, by listener name.
+        log: The kernel's.
+    """
+
+    settings: Settings
+    plane: Plane
+    parking: Parking
+    app: Any
+    servers: Mapping[str, Server]
+    transports: Mapping[str, Transport]
+    log: Log
+
+
+class _Composer:
+    """Builds what stands between the components while they start."""
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self.settings = settings
+        self.log = log
+        self.clock = _Clock()
+        gateway = settings.gateway
+        secret = gateway.secret.reveal() if gateway.secret else None
+        self.seal = Seal(Seal.key_from(secret), secrets.token_hex(6), self.clock)
+        self.load = Load(gateway.max_in_flight)
+        self.parking = Parking(self.seal, gateway.park_timeout)
+        self.plane = Plane(self.load, log)
+        self._observers: tuple[Any, ...] = ()
+        self._wired = False
+
+    def host(self, component: Component, live: Mapping[Key, Any]) -> Host:
+        """What a component is created with. Virtual servers are put up before the first transport."""
+        if component.kind == "transports":
+            self.wire(live)
+
+        def find(ref: Ref[Any]) -> Any:
+            return live[graph.resolve(component.config, ref)]
+
+        return Host(
+            name=component.name,
+            kind=component.kind,
+            log=self._logger(component),
+            clock=self.clock,
+            base=self.settings.base,
+            component=find,
+            wiring=self.plane,
+        )
+
+    def _logger(self, component: Component) -> Log:
+        from portico._core.log import logger
+
+        return logger(component=".".join(component.key))
+
+    def wire(self, live: Mapping[Key, Any]) -> None:
+        """Put up the virtual servers, once everything before transports runs."""
+        if self._wired:
+            return
+        self._wired = True
+        self.plane.upstreams.update(
+            {name: each for (kind, name), each in live.items() if kind == "upstreams"}
+        )
+        self._observers = tuple(each for (kind, _), each in live.items() if kind == "observers")
+        for name, server in self.settings.servers.items():
+            self._check_open(name, server, live)
+            spec = ServerSpec(
+                name=name,
+                upstreams=server.upstreams,
+                prefix=server.prefix,
+                separator=self.settings.gateway.separator,
+                tools=server.tools,
+                resources=server.resources,
+                prompts=server.prompts,
+                describe=server.describe,
+            )
+            self.plane.add(spec, partial(self._endpoint, name, server, live))
+
+    def _check_open(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> None:
+        """Letting anybody in is for loopback; anywhere else it must have been said twice.
+
+        Raises:
+            ConfigError: It was not.
+        """
+        public = [a for a in self.settings.gateway.listen if not is_loopback(host_of(a))]
+        for scheme_name in server.auth:
+            scheme = live["auth", scheme_name]
+            if not getattr(scheme, "lets_anyone_in", False) or not public:
+                continue
+            missing = [] if getattr(scheme, "public", False) else [f"auth.{scheme_name}.public = true"]
+            if not self.settings.gateway.allow_anonymous_public:
+                missing.append("gateway.allow_anonymous_public = true")
+            if missing:
+                raise ConfigError(
+                    [
+                        (
+                            f"servers.{name}.auth",
+                            f"{scheme_name!r} lets anybody in, and {public[0]} is not loopback; use `token`, "
+                            f"or say that you mean it with {' and '.join(missing)}",
+                        )
+                    ],
+                    self.settings.source,
+                )
+
+    def _endpoint(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> Endpoint:
+        info: Json = {
+            "name": server.name or ("portico" if name == "default" else f"portico/{name}"),
+            **({"title": server.title} if server.title else {}),
+            "version": server.version or __version__,
+        }
+        schemes = [(scheme, live["auth", scheme]) for scheme in server.auth]
+        # Lists are the same for everybody only where everybody may come in.
+        private = not all(getattr(scheme, "lets_anyone_in", False) for _, scheme in schemes)
+        lists = Lists(name, info, server.instructions, server.page_size, private, self.seal)
+        router = Router(self.plane.upstreams, self.seal, lists)
+        policies = [(policy, live["policies", policy]) for policy in server.policies]
+        gateway = self.settings.gateway
+        return Endpoint(
+            name,
+            lists=lists,
+            pipeline=Pipeline(policies, router),
+            schemes=schemes,
+            hub=self.plane.hub,
+            parking=self.parking,
+            seal=self.seal,
+            load=self.load,
+            clock=self.clock,
+            log=self.log,
+            call_timeout=gateway.call_timeout,
+            depth_limit=gateway.depth_limit,
+            watchable=self.plane.watchable,
+            tell=self.plane.tell,
+            observe=self._observe if self._observers else None,
+            log_calls=gateway.log_level in ("debug", "info"),
+        )
+
+    def _observe(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer.observe(event)
+            except Exception as error:  # an observer may fail; what it observes goes on
+                self.log.error("observer.failed", event_name=event.name, error=repr(error))
+
+    def report(self, key: Key, phase: Phase, error: BaseException) -> None:
+        """A component failed without ending the gateway."""
+        self.log.error(f"component.{phase}_failed", component=".".join(key), exc_info=error)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the guard lets pass, from `[gateway]` and the addresses listened on."""
+    gateway = settings.gateway
+    hosts = [host_of(address) for address in gateway.listen]
+    public = urlsplit(gateway.public_url) if gateway.public_url else None
+    names = [*gateway.allowed_hosts, *([public.netloc] if public else [])]
+    origins = [*gateway.allowed_origins, *([f"{public.scheme}://{public.netloc}"] if public else [])]
+    if any(is_loopback(host) for host in hosts):
+        names += LOOPBACK_HOSTS
+        origins += LOOPBACK_ORIGINS
+    for host in hosts:
+        if not is_loopback(host) and host not in ("0.0.0.0", "::", "*"):  # noqa: S104 - compared, not bound
+            names.append(f"[{host}]" if ":" in host else host)
+    if not names:
+        names = ["*"]  # every address is listened on, by authenticated callers, and no name was given
+    return Limits(body_bytes=gateway.body_limit, allowed_hosts=tuple(names), allowed_origins=tuple(origins))
+
+
+def without(settings: Settings, *kinds: str) -> Settings:
+    """The same settings without the components of some kinds."""
+    kept = {key: each for key, each in settings.components.items() if each.kind not in kinds}
+    return attrs.evolve(settings, components=kept)
+
+
+@asynccontextmanager
+async def started(settings: Settings, log: Log, *, http: bool = True) -> AsyncIterator[Gateway]:
+    """Start everything; stop it in reverse.
+
+    Args:
+        settings: What to compose.
+        log: The kernel's logger.
+        http: Whether to start transports and listeners and build the ASGI application.
+
+    Raises:
+        ConfigError: Something is wrong that only starting could show.
+    """
+    composer = _Composer(settings, log)
+    if not http:
+        settings = without(settings, "listeners", "transports")
+    async with running(settings.components, composer.host, composer.report) as live:
+        composer.wire(live)
+        transports = {name: each for (kind, name), each in live.items() if kind == "transports"}
+        app = None
+        if http:
+            routes = [route for each in transports.values() for route in each.routes()]
+            app = build_app(routes, composer.plane, limits_of(settings), log)
+        servers = {name: each for (kind, name), each in live.items() if kind == "listeners"}
+        yield Gateway(settings, composer.plane, composer.parking, app, servers, transports, log)
+
+
+async def drain(gateway: Gateway, *, hurry: asyncio.Event) -> None:
+    """Let calls in flight finish, for `drain_timeout` seconds or until `hurry`; then answer the rest.
+
+    Calls that are left get 50303, listen streams their result.
+    """
+    load = gateway.plane.load
+    load.draining = True
+    loop = asyncio.get_running_loop()
+    until = loop.time() + gateway.settings.gateway.drain_timeout
+    while load.calls and loop.time() < until and not hurry.is_set():
+        tasks = [call.task for call in load.calls]
+        await asyncio.wait(
+            tasks, timeout=min(0.5, max(until - loop.time(), 0)), return_when=asyncio.ALL_COMPLETED
+        )
+    await gateway.plane.close(gateway.parking)
+    await asyncio.sleep(0)

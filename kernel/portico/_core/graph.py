@@ -1,0 +1,119 @@
+"""Start order: `Ref[...]` fields of configs are the edges, the order of kinds decides the rest."""
+
+from __future__ import annotations
+
+import graphlib
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from portico._core.contracts import Ref
+from portico._core.errors import ConfigError
+from portico._core.specs import KINDS
+from portico._core.wording import Place, dotted, hints_of, nearest, ref_kind
+
+if TYPE_CHECKING:
+    from portico._core.settings import Component
+
+Key = tuple[str, str]
+
+
+def refs(config: Any) -> Iterator[tuple[Place, str, Ref[Any]]]:
+    """Every `Ref` in a config, defaults included: where it is, which kind it names, and it."""
+    cls: type = type(config)
+    hints = hints_of(cls)
+    for field in attrs.fields(cls):
+        yield from _refs(getattr(config, field.name), hints[field.name], (field.name,))
+
+
+def _refs(value: Any, hint: Any, place: Place) -> Iterator[tuple[Place, str, Ref[Any]]]:
+    if isinstance(value, Ref):
+        kind = ref_kind(hint)
+        if kind is None:
+            raise TypeError(f"{dotted(place)} must be typed Ref[...] of a kind of component, not {hint!r}")
+        yield place, kind, value
+    elif attrs.has(type(value)):
+        yield from (((*place, *below), kind, ref) for below, kind, ref in refs(value))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _refs(item, hint, (*place, str(key)))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, item in enumerate(value):
+            yield from _refs(item, hint, (*place, index))
+
+
+def resolve(config: Any, ref: Ref[Any]) -> Key:
+    """Which component a `Ref` of this config names (two kinds may use the same name).
+
+    Raises:
+        LookupError: It is no `Ref` of this config.
+    """
+    found = [(kind, one) for _, kind, one in refs(config) if one == ref]
+    for kind, one in found:
+        if one is ref or len({kind for kind, _ in found}) == 1:
+            return kind, ref.name
+    raise LookupError(f"{ref!r} is not a field of {type(config).__qualname__}")
+
+
+def dangling(
+    components: Mapping[Key, Component], configured: Mapping[str, Iterable[str]]
+) -> list[tuple[str, str]]:
+    """The `(path, message)` of every reference to something that is not configured.
+
+    Args:
+        components: By key.
+        configured: Config table -> the names in it.
+    """
+    problems = []
+    for key, component in components.items():
+        for place, kind, ref in refs(component.config):
+            names = list(configured.get(kind, ()))
+            if ref.name not in names:
+                hint = nearest(ref.name, names, "configured")
+                message = f"no {KINDS[kind].noun} {ref.name!r} is configured{hint}"
+                problems.append((dotted((*key, *place)), message))
+    return problems
+
+
+def stages(components: Mapping[Key, Component]) -> list[list[Key]]:
+    """What to start, in order: one component at a time, except that upstreams in a row start together.
+
+    Raises:
+        ConfigError: Components need each other in a circle.
+    """
+    needs = {
+        key: {(kind, ref.name) for _, kind, ref in refs(component.config)}
+        for key, component in components.items()
+    }
+    sorter = graphlib.TopologicalSorter(needs)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as exc:
+        circle = [".".join(key) for key in reversed(exc.args[1])]
+        raise ConfigError([(circle[0], f"these need each other: {' -> '.join(circle)}")]) from None
+    kinds = list(KINDS)
+    rank = {key: (kinds.index(key[0]), index) for index, key in enumerate(components)}
+    ready: list[tuple[tuple[int, int], Key]] = []
+    order: list[list[Key]] = []
+    while sorter.is_active():
+        for key in sorter.get_ready():
+            heapq.heappush(ready, (rank[key], key))
+        key = heapq.heappop(ready)[1]
+        sorter.done(key)
+        together = order and key[0] == "upstreams" == order[-1][0][0] and not needs[key] & set(order[-1])
+        if together:
+            order[-1].append(key)
+        else:
+            order.append([key])
+    return order
+
+
+def cycle(components: Mapping[Key, Component]) -> list[tuple[str, str]]:
+    """The circle of components that need each other, as a problem; empty when there is none."""
+    try:
+        stages(components)
+    except ConfigError as exc:
+        return exc.problems
+    return []

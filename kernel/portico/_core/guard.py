@@ -1,0 +1,350 @@
+"""The HTTP guard: the outermost ASGI layer. It refuses what no honest client sends, before anything reads it.
+
+It holds whatever server is underneath: request framing, `Host` and `Origin`, header volume, duplicate and
+forged headers, body size and body time. Refusals are short constant JSON; they echo nothing of the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import attrs
+import msgspec
+from attrs.validators import ge, gt
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from portico._core.contracts import doc
+from portico._core.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, Hosts, Origins, Proxies
+
+_PASS: Final = 0
+_DROP: Final = 1
+_SINGLE: Final = 2
+_SPECIAL: Final = {
+    b"host": _SINGLE,
+    b"origin": _SINGLE,
+    b"authorization": _SINGLE,
+    b"x-upstream-authorization": _SINGLE,
+    b"content-type": _SINGLE,
+    b"content-length": _SINGLE,
+    b"content-encoding": _SINGLE,
+    b"transfer-encoding": _SINGLE,
+    b"last-event-id": _SINGLE,
+    b"mcp-session-id": _SINGLE,
+    b"forwarded": _DROP,
+    b"via": _DROP,
+    b"proxy": _DROP,
+    b"remote-user": _DROP,
+    b"mcp-init-host": _DROP,
+    b"x-http-method-override": _DROP,
+    b"x-method-override": _DROP,
+    b"x-real-ip": _DROP,
+    b"x-client-ip": _DROP,
+    b"x-rewrite-url": _DROP,
+    b"true-client-ip": _DROP,
+    b"cf-connecting-ip": _DROP,
+}
+# A repeated `mcp-method`, `mcp-name` or `mcp-protocol-version` passes: the protocol has its own answer.
+_DROPPED: Final = (
+    b"x-forwarded-",
+    b"x-user",
+    b"x-tenant",
+    b"x-authenticated-",
+    b"x-auth-request-",
+    b"x-remote-",
+    b"x-original-",
+    b"x-envoy-",
+    b"x-portico-",
+)
+_DROPPED_ANY: Final = b""  # no header has this name
+_REMEMBERED: Final = 4096
+
+
+def _networks(_: object, __: object, value: tuple[str, ...]) -> None:
+    Proxies(value)
+
+
+@attrs.frozen
+class Limits:
+    """What a request may look like. Sizes are bytes, times seconds; each field documents itself."""
+
+    body_bytes: int = attrs.field(
+        default=4 * 1024 * 1024, validator=ge(0), metadata=doc("Largest request body, in bytes.")
+    )
+    body_seconds: float = attrs.field(
+        default=30.0, validator=gt(0), metadata=doc("Time a request body may take to arrive.")
+    )
+    header_count: int = attrs.field(
+        default=100, validator=ge(1), metadata=doc("Most header fields of one request.")
+    )
+    header_bytes: int = attrs.field(
+        default=32 * 1024,
+        validator=ge(1),
+        metadata=doc("All header names and values together, in bytes."),
+    )
+    header_line: int = attrs.field(
+        default=8 * 1024,
+        validator=ge(1),
+        metadata=doc("Longest header field, and longest path with its query, in bytes."),
+    )
+    allowed_hosts: tuple[str, ...] = attrs.field(
+        default=LOOPBACK_HOSTS,
+        metadata=doc(
+            "`Host` values to answer to: `name` (any port), `name:port`, `*.domain`. `*`, or an empty list, "
+            "allows any.",
+            example=["mcp.example.com"],
+        ),
+    )
+    allowed_origins: tuple[str, ...] = attrs.field(
+        default=LOOPBACK_ORIGINS,
+        metadata=doc(
+            "`Origin` values allowed besides the gateway's own: `scheme://host`, `scheme://host:port`, "
+            "`scheme://host:*`. `*` allows any. A request without `Origin` is always allowed.",
+            example=["https://app.example.com"],
+        ),
+    )
+    trusted_proxies: tuple[str, ...] = attrs.field(
+        default=(),
+        validator=_networks,
+        metadata=doc(
+            "Addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; `unix` "
+            "stands for Unix sockets.",
+            example=["10.0.0.0/8"],
+        ),
+    )
+    allow_h2c: bool = attrs.field(default=False, metadata=doc("Answer HTTP/2 without TLS."))
+
+
+@attrs.frozen
+class Refusal:
+    """A constant answer: a status, and `{"error", "expected"}` as JSON."""
+
+    status: int
+    body: bytes
+
+
+def _refusal(status: int, error: str, expected: str) -> Refusal:
+    return Refusal(status, msgspec.json.encode({"error": error, "expected": expected}))
+
+
+_FRAMING: Final = _refusal(400, "ambiguous body length", "Content-Length or Transfer-Encoding, not both")
+_LENGTH: Final = _refusal(400, "malformed Content-Length", "decimal digits")
+_CODING: Final = _refusal(501, "unknown transfer coding", "Transfer-Encoding: chunked")
+_TWICE: Final = _refusal(400, "repeated header", "each single-valued header at most once")
+_HOST: Final = _refusal(400, "missing or malformed Host", "exactly one Host header with a name or address")
+_MISDIRECTED: Final = _refusal(421, "Host is not served here", "a Host among the configured allowed hosts")
+_H2C: Final = _refusal(421, "HTTP/2 without TLS is not served here", "HTTP/1.1, or HTTP/2 over TLS")
+_ORIGIN: Final = _refusal(403, "Origin is not allowed", "no Origin, the gateway's own, or a configured one")
+_HEADERS: Final = _refusal(431, "too many or too large headers", "fewer or shorter header fields")
+_TARGET: Final = _refusal(414, "request target too long", "a shorter path and query")
+_TOO_LARGE: Final = _refusal(413, "body too large", "a smaller body")
+_TOO_SLOW: Final = _refusal(408, "body took too long", "the whole body within the time limit")
+
+
+class Guard:
+    """Pure ASGI middleware around the whole application.
+
+    Args:
+        app: The application. It sees only requests that passed, without the headers clients may not set.
+        limits: What passes.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app = app
+        self._limits = limits
+        self._hosts = Hosts(limits.allowed_hosts)
+        self._origins = Origins(limits.allowed_origins)
+        self._proxies = Proxies(limits.trusted_proxies) if limits.trusted_proxies else None
+        self._kinds: dict[bytes, int] = dict(_SPECIAL)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        kind = scope["type"]
+        if kind != "http" and kind != "websocket":
+            await self._app(scope, receive, send)
+            return
+        seen: dict[bytes, bytes] = {}
+        refusal = self._judge(scope, seen)
+        if refusal is not None:
+            await (_answer(scope, send, refusal) if kind == "http" else _reject(receive, send))
+            return
+        length = seen.get(b"content-length")
+        if kind == "websocket" or length == b"0":
+            await self._app(self._trimmed(scope, seen), receive, send)
+        elif length is None and b"transfer-encoding" not in seen and scope["http_version"] in ("1.1", "1.0"):
+            await self._app(self._trimmed(scope, seen), receive, send)  # no body can come
+        elif length is not None and (len(length) > 18 or int(length) > self._limits.body_bytes):
+            await _answer(scope, send, _TOO_LARGE)
+        else:
+            body = _Body(scope, receive, send, self._limits.body_bytes, self._limits.body_seconds)
+            await body.run(self._app, self._trimmed(scope, seen))
+
+    def _judge(self, scope: Scope, seen: dict[bytes, bytes]) -> Refusal | None:
+        """Look once at every header; fill `seen` with the single-valued ones (and `_DROPPED_ANY`)."""
+        limits, kinds = self._limits, self._kinds
+        headers = scope["headers"]
+        if len(headers) > limits.header_count:
+            return _HEADERS
+        if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > limits.header_line:
+            return _TARGET
+        total = 0
+        longest = limits.header_line
+        twice = False
+        for name, value in headers:
+            size = len(name) + len(value)
+            total += size
+            if size > longest:
+                return _HEADERS
+            kind = kinds.get(name)
+            if kind is None:
+                kind = self._classify(name)
+            if kind:
+                if kind == _DROP:
+                    seen[_DROPPED_ANY] = value
+                elif name in seen:
+                    twice = True
+                else:
+                    seen[name] = value
+        if total > limits.header_bytes:
+            return _HEADERS
+        return self._judge_fields(scope, seen, twice)
+
+    def _judge_fields(self, scope: Scope, seen: dict[bytes, bytes], twice: bool) -> Refusal | None:
+        if scope["scheme"] in ("http", "ws") and scope["http_version"] == "2" and not self._limits.allow_h2c:
+            return _H2C
+        coding = seen.get(b"transfer-encoding")
+        length = seen.get(b"content-length")
+        if coding is not None:
+            if length is not None:
+                return _FRAMING
+            if coding.lower() != b"chunked":
+                return _CODING
+        if twice:
+            return _TWICE
+        if length is not None and not length.isdigit():
+            return _LENGTH
+        host = seen.get(b"host")
+        verdict = "malformed" if host is None else self._hosts.judge(host)
+        if host is None or verdict == "malformed":
+            return _HOST
+        if verdict == "foreign":
+            return _MISDIRECTED
+        origin = seen.get(b"origin")
+        if origin is not None and not self._origins.allows(origin, host):
+            return _ORIGIN
+        return None
+
+    def _classify(self, name: bytes) -> int:
+        """What becomes of a header of this name, remembered for the next time (within bounds)."""
+        kind = _DROP if b"_" in name or name.startswith(_DROPPED) else _PASS
+        if len(name) <= 64:
+            if len(self._kinds) >= _REMEMBERED:
+                self._kinds = dict(_SPECIAL)
+            self._kinds[name] = kind
+        return kind
+
+    def _trimmed(self, scope: Scope, seen: dict[bytes, bytes]) -> Scope:
+        """The scope without the headers clients may not set, and with what a trusted proxy says."""
+        if _DROPPED_ANY not in seen:
+            return scope
+        kinds = self._kinds
+        kept = [pair for pair in scope["headers"] if (kinds.get(pair[0]) or self._classify(pair[0])) != _DROP]
+        trimmed = {**scope, "headers": kept}
+        if self._proxies is not None:
+            self._proxies.apply(trimmed, scope["headers"])
+        return trimmed
+
+
+@attrs.define(eq=False)
+class _Body:
+    """One request whose body is still to come: counts it, and gives it a deadline with a single timer."""
+
+    _scope: Scope
+    _receive: Receive
+    _send: Send
+    _left: int
+    _seconds: float
+    _started: bool = False  # the application has begun its answer
+    _answered: bool = False  # we have, in its place
+    _done: bool = False  # nothing of the body is left to come
+    _waiting: bool = False
+    _expired: bool = False
+    _task: asyncio.Task[object] | None = None
+    _timer: asyncio.TimerHandle | None = None
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        self._task = task = asyncio.current_task()
+        try:
+            await app(scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            if not self._expired or task is None or task.uncancel() > 0:
+                raise  # somebody else's cancellation
+        except Exception:
+            if not self._answered:
+                raise
+        finally:
+            self._finish()
+        if self._expired and not self._started:
+            await _answer(self._scope, self._send, _TOO_SLOW)
+
+    async def receive(self) -> Message:
+        if self._answered:
+            return {"type": "http.disconnect"}
+        if self._done:
+            return await self._receive()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
+        self._waiting = True
+        try:
+            message = await self._receive()
+        finally:
+            self._waiting = False
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self._finish()
+            self._answered = True
+            if not self._started:
+                await _answer(self._scope, self._send, _TOO_LARGE)
+            return {"type": "http.disconnect"}
+        if not message.get("more_body", False):
+            self._finish()
+        return message
+
+    def _finish(self) -> None:
+        self._done = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self) -> None:
+        if self._waiting and self._task is not None:
+            # Nothing but a cancellation gets the application out of `receive`.
+            self._expired = True
+            self._task.cancel()
+        else:
+            # It was the application that took its time; what has arrived by now may still be read.
+            self._timer = None
+            self._seconds = 1.0
+
+    async def send(self, message: Message) -> None:
+        if not self._answered:
+            self._started = True
+            await self._send(message)
+
+
+async def _answer(scope: Scope, send: Send, refusal: Refusal) -> None:
+    """Send a refusal; the connection is not used again, for the rest of the request may still be on it."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(refusal.body)),
+        (b"cache-control", b"no-store"),
+    ]
+    if scope["http_version"] in ("1.1", "1.0"):
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": refusal.body})
+
+
+async def _reject(receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket before it is accepted: the server answers 403."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1008})

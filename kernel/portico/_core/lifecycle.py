@@ -1,0 +1,162 @@
+"""Components start, crash and stop here, each owned by one task.
+
+A component is an async context manager that may hold anyio scopes, and the task that entered such a scope
+must be the one to leave it. So each lives in a task of its own, and a crash of one cancels only that task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from portico._core.contracts import Exchange, Host, Offer, Result, State, Target
+from portico._core.errors import UPSTREAM_UNAVAILABLE, failure
+from portico._core.graph import stages
+
+if TYPE_CHECKING:
+    from portico._core.settings import Component
+
+Key = tuple[str, str]
+Phase = Literal["start", "run", "stop"]
+Report = Callable[[Key, Phase, BaseException], None]
+"""Told of a failure that does not end the gateway: an upstream that did not start, a crash, a failed stop."""
+
+MakeHost = Callable[["Component", Mapping[Key, Any]], Host]
+"""Gives a component its host; the mapping holds what has been started before it."""
+
+
+class FailedUpstream:
+    """Stands in for an upstream whose plugin raised at the start, so that the others can serve."""
+
+    state = State.DEGRADED
+    offer = Offer()
+
+    def __init__(self, name: str, reason: str) -> None:
+        self._name = name
+        self.reason = reason
+
+    async def send(self, exchange: Exchange, target: Target) -> Result:
+        """Refuse: there is nothing behind it."""
+        message = f"Upstream {self._name!r} did not start"
+        raise failure(
+            UPSTREAM_UNAVAILABLE,
+            message,
+            reason="upstream_unavailable",
+            upstream=self._name,
+            request_id=exchange.id,
+        )
+
+
+@asynccontextmanager
+async def running(
+    components: Mapping[Key, Component],
+    make_host: MakeHost,
+    report: Report,
+    *,
+    start_timeout: float = 30,
+    stop_timeout: float = 10,
+) -> AsyncIterator[Mapping[Key, Any]]:
+    """Start components in the order of their references and kinds; stop them in reverse when left.
+
+    Upstreams start together, and one that raises is replaced by a `FailedUpstream`. Any other failure stops
+    what runs and is raised, with a note naming the component.
+
+    Args:
+        components: By key, as `Settings.components` has them.
+        make_host: What each is created with.
+        report: Told of failures that are not raised.
+        start_timeout: Seconds each may take to start.
+        stop_timeout: Seconds each may take to stop before it is cancelled, and again before it is abandoned.
+    """
+    live: dict[Key, Any] = {}
+    async with AsyncExitStack() as stack:
+        for stage in stages(components):
+            owners = [_Owner(components[key], report) for key in stage]
+            # Pushed before anything starts: whatever happens, what was begun is ended.
+            stack.push_async_callback(_stop, owners, stop_timeout)
+            for owner in owners:
+                owner.start(make_host(owner.component, live))
+            for owner in owners:
+                live[owner.component.key] = await owner.started(start_timeout)
+        yield live
+
+
+async def _stop(owners: Sequence[_Owner], timeout: float) -> None:
+    await asyncio.gather(*(owner.stop(timeout) for owner in owners))
+
+
+class _Owner:
+    """The task one component lives in."""
+
+    def __init__(self, component: Component, report: Report) -> None:
+        self.component = component
+        self._report = report
+        self._leave = asyncio.Event()
+        self._ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._task: asyncio.Task[None] | None = None
+        self._begun = 0.0
+
+    def start(self, host: Host) -> None:
+        """Begin; `started` waits for it."""
+        self._begun = asyncio.get_running_loop().time()
+        self._task = asyncio.create_task(self._own(host), name=".".join(self.component.key))
+        self._task.add_done_callback(self._ended)
+
+    async def _own(self, host: Host) -> None:
+        async with self.component.factory.create(self.component.config, host) as live:
+            self._ready.set_result(live)
+            await self._leave.wait()
+
+    async def started(self, timeout: float) -> Any:
+        """The component, once it runs; counts the time from `start`."""
+        task = self._task
+        assert task is not None
+        try:
+            left = max(0, self._begun + timeout - asyncio.get_running_loop().time())
+            await asyncio.wait((self._ready, task), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if self._ready.done():
+                return self._ready.result()
+            if not task.done():
+                task.cancel()
+                raise TimeoutError(f"did not start within {timeout:g} s")
+            if task.cancelled() or task.exception() is None:
+                raise RuntimeError("ended before it had started")
+            return task.result()
+        except Exception as exc:
+            kind, name = self.component.key
+            if kind == "upstreams":
+                self._report(self.component.key, "start", exc)
+                return FailedUpstream(name, f"{type(exc).__name__}: {exc}")
+            exc.add_note(f"while starting {kind}.{name} (use = {self.component.use!r})")
+            raise
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        exc = None if task.cancelled() else task.exception()
+        if self._leave.is_set():
+            if exc is not None:
+                self._report(self.component.key, "stop", exc)
+        elif self._ready.done():
+            self._report(self.component.key, "run", exc or RuntimeError("ended by itself"))
+
+    async def stop(self, timeout: float) -> None:
+        """End it; never raises what it raises."""
+        task = self._task
+        if task is None:
+            return
+        if not self._ready.done():
+            task.cancel()
+        self._leave.set()
+        for outcome in ("cancelled", "abandoned"):
+            try:
+                done, _ = await asyncio.wait((task,), timeout=timeout)
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
+            if done:
+                return
+            task.cancel()
+            self._report(
+                self.component.key, "stop", TimeoutError(f"did not stop within {timeout:g} s; {outcome}")
+            )

@@ -1,0 +1,191 @@
+"""The data plane: upstreams, the catalog they make, and the virtual servers that show it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from portico._core.catalog import ServerSpec, View, build_view
+from portico._core.contracts import Json, Log, Principal, State, Target, Tellable, Upstream, Watchable
+from portico._core.endpoint import Endpoint, Load
+from portico._core.errors import METHOD_NOT_FOUND, Refused
+from portico._core.protocol.parking import Parking
+from portico._core.protocol.session import Session
+from portico._core.protocol.subscriptions import KINDS, Hub
+
+_METHODS_OF = {
+    "tools": ("tools/list",),
+    "prompts": ("prompts/list",),
+    "resources": ("resources/list", "resources/templates/list"),
+}
+
+
+class Plane:
+    """What components report to (`contracts.Wiring`), and what the hub resolves with.
+
+    Args:
+        load: Of this process.
+        log: The kernel's.
+    """
+
+    def __init__(self, load: Load, log: Log) -> None:
+        self.load = load
+        self.log = log
+        self.upstreams: dict[str, Upstream] = {}
+        self.hub = Hub(self, log)
+        self.notice = False
+        self._endpoints: dict[str, Endpoint] = {}
+        self._specs: dict[str, ServerSpec] = {}
+        self._announced: dict[str, set[str]] = {}
+        self._refreshing = False
+        self._told: set[asyncio.Task[None]] = set()
+        self._reported: set[tuple[str, str, str, str, str]] = set()
+
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """Virtual servers by name."""
+        return self._endpoints
+
+    @property
+    def draining(self) -> bool:
+        """Whether the gateway is shutting down, or has given notice that it will."""
+        return self.notice or self.load.draining
+
+    def add(self, spec: ServerSpec, endpoint: Callable[[], Endpoint]) -> None:
+        """Put up a virtual server."""
+        made = endpoint()
+        made.lists.view = self._view(spec)
+        self._specs[spec.name] = spec
+        self._endpoints[spec.name] = made
+
+    def _view(self, spec: ServerSpec) -> View:
+        view = build_view(spec, {name: upstream.offer for name, upstream in self.upstreams.items()})
+        for kind, name, kept, lost in view.conflicts:
+            conflict = (spec.name, kind, name, kept, lost)
+            if conflict not in self._reported:
+                self._reported.add(conflict)
+                self.log.warning(
+                    "catalog.conflict", server=spec.name, kind=kind, name=name, kept=kept, left_out=lost
+                )
+        return view
+
+    # --- what upstreams report -----------------------------------------------------------------------
+
+    def offer_changed(self, upstream: str, changed: Iterable[str] = ()) -> None:
+        """Take an upstream's new offer into the catalog, soon; several at once make one new catalog."""
+        self._announced.setdefault(upstream, set()).update(changed)
+        if not self._refreshing:
+            self._refreshing = True
+            asyncio.get_running_loop().call_soon(self._refresh)
+
+    def _refresh(self) -> None:
+        self._refreshing = False
+        announced, self._announced = self._announced, {}
+        for name, spec in self._specs.items():
+            concerned = [kinds for upstream, kinds in announced.items() if upstream in spec.upstreams]
+            if not concerned:
+                continue
+            lists = self._endpoints[name].lists
+            before, after = lists.view, self._view(spec)
+            lists.view = after
+            said = set().union(*concerned)
+            kinds = [
+                k
+                for k in KINDS
+                if k in said or any(before.items[m] != after.items[m] for m in _METHODS_OF[k])
+            ]
+            self.hub.lists_changed(name, kinds)
+
+    def resource_updated(self, upstream: str, principal: Principal, params: Json) -> None:
+        """Pass an update on to who watches."""
+        self.hub.resource_updated(upstream, principal, params)
+
+    async def announce(self, upstream: str, principal: Principal | None, method: str, params: Json) -> None:
+        """Pass a notification that belongs to no call on to legacy sessions of the principal it is for."""
+        for session in self._sessions_of(upstream, principal):
+            session.notice(method, params)
+
+    async def ask_unrelated(self, upstream: str, principal: Principal, method: str, params: Json) -> Json:
+        """Put a request that belongs to no call to the session used last that can be asked.
+
+        Raises:
+            Refused: -32601: there is none.
+        """
+        sessions = self._sessions_of(upstream, principal)
+        for session in sorted(sessions, key=lambda s: s.last_seen, reverse=True):
+            try:
+                return await session.ask(method, params)
+            except Refused as refusal:
+                if session.outlet is not None and refusal.code != METHOD_NOT_FOUND:
+                    raise
+        raise Refused(METHOD_NOT_FOUND, "No client is there to ask")
+
+    def _sessions_of(self, upstream: str, principal: Principal | None) -> list[Session]:
+        return [
+            session
+            for name, endpoint in self._endpoints.items()
+            if upstream in self._specs[name].upstreams
+            for session in endpoint.sessions
+            if principal in (None, session.principal)
+        ]
+
+    # --- what the hub and endpoints ask ------------------------------------------------------------------
+
+    def route_uri(self, server: str, uri: str) -> Target | None:
+        """Where an advertised URI leads, or None."""
+        try:
+            return self._endpoints[server].view.route_uri(uri)
+        except Refused:
+            return None
+
+    def advertised_uri(self, server: str, upstream: str, uri: str) -> str | None:
+        """What a server's clients know an upstream's URI as; None when the server does not have that upstream."""
+        if upstream not in self._specs[server].upstreams:
+            return None
+        return self._endpoints[server].view.advertised_uri(upstream, uri)
+
+    async def watch(self, upstream: str, principal: Principal, uris: frozenset[str]) -> None:
+        """Watch an upstream for exactly these URIs."""
+        target = self.upstreams.get(upstream)
+        if isinstance(target, Watchable):
+            await target.watch(principal, uris)
+
+    def watchable(self, upstream: str, uri: str) -> bool:
+        """Whether an upstream can be watched for a URI."""
+        target = self.upstreams.get(upstream)
+        if not isinstance(target, Watchable):
+            return False
+        return bool((target.offer.capabilities.get("resources") or {}).get("subscribe"))
+
+    def tell(self, upstream: str, principal: Principal, method: str, params: Json) -> None:
+        """Pass a legacy client's notification on, in the background."""
+        target = self.upstreams.get(upstream)
+        if isinstance(target, Tellable):
+            task = asyncio.get_running_loop().create_task(target.tell(principal, method, params))
+            self._told.add(task)
+            task.add_done_callback(self._told.discard)
+
+    def status(self) -> dict[str, Any]:
+        """Upstreams and their states, for `/readyz` and the start banner."""
+        return {
+            name: {
+                "state": str(upstream.state),
+                **({"reason": upstream.reason} if upstream.state is not State.READY else {}),
+                "tools": len(upstream.offer.tools),
+                "resources": len(upstream.offer.resources) + len(upstream.offer.templates),
+                "prompts": len(upstream.offer.prompts),
+            }
+            for name, upstream in self.upstreams.items()
+        }
+
+    async def close(self, parking: Parking) -> None:
+        """End what is open: subscriptions with their result, parked and running calls with an error."""
+        await self.hub.close()
+        parking.close()
+        for call in list(self.load.calls):
+            call.shut_down()
+        for endpoint in self._endpoints.values():
+            for session in list(endpoint.sessions):
+                if session.outlet is not None:
+                    session.outlet.end()

@@ -1,0 +1,314 @@
+"""One exchange being carried out: its deadline, its way back to the client, and (modern era) parking."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import attrs
+
+from portico._core.contracts import Era, Exchange, Json, Result
+from portico._core.errors import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
+    SHUTTING_DOWN,
+    UPSTREAM_TIMEOUT,
+    Refused,
+    failure,
+)
+from portico._core.protocol.eras import ASK_CAPABILITY, LOG_LEVELS
+from portico._core.protocol.jsonrpc import notification_frame
+from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Sink
+
+Run = Callable[[Exchange], Awaitable[Result]]
+Outcome = Result | Refused
+OnFault = Callable[[Exchange, BaseException], None]
+
+_MODERN_FRAMES: Final = frozenset({"notifications/progress", "notifications/message"})
+
+
+def admit(exchange: Exchange, method: str, params: Json) -> Json | None:
+    """The params of a notification as this client may get it; None when it may not.
+
+    Progress needs the client's token, log messages its level; a modern response stream carries nothing else
+    (2026-07-28, streamable HTTP).
+    """
+    if method == "notifications/progress":
+        return (
+            None if exchange.progress_token is None else {**params, "progressToken": exchange.progress_token}
+        )
+    if method == "notifications/message":
+        wanted = LOG_LEVELS.get(exchange.log_level or "")
+        rank = LOG_LEVELS.get(str(params.get("level")), 0)
+        return None if wanted is None or rank < wanted else params
+    return params if exchange.era is Era.LEGACY or method in _MODERN_FRAMES else None
+
+
+def check_ask(capabilities: Json, method: str, params: Json) -> None:
+    """Whether a client that declared `capabilities` may be asked this.
+
+    Raises:
+        Refused: -32021 with `data.requiredCapabilities`; -32601 for what no client can be asked.
+    """
+    name = ASK_CAPABILITY.get(method)
+    if name is None:
+        raise Refused(METHOD_NOT_FOUND, "Method not found")
+    declared = capabilities.get(name)
+    needed: Json = {name: {}}
+    met = isinstance(declared, dict)
+    if met and name == "elicitation" and isinstance(declared, dict):
+        mode = params.get("mode", "form")
+        # `elicitation: {}` is what form-only clients of every revision send.
+        met = mode in declared or (mode == "form" and "url" not in declared)
+        needed = {name: {str(mode): {}}}
+    if not met:
+        raise Refused(
+            MISSING_CAPABILITY,
+            f"The client did not declare the capability {name!r} that this needs",
+            {"requiredCapabilities": needed},
+        )
+
+
+class Call:
+    """Runs an exchange in a task of its own, so that it may outlive the request that began it.
+
+    Subclasses are the exchange's `client`: they say how notifications and questions travel.
+    """
+
+    def __init__(self, exchange: Exchange, run: Run, on_fault: OnFault) -> None:
+        self.exchange = exchange
+        self._on_fault = on_fault
+        self._loop = asyncio.get_running_loop()
+        self.expired = False
+        self.ended_by_gateway = False
+        self._timer: asyncio.TimerHandle | None = None
+        exchange.client = self
+        self.task: asyncio.Task[Result] = self._loop.create_task(_start(run, exchange))
+        self.task.add_done_callback(self._finished)
+        self.arm()
+
+    async def notify(self, method: str, params: Json) -> None:
+        """Send a notification (see `contracts.Client`)."""
+        raise NotImplementedError
+
+    async def ask(self, method: str, params: Json) -> Json:
+        """Ask the client (see `contracts.Client`)."""
+        raise NotImplementedError
+
+    def poll(self, retry_ms: int) -> None:
+        """Nothing to do where a client cannot be sent away."""
+
+    def arm(self) -> None:
+        """Start the clock of the deadline."""
+        self.disarm()
+        self._timer = self._loop.call_at(self.exchange.deadline, self._expire)
+
+    def disarm(self) -> None:
+        """Stop the clock: nobody waits for the upstream now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more."""
+        self.task.cancel()
+
+    def shut_down(self) -> None:
+        """The gateway ends; the answer is that."""
+        self.ended_by_gateway = True
+        self.task.cancel()
+
+    def _expire(self) -> None:
+        self.expired = True
+        self.task.cancel()
+
+    def _finished(self, task: asyncio.Task[Result]) -> None:
+        self.disarm()
+
+    def outcome(self) -> Outcome:
+        """The result, or the refusal to answer with. The task must be done."""
+        facts = {"request_id": self.exchange.id}
+        if self.expired:
+            return failure(UPSTREAM_TIMEOUT, "The call took too long", reason="upstream_timeout", **facts)
+        if self.ended_by_gateway:
+            return failure(SHUTTING_DOWN, "The gateway is shutting down", reason="shutting_down", **facts)
+        if self.task.cancelled():
+            return Refused(INTERNAL_ERROR, "The request was cancelled")
+        error = self.task.exception()
+        if error is None:
+            return self.task.result()
+        if isinstance(error, Refused):
+            return error
+        self._on_fault(self.exchange, error)
+        return failure(INTERNAL_ERROR, "Internal error", reason="internal_error", **facts)
+
+
+async def _start(run: Run, exchange: Exchange) -> Result:
+    return await run(exchange)
+
+
+@attrs.frozen
+class Frames:
+    """Notifications to write, in order."""
+
+    frames: list[bytes]
+
+
+@attrs.frozen
+class Asking:
+    """The client must be asked: `{key: {"method", "params"}}`."""
+
+    requests: Json
+
+
+@attrs.define(eq=False)
+class _Ask:
+    method: str
+    params: Json
+    answer: asyncio.Future[Json]
+    told: bool = False
+
+
+class ModernCall(Call):
+    """A modern client's call. Whoever serves the request takes turns: frames, questions, then the outcome."""
+
+    def __init__(self, exchange: Exchange, run: Run, on_fault: OnFault) -> None:
+        self._frames: list[bytes] = []
+        self._bytes = 0
+        self._asks: dict[str, _Ask] = {}
+        self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        super().__init__(exchange, run, on_fault)
+
+    async def notify(self, method: str, params: Json) -> None:
+        """Queue a frame; waits while the client is `MAX_UNREAD` frames or `MAX_UNREAD_BYTES` behind.
+
+        While the call is parked no stream can carry frames: they are dropped.
+        """
+        shaped = admit(self.exchange, method, params)
+        if shaped is None or self._parked():
+            return
+        frame = notification_frame(method, shaped)
+        while len(self._frames) >= MAX_UNREAD or (self._frames and self._bytes > MAX_UNREAD_BYTES):
+            if self._room is None:
+                self._room = self._loop.create_future()
+            await asyncio.shield(self._room)
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        self._wake()
+
+    async def ask(self, method: str, params: Json) -> Json:
+        """Have the client asked by `input_required`; its retry brings the answer."""
+        check_ask(self.exchange.capabilities, method, params)
+        # Ids and completion notices of url elicitation are gone from the modern era, as are task requests.
+        shown = {k: v for k, v in params.items() if k not in ("elicitationId", "task", "_meta")}
+        key = f"ask-{secrets.token_hex(6)}"
+        ask = self._asks[key] = _Ask(method, shown, self._loop.create_future())
+        self._wake()
+        try:
+            return await ask.answer
+        finally:
+            self._asks.pop(key, None)
+
+    def _parked(self) -> bool:
+        return any(ask.told for ask in self._asks.values())
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _finished(self, task: asyncio.Task[Result]) -> None:
+        super()._finished(task)
+        self._wake()
+
+    async def turn(self, seconds: float) -> Frames | Asking | Outcome:
+        """Wait for the next thing to tell the client; no frames after `seconds` of nothing."""
+        deadline = 0.0
+        while True:
+            if self._frames:
+                frames, self._frames, self._bytes = self._frames, [], 0
+                if self._room is not None:
+                    if not self._room.done():
+                        self._room.set_result(None)
+                    self._room = None
+                return Frames(frames)
+            if self.task.done():
+                return self.outcome()
+            if any(not ask.told for ask in self._asks.values()):
+                for ask in self._asks.values():
+                    ask.told = True
+                return Asking({k: {"method": a.method, "params": a.params} for k, a in self._asks.items()})
+            now = self._loop.time()
+            deadline = deadline or now + seconds
+            if now >= deadline:
+                return Frames([])
+            timer = self._loop.call_at(deadline, self._wake)
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+
+    def resume(self, retry: Exchange, answers: Json) -> None:
+        """Go on with a parked call on behalf of the client's retry.
+
+        Answers nobody asked for are ignored; questions without an answer are put again (2026-07-28, MRTR).
+        """
+        exchange = self.exchange
+        exchange.progress_token = retry.progress_token
+        exchange.log_level = retry.log_level
+        exchange.headers = retry.headers
+        exchange.deadline = retry.deadline
+        self.arm()
+        for key, ask in self._asks.items():
+            ask.told = False
+            answer = answers.get(key)
+            if isinstance(answer, dict) and not ask.answer.done():
+                ask.answer.set_result(answer)
+                ask.told = True
+
+    def abandon(self) -> None:
+        """Nobody came back with the answers."""
+        self.cancel()
+
+
+class LegacyCall(Call):
+    """A legacy client's call: frames and questions travel on its stream, as ordinary messages."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        run: Run,
+        on_fault: OnFault,
+        sink: Sink,
+        ask: Callable[[str, Json, Sink], Awaitable[Json]],
+        done: Callable[[LegacyCall], None],
+    ) -> None:
+        self.sink = sink
+        self._ask = ask
+        self._done = done
+        super().__init__(exchange, run, on_fault)
+
+    async def notify(self, method: str, params: Json) -> None:
+        """Put a frame on the stream; waits while its reader is far behind."""
+        shaped = admit(self.exchange, method, params)
+        if shaped is not None:
+            await self.sink.put(notification_frame(method, shaped))
+
+    async def ask(self, method: str, params: Json) -> Json:
+        """Send the client a request on the stream and wait for its response."""
+        check_ask(self.exchange.capabilities, method, params)
+        return await self._ask(method, params, self.sink)
+
+    def poll(self, retry_ms: int) -> None:
+        """Send the client away from an SSE stream, to come back with `Last-Event-ID`."""
+        poll = getattr(self.sink, "poll", None)
+        if poll is not None:
+            poll(retry_ms)
+
+    def _finished(self, task: asyncio.Task[Result]) -> None:
+        super()._finished(task)
+        self._done(self)

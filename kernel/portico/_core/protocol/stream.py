@@ -1,0 +1,142 @@
+"""Frames on their way to one client: bounded, waited for, and (legacy) remembered for resumption."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, Protocol
+
+MAX_UNREAD: Final = 64
+MAX_UNREAD_BYTES: Final = 1 << 20
+KEEP_EVENTS: Final = 256
+
+
+class Sink(Protocol):
+    """Takes frames: a stream of its own, or the one pipe of a stdio session."""
+
+    @property
+    def attached(self) -> bool:
+        """Whether somebody reads just now."""
+        ...
+
+    def push(self, frame: bytes) -> None:
+        """Take a frame at once."""
+        ...
+
+    async def put(self, frame: bytes) -> None:
+        """Take a frame, when the reader has caught up."""
+        ...
+
+    def end(self) -> None:
+        """No more frames will come."""
+        ...
+
+
+class Stream:
+    """Numbered frames with at most one reader at a time, who may come back for what it missed.
+
+    Frames the reader has had are kept up to `KEEP_EVENTS` and `MAX_UNREAD_BYTES` (the bounded event log of
+    2025-11-25, resumability). While nobody reads, the oldest go first.
+
+    Args:
+        ident: Names the stream in event ids.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_events",
+        "_read",
+        "_room",
+        "_waiter",
+        "ended",
+        "ident",
+        "last",
+        "readers",
+        "retry",
+    )
+
+    def __init__(self, ident: str = "") -> None:
+        self.ident = ident
+        self.last = 0
+        self.ended = False
+        self.readers = 0
+        self.retry: int | None = None
+        self._events: deque[tuple[int, bytes]] = deque()
+        self._bytes = 0
+        self._read = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+
+    @property
+    def attached(self) -> bool:
+        """Whether somebody reads just now."""
+        return self.readers > 0
+
+    def push(self, frame: bytes) -> None:
+        """Take a frame at once, forgetting the oldest beyond the limits."""
+        if self.ended:
+            return
+        self.last += 1
+        self._events.append((self.last, frame))
+        self._bytes += len(frame)
+        while len(self._events) > KEEP_EVENTS or (self._bytes > MAX_UNREAD_BYTES and len(self._events) > 1):
+            if self.readers and self._events[0][0] > self._read:
+                break  # a reader is entitled to what it has not had yet; put() is what bounds this
+            self._bytes -= len(self._events.popleft()[1])
+        self.wake()
+
+    async def put(self, frame: bytes) -> None:
+        """Take a frame once the reader is less than `MAX_UNREAD` frames behind; at once if nobody reads."""
+        while self.readers and not self.ended and self._behind():
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+        self.push(frame)
+
+    def _behind(self) -> bool:
+        unread = self.last - self._read
+        return unread >= MAX_UNREAD or (unread > 1 and self._bytes > MAX_UNREAD_BYTES)
+
+    def end(self) -> None:
+        """No more frames will come; the reader finishes what there is."""
+        self.ended = True
+        self.wake()
+        self._make_room()
+
+    def poll(self, retry_ms: int) -> None:
+        """Send the reader away; it shall come back for the rest after `retry_ms`."""
+        self.retry = retry_ms
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the reader look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _make_room(self) -> None:
+        if self._room is not None:
+            if not self._room.done():
+                self._room.set_result(None)
+            self._room = None
+
+    def ready(self, after: int) -> bool:
+        """Whether `take` would return at once."""
+        return self.last > after or self.ended or self.retry is not None
+
+    async def wait(self, after: int, seconds: float) -> bool:
+        """Wait up to `seconds` for something to take; whether there is."""
+        if not self.ready(after):
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(seconds, self.wake)
+            self._waiter = loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+        return self.ready(after)
+
+    def take(self, after: int) -> list[tuple[int, bytes]]:
+        """The frames after number `after`, and take note that they were read."""
+        self._read = max(self._read, self.last)
+        self._make_room()
+        return [event for event in self._events if event[0] > after]

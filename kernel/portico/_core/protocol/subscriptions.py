@@ -1,0 +1,143 @@
+"""The hub: who wants to hear of changes, and what upstreams must therefore be watched for.
+
+Legacy GET streams and modern `subscriptions/listen` are both just subscriptions here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+import attrs
+
+from portico._core.contracts import GATEWAY, Json, Log, Principal, Target
+
+KINDS: Final = ("tools", "prompts", "resources")
+
+
+@attrs.define(eq=False)
+class Subscription:
+    """One client's wish to be told.
+
+    Attributes:
+        server: The virtual server.
+        principal: Whose it is.
+        kinds: Of `KINDS`, the lists whose changes it wants to hear of.
+        uris: Advertised URIs it watches.
+        deliver: Takes `(method, params)`; must not block.
+        end: Called when the gateway shuts down.
+    """
+
+    server: str
+    principal: Principal
+    kinds: set[str]
+    uris: set[str]
+    deliver: Callable[[str, Json], None]
+    end: Callable[[], None] = lambda: None
+
+
+class Resolver(Protocol):
+    """What the hub asks of the data plane."""
+
+    def route_uri(self, server: str, uri: str) -> Target | None: ...
+    def advertised_uri(self, server: str, upstream: str, uri: str) -> str | None: ...
+    async def watch(self, upstream: str, principal: Principal, uris: frozenset[str]) -> None: ...
+
+
+class Hub:
+    """Fans changes out to subscriptions, and keeps each upstream watched for the union of what they want.
+
+    Args:
+        resolver: Knows the catalog and the upstreams.
+        log: For upstreams that cannot be watched.
+    """
+
+    def __init__(self, resolver: Resolver, log: Log) -> None:
+        self._resolver = resolver
+        self._log = log
+        self._subscriptions: dict[str, set[Subscription]] = {}
+        self._watched: dict[tuple[str, Principal], frozenset[str]] = {}
+        self._watchers: dict[tuple[str, Principal], asyncio.Task[None]] = {}
+
+    def add(self, subscription: Subscription) -> None:
+        """Begin to tell it."""
+        self._subscriptions.setdefault(subscription.server, set()).add(subscription)
+        self.changed_uris(subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        """Tell it nothing any more."""
+        self._subscriptions.get(subscription.server, set()).discard(subscription)
+        if subscription.uris:
+            subscription.uris.clear()
+            self.changed_uris(subscription)
+
+    def changed_uris(self, subscription: Subscription) -> list[asyncio.Task[None]]:
+        """Its URIs are others now: watch what is wanted, no longer what is not.
+
+        Returns:
+            The tasks that carry it to the upstreams, for callers who want to wait for them.
+        """
+        principal = subscription.principal
+        wanted: dict[str, set[str]] = {}
+        for server, subscriptions in self._subscriptions.items():
+            for each in subscriptions:
+                if each.principal != principal:
+                    continue
+                for uri in each.uris:
+                    target = self._resolver.route_uri(server, uri)
+                    if target is not None:
+                        wanted.setdefault(target.upstream, set()).add(target.name)
+        known = {upstream for upstream, owner in self._watched if owner == principal}
+        for upstream in known | wanted.keys():
+            key = (upstream, principal)
+            uris = frozenset(wanted.get(upstream, ()))
+            if self._watched.get(key, frozenset()) != uris:
+                self._watched[key] = uris
+                if key not in self._watchers:
+                    self._watchers[key] = asyncio.get_running_loop().create_task(self._watch(key))
+        return [task for (_, owner), task in self._watchers.items() if owner == principal]
+
+    async def _watch(self, key: tuple[str, Principal]) -> None:
+        """Bring one upstream to the wanted set; one at a time, and again if it changed meanwhile."""
+        upstream, principal = key
+        try:
+            told: frozenset[str] | None = None
+            while (wanted := self._watched.get(key, frozenset())) != told:
+                told = wanted
+                try:
+                    await self._resolver.watch(upstream, principal, wanted)
+                except Exception as error:  # an upstream that cannot be watched must not end the subscription
+                    self._log.warning("upstream.watch_failed", upstream=upstream, error=str(error))
+            if not told:
+                self._watched.pop(key, None)
+        finally:
+            del self._watchers[key]
+
+    def lists_changed(self, server: str, kinds: Iterable[str]) -> None:
+        """Lists of a virtual server are others now."""
+        for kind in kinds:
+            for subscription in tuple(self._subscriptions.get(server, ())):
+                if kind in subscription.kinds:
+                    subscription.deliver(f"notifications/{kind}/list_changed", {})
+
+    def resource_updated(self, upstream: str, principal: Principal, params: Json) -> None:
+        """An upstream says that a resource changed, to one principal's session (or, shared, to all)."""
+        uri = params.get("uri")
+        if not isinstance(uri, str):
+            return
+        for server, subscriptions in self._subscriptions.items():
+            shown = self._resolver.advertised_uri(server, upstream, uri)
+            if shown is None:
+                continue
+            for subscription in tuple(subscriptions):
+                if shown in subscription.uris and principal in (subscription.principal, GATEWAY):
+                    subscription.deliver("notifications/resources/updated", {**params, "uri": shown})
+
+    async def close(self) -> None:
+        """End every subscription; upstream watches end with their upstreams."""
+        for subscriptions in self._subscriptions.values():
+            for subscription in tuple(subscriptions):
+                subscription.end()
+        for task in list(self._watchers.values()):
+            task.cancel()

@@ -1,0 +1,203 @@
+"""The end of every pipeline: answers from the catalog, or the upstream's, bridged to what the client speaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from portico._core.catalog import View, has_tasks
+from portico._core.contracts import Era, Exchange, Json, Result, Target, Upstream
+from portico._core.errors import (
+    INVALID_PARAMS,
+    UPSTREAM_BAD_RESPONSE,
+    UPSTREAM_UNAVAILABLE,
+    URL_ELICITATION_REQUIRED_LEGACY,
+    Refused,
+    failure,
+)
+from portico._core.lists import Lists
+from portico._core.protocol.calls import check_ask
+from portico._core.protocol.eras import LIST_KINDS, MRTR_METHODS, NAME_PARAM, TASKS_EXTENSION
+from portico._core.protocol.parking import binding_of
+from portico._core.seal import Seal, Unsealable
+from portico._core.shaping import url_elicitations
+from portico._core.tasks import TASK_METHODS, Tasks
+from portico._core.uris import rewrite_uris
+
+MAX_ROUNDS: Final = 10
+"""How often a legacy client is asked on behalf of one call before the upstream is taken to loop."""
+
+STATE_TTL: Final = 3600.0
+
+
+class Router:
+    """Routes the exchanges of one virtual server.
+
+    Args:
+        upstreams: All of the gateway's, by name.
+        seal: For `requestState` and task ids.
+        lists: Answers lists and discovery.
+    """
+
+    def __init__(self, upstreams: Mapping[str, Upstream], seal: Seal, lists: Lists) -> None:
+        self._upstreams = upstreams
+        self._seal = seal
+        self._lists = lists
+        self._tasks = Tasks(seal, self._forward)
+
+    @property
+    def view(self) -> View:
+        """The catalog as it is now."""
+        return self._lists.view
+
+    async def __call__(self, exchange: Exchange) -> Result:
+        """Answer the exchange.
+
+        Raises:
+            Refused: Unknown name or method, or what the upstream or the bridge refuses with.
+        """
+        method = exchange.method
+        if method in LIST_KINDS or method == "server/discover":
+            return self._lists.answer(exchange)
+        if method in TASK_METHODS:
+            return await self._tasks.answer(exchange)
+        view = self.view
+        target = view.route(method, exchange.params)
+        exchange.target = target
+        params = self._own_params(exchange, target)
+        state = params.get("requestState")
+        if state is not None:
+            params["requestState"] = self._open_state(exchange, target, state)
+        result = await self._answered(exchange, target, params)
+        renamed = view.renamed_uris.get(target.upstream)
+        if renamed:
+            result.value = rewrite_uris(result.value, renamed)
+        return result
+
+    def _own_params(self, exchange: Exchange, target: Target) -> Json:
+        """The params in the upstream's own words."""
+        params = dict(exchange.params)
+        field = NAME_PARAM.get(exchange.method)
+        if field is not None:
+            params[field] = target.name
+        elif exchange.method == "completion/complete":
+            ref = dict(params["ref"])
+            ref["name" if ref.get("type") == "ref/prompt" else "uri"] = target.name
+            params["ref"] = ref
+        return params
+
+    async def _answered(self, exchange: Exchange, target: Target, params: Json) -> Result:
+        """Send, and go on until the answer is one this client can be given."""
+        upstream = self._upstreams[target.upstream]
+        poll_tasks = has_tasks(upstream.offer.capabilities) and not has_tasks(exchange.capabilities)
+        with_tasks: Json | None = None
+        if poll_tasks and exchange.method == "tools/call":
+            extensions = {**(exchange.capabilities.get("extensions") or {}), TASKS_EXTENSION: {}}
+            with_tasks = {**exchange.capabilities, "extensions": extensions}
+        for round_number in range(MAX_ROUNDS + 1):
+            try:
+                result = await self._forward(exchange, target, params, capabilities=with_tasks)
+            except Refused as refusal:
+                asked = (
+                    url_elicitations(refusal)
+                    if refusal.code == URL_ELICITATION_REQUIRED_LEGACY and exchange.era is Era.MODERN
+                    else None
+                )
+                if asked is None:
+                    raise
+                result = asked
+            kind = result.kind
+            if kind == "task":
+                if with_tasks is None:
+                    return self._tasks.seal_result(exchange, target, result)
+                result = await self._tasks.finish(exchange, target, result)
+                kind = result.kind
+            if kind == "complete":
+                return result
+            if kind != "input_required" or exchange.method not in MRTR_METHODS:
+                raise failure(
+                    UPSTREAM_BAD_RESPONSE,
+                    "The upstream answered with a kind of result this client did not ask for",
+                    reason="unknown_result_type",
+                    upstream=target.upstream,
+                    request_id=exchange.id,
+                )
+            if exchange.era is Era.MODERN:
+                return self._close_state(exchange, target, result)
+            params = await self._ask_all(exchange, result, params, round_number)
+        raise failure(
+            UPSTREAM_BAD_RESPONSE,
+            f"The upstream asked for input more than {MAX_ROUNDS} times",
+            reason="input_loop",
+            upstream=target.upstream,
+            request_id=exchange.id,
+        )
+
+    async def _forward(
+        self, exchange: Exchange, target: Target, params: Json, *, capabilities: Json | None = None
+    ) -> Result:
+        """Send to the upstream with other params (and capabilities), leaving the exchange as policies saw it."""
+        upstream = self._upstreams.get(target.upstream)
+        if upstream is None:
+            raise failure(
+                UPSTREAM_UNAVAILABLE,
+                "The upstream is gone",
+                reason="upstream_gone",
+                upstream=target.upstream,
+                request_id=exchange.id,
+            )
+        sent = attrs.evolve(
+            exchange, params=params, capabilities=capabilities or exchange.capabilities, target=target
+        )
+        # The way back and the deadline are the original's: a resumed call changes them while this one waits.
+        return await upstream.send(sent, target)
+
+    async def _ask_all(self, exchange: Exchange, result: Result, params: Json, round_number: int) -> Json:
+        """Put a modern upstream's questions to a legacy client; gives the params to send next."""
+        asked = result.value.get("inputRequests") or {}
+        state = result.value.get("requestState")
+        answers: Json = {}
+        if asked:
+            given = await asyncio.gather(*(self._ask_one(exchange, request) for request in asked.values()))
+            answers = dict(zip(asked, given, strict=True))
+        else:
+            # State only means "retry at once" (load shedding); a little patience keeps it from spinning.
+            await asyncio.sleep(min(0.05 * (round_number + 1), 0.25))
+        base = {k: v for k, v in params.items() if k not in ("inputResponses", "requestState")}
+        return {
+            **base,
+            **({"inputResponses": answers} if asked else {}),
+            **({"requestState": state} if state is not None else {}),
+        }
+
+    async def _ask_one(self, exchange: Exchange, request: Json) -> Json:
+        method, params = str(request.get("method")), request.get("params") or {}
+        try:
+            return await exchange.client.ask(method, params)
+        except Refused:
+            # No answer to an elicitation is a "cancel"; sampling and roots have no such answer.
+            if method == "elicitation/create":
+                return {"action": "cancel"}
+            raise
+
+    def _close_state(self, exchange: Exchange, target: Target, result: Result) -> Result:
+        for request in (result.value.get("inputRequests") or {}).values():
+            check_ask(exchange.capabilities, str(request.get("method")), request.get("params") or {})
+        inner = result.value.get("requestState")
+        if inner is not None:
+            payload = [target.upstream, binding_of(exchange), inner]
+            sealed = self._seal.close("state", exchange.principal, payload, STATE_TTL)
+            result.value = {**result.value, "requestState": sealed}
+        return result
+
+    def _open_state(self, exchange: Exchange, target: Target, state: object) -> str:
+        try:
+            _, (upstream, binding, inner) = self._seal.open("state", exchange.principal, state)
+        except Unsealable:
+            raise Refused(INVALID_PARAMS, "Invalid params: requestState is not valid") from None
+        if upstream != target.upstream or binding != binding_of(exchange):
+            raise Refused(INVALID_PARAMS, "Invalid params: requestState belongs to another request")
+        return str(inner)

@@ -1,0 +1,77 @@
+"""Sealed handles: what leaves the gateway and comes back, unreadable and unchangeable in between.
+
+Session ids, parked calls, task ids and cursors carry {kind, owner, principal, payload, expiry} under AES-256-GCM, so
+that no table has to remember them and nobody can use another principal's.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from portico._core.contracts import Clock, Principal
+
+
+class Unsealable(Exception):
+    """The handle is not one of ours, not for this principal, or too old. Which, is for the log only."""
+
+
+def digest(value: Any) -> str:
+    """A short digest of a JSON value, the same whatever the order of its members."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:32]
+
+
+class Seal:
+    """Seals and opens handles with one raw 32-byte key (no key derivation per request).
+
+    Args:
+        key: 32 bytes. Workers and replicas that shall read each other's handles share it.
+        node: The name of this worker; handles say which one minted them.
+        clock: For expiry.
+    """
+
+    def __init__(self, key: bytes, node: str, clock: Clock) -> None:
+        self.node = node
+        self._aead = AESGCM(key)
+        self._clock = clock
+
+    @staticmethod
+    def key_from(secret: str | None) -> bytes:
+        """The key for a configured secret; a fresh random one without."""
+        return os.urandom(32) if secret is None else hashlib.sha256(secret.encode()).digest()
+
+    def close(self, kind: str, principal: Principal, payload: Any, ttl: float) -> str:
+        """Seal a JSON value for `ttl` seconds; URL-safe ASCII."""
+        nonce = os.urandom(12)
+        body = msgspec.json.encode([self.node, self._clock.time() + ttl, payload])
+        sealed = nonce + self._aead.encrypt(nonce, body, self._context(kind, principal))
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def open(self, kind: str, principal: Principal, handle: Any) -> tuple[str, Any]:
+        """The node that minted a handle and its payload.
+
+        Raises:
+            Unsealable: See there.
+        """
+        if not isinstance(handle, str):
+            raise Unsealable("not a string")
+        try:
+            sealed = base64.b64decode(handle + "=" * (-len(handle) % 4), altchars=b"-_", validate=True)
+            body = self._aead.decrypt(sealed[:12], sealed[12:], self._context(kind, principal))
+        except (binascii.Error, ValueError, InvalidTag):
+            raise Unsealable("not sealed by this gateway for this principal") from None
+        node, expires, payload = msgspec.json.decode(body)
+        if expires < self._clock.time():
+            raise Unsealable("expired")
+        return node, payload
+
+    @staticmethod
+    def _context(kind: str, principal: Principal) -> bytes:
+        return f"portico/1/{kind}/{principal.key}".encode()

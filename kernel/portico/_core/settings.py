@@ -1,0 +1,221 @@
+"""The settings of a gateway: documents, environment and flags in, typed tables or every problem at once out.
+
+What wins: a flag (`--set` and its short forms), then the environment (`PORTICO_...`), the file, the default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from portico._core import graph
+from portico._core.contracts import Factory, Json
+from portico._core.discovery import Plugins
+from portico._core.errors import ConfigError
+from portico._core.mcp_json import from_mcp_json, is_mcp_json
+from portico._core.sources import (
+    Document,
+    Problems,
+    expand,
+    merge,
+    overlay,
+    overlay_environment,
+    parse_override,
+    read,
+)
+from portico._core.specs import KINDS
+from portico._core.strict import structured
+from portico._core.tables import GatewaySettings, Selection, ServerSettings
+from portico._core.wording import Place, Wrong, dotted, nearest
+
+__all__ = [
+    "Component",
+    "Document",
+    "GatewaySettings",
+    "Key",
+    "Selection",
+    "ServerSettings",
+    "Settings",
+    "component",
+    "from_mcp_json",
+    "is_mcp_json",
+    "load",
+    "parse_override",
+    "read",
+]
+
+T = TypeVar("T")
+Key = tuple[str, str]
+"""A component's config table and name."""
+
+DEFAULTS: Final[dict[str, Json]] = {
+    "transports": {"streamable_http": {}},
+    "listeners": {"http": {"use": "hypercorn"}},
+}
+"""What a kind consists of when the configuration has nothing of it."""
+
+ANONYMOUS: Final = "anonymous"
+"""The auth scheme of servers when none is configured; may be named without a table of its own."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
+_NAMED: Final = ("upstreams", "auth", "policies")
+_BAD_NAME: Final = "expected a name of at most 48 letters, digits, - and _ that begins with a letter or digit"
+
+
+@attrs.frozen
+class Component:
+    """One configured component: what to create, and with which config."""
+
+    kind: str
+    name: str
+    use: str
+    config: Any
+    factory: Factory[Any, Any]
+    plugin: str
+
+    @property
+    def key(self) -> Key:
+        """Its config table and name."""
+        return self.kind, self.name
+
+
+@attrs.frozen
+class Settings:
+    """Everything a gateway is composed from. `servers` name their upstreams and auth schemes explicitly."""
+
+    gateway: GatewaySettings
+    servers: Mapping[str, ServerSettings]
+    components: Mapping[Key, Component]
+    source: str
+    base: Path
+
+
+def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) -> Component:
+    """One component from its table, wherever that comes from (a file, a registry).
+
+    Raises:
+        Wrong: With every problem there is.
+    """
+    if not _NAME.fullmatch(name):
+        raise Wrong([((), _BAD_NAME)])
+    if not isinstance(table, Mapping):
+        raise Wrong([((), "expected a table")])
+    use = table.get("use", name)
+    if not isinstance(use, str):
+        raise Wrong([(("use",), "expected a string")])
+    use = str(use)
+    try:
+        factory, plugin = plugins.factory(kind, use)
+    except LookupError as exc:
+        raise Wrong([(("use",) if "use" in table else (), str(exc))]) from None
+    config = structured({key: value for key, value in table.items() if key != "use"}, factory.config, base)
+    return Component(kind, name, use, config, factory, plugin.name)
+
+
+def load(
+    documents: Document | Sequence[Document],
+    plugins: Plugins,
+    environ: Mapping[str, str] | None = None,
+    overrides: Iterable[tuple[Sequence[str], Any]] = (),
+) -> Settings:
+    """Read the configuration of a gateway.
+
+    Args:
+        documents: One or more; of two that say something about the same key, the later one holds.
+        plugins: What is installed.
+        environ: For `${env:...}` and `PORTICO_...`.
+        overrides: `(path, value)` of flags, as `parse_override` gives them.
+
+    Raises:
+        ConfigError: With every problem there is.
+    """
+    documents = [documents] if isinstance(documents, Document) else list(documents) or [Document({})]
+    environ = environ or {}
+    problems: Problems = []
+    tables: Json = {}
+    for document in documents:
+        tables = merge(tables, expand(document.tables, environ, document.base, problems))
+    known = ("gateway", "servers", *KINDS)
+    tables = overlay_environment(tables, environ, known, problems)
+    for path, value in overrides:
+        tables = overlay(tables, path, value)
+    for table in tables:
+        if table not in known:
+            problems.append((dotted((table,)), f"unknown table{nearest(table, known, 'tables')}"))
+    base = documents[0].base
+    gateway = _read(
+        ("gateway",), problems, lambda: structured(tables.get("gateway", {}), GatewaySettings, base)
+    )
+    raw = {kind: _tables(tables, kind, problems) or dict(DEFAULTS.get(kind, {})) for kind in KINDS}
+    servers: dict[str, ServerSettings] = {}
+    for name, table in (_tables(tables, "servers", problems) or {"default": {}}).items():
+        server = _read(("servers", name), problems, partial(structured, table, ServerSettings, base))
+        if server is None:  # the names it gives are still worth checking
+            names = {key: table[key] for key in _NAMED if key in table} if isinstance(table, Mapping) else {}
+            server = _read((), [], partial(structured, names, ServerSettings, base))
+        if server is not None:
+            servers[name] = _resolved(name, server, raw, problems)
+    if any(ANONYMOUS in server.auth for server in servers.values()):
+        raw["auth"].setdefault(ANONYMOUS, {})
+    components: dict[Key, Component] = {}
+    for kind, instances in raw.items():
+        for name, table in instances.items():
+            made = _read((kind, name), problems, partial(component, kind, name, table, plugins, base))
+            if made is not None:
+                components[made.key] = made
+    problems += graph.dangling(components, raw)
+    if not problems:
+        problems += graph.cycle(components)
+    source = ", ".join(document.source for document in documents)
+    if problems or gateway is None:
+        raise ConfigError(list(dict.fromkeys(problems)), source)
+    return Settings(gateway, servers, components, source, base)
+
+
+def _read(place: Place, problems: Problems, make: Callable[[], T]) -> T | None:
+    try:
+        return make()
+    except Wrong as exc:
+        problems += [(dotted((*place, *below)), message) for below, message in exc.problems]
+        return None
+
+
+def _tables(tables: Mapping[str, Any], kind: str, problems: Problems) -> dict[str, Any]:
+    instances = tables.get(kind, {})
+    if not isinstance(instances, Mapping):
+        problems.append((kind, f"expected named tables, [{kind}.NAME]"))
+        return {}
+    for name in instances:
+        if not _NAME.fullmatch(name):
+            problems.append((dotted((kind, name)), _BAD_NAME))
+    return dict(instances)
+
+
+def _resolved(
+    name: str, server: ServerSettings, raw: Mapping[str, Json], problems: Problems
+) -> ServerSettings:
+    """The server with its upstreams and auth schemes named; reports references to what is not configured."""
+    place = ("servers", name)
+    every = tuple(raw["upstreams"])
+    chosen = [one for upstream in server.upstreams for one in (every if upstream == "*" else (upstream,))]
+    auth = server.auth or tuple(raw["auth"]) or (ANONYMOUS,)
+    if not server.auth and len(auth) > 1:
+        message = (
+            f"several auth schemes are configured ({', '.join(auth)}); say which of them this server takes"
+        )
+        problems.append((dotted((*place, "auth")), message))
+    named = {"upstreams": server.upstreams, "auth": auth, "policies": server.policies}
+    implied = {"upstreams": ("*",), "auth": (ANONYMOUS,), "policies": ()}
+    for kind, names in named.items():
+        for index, wanted in enumerate(names):
+            if wanted not in raw[kind] and wanted not in implied[kind]:
+                hint = nearest(wanted, raw[kind], "configured")
+                problems.append(
+                    (dotted((*place, kind, index)), f"no {KINDS[kind].noun} {wanted!r} is configured{hint}")
+                )
+    return attrs.evolve(server, upstreams=tuple(dict.fromkeys(chosen)), auth=auth)

@@ -1,0 +1,155 @@
+"""The tables the kernel itself reads: `[gateway]` and `[servers.NAME]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import attrs
+
+from portico._core import naming
+from portico._core.contracts import Secret, doc
+from portico._core.validators import at_least, positive
+
+_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]\s]+)?\]|[^\s:\[\]/]+):([0-9]{1,5})")
+
+
+def _addresses(_: Any, __: Any, value: Sequence[str]) -> None:
+    for address in value:
+        match = _ADDRESS.fullmatch(address)
+        if match is None or int(match[1]) > 65535:
+            raise ValueError(f"expected HOST:PORT (an IPv6 host in brackets), got {address!r}")
+
+
+def _web_address(_: Any, __: Any, value: str | None) -> None:
+    if value is not None:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError("expected an absolute http:// or https:// URL without query and fragment")
+
+
+def _long_enough(_: Any, __: Any, value: Secret | None) -> None:
+    if value is not None and len(value.reveal().encode()) < 32:
+        raise ValueError("a secret of at least 32 bytes is needed (`openssl rand -hex 32` makes one)")
+
+
+@attrs.frozen
+class GatewaySettings:
+    """The table `[gateway]`."""
+
+    listen: tuple[str, ...] = attrs.field(
+        default=("127.0.0.1:4444",),
+        validator=_addresses,
+        metadata=doc("Addresses to listen on, `HOST:PORT`."),
+    )
+    workers: int = attrs.field(default=1, validator=at_least(1), metadata=doc("Worker processes."))
+    log_format: Literal["auto", "console", "json"] = attrs.field(
+        default="auto", metadata=doc("`auto` is `console` on a terminal and `json` elsewhere.")
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = attrs.field(
+        default="info", metadata=doc("The least severe events to log.")
+    )
+    drain_notice: float = attrs.field(
+        default=0,
+        validator=at_least(0),
+        metadata=doc("Seconds to go on accepting after a stop signal, unready."),
+    )
+    drain_timeout: float = attrs.field(
+        default=30,
+        validator=at_least(0),
+        metadata=doc("Seconds that calls in flight get to finish when stopping."),
+    )
+    call_timeout: float = attrs.field(
+        default=300, validator=positive, metadata=doc("Seconds one exchange may take; its one deadline.")
+    )
+    max_in_flight: int = attrs.field(
+        default=1000, validator=at_least(1), metadata=doc("Exchanges in flight per worker; more are refused.")
+    )
+    body_limit: int = attrs.field(
+        default=4_194_304, validator=at_least(1024), metadata=doc("Bytes a request body may have.")
+    )
+    depth_limit: int = attrs.field(
+        default=64, validator=at_least(8), metadata=doc("Levels a request's JSON may be nested.")
+    )
+    allowed_hosts: tuple[str, ...] = attrs.field(
+        default=(), metadata=doc("`Host` names to answer to besides those listened on and `public_url`'s.")
+    )
+    allowed_origins: tuple[str, ...] = attrs.field(
+        default=(), metadata=doc("`Origin`s web pages may call from besides the gateway's own.")
+    )
+    public_url: str | None = attrs.field(
+        default=None, validator=_web_address, metadata=doc("The URL clients reach the gateway at.")
+    )
+    secret: Secret | None = attrs.field(
+        default=None,
+        validator=_long_enough,
+        metadata=doc(
+            "Key (32 bytes or more) that seals the handles given to clients; random per start by default."
+        ),
+    )
+    allow_anonymous_public: bool = attrs.field(
+        default=False, metadata=doc("Confirms that `anonymous` may serve addresses other than loopback.")
+    )
+    park_timeout: float = attrs.field(
+        default=600,
+        validator=positive,
+        metadata=doc("Seconds a call waits for the client's answer to a question."),
+    )
+    separator: Literal["__", "-"] = attrs.field(
+        default="__", metadata=doc("What stands between an upstream's name and a prefixed name.")
+    )
+
+
+@attrs.frozen
+class Selection(naming.Selection):
+    """Which things of a kind a virtual server shows, and as what."""
+
+    include: tuple[str, ...] = attrs.field(
+        default=("*",), metadata=doc("Patterns over `name` or `upstream/name` of what to show.")
+    )
+    exclude: tuple[str, ...] = attrs.field(default=(), metadata=doc("Patterns of what to hide; wins."))
+    rename: dict[str, str] = attrs.field(
+        factory=dict, metadata=doc("`name` or `upstream/name` to the name to advertise.")
+    )
+
+
+@attrs.frozen
+class ServerSettings:
+    """A table `[servers.NAME]`: a virtual server."""
+
+    upstreams: tuple[str, ...] = attrs.field(
+        default=("*",), metadata=doc("Upstreams to federate, in this order; `*` is every configured one.")
+    )
+    name: str | None = attrs.field(
+        default=None, metadata=doc("The `serverInfo` name; the table's by default.")
+    )
+    title: str | None = attrs.field(default=None, metadata=doc("The `serverInfo` title."))
+    version: str | None = attrs.field(
+        default=None, metadata=doc("The `serverInfo` version; Portico's by default.")
+    )
+    instructions: str | None = attrs.field(
+        default=None, metadata=doc("Instructions for models; the upstreams' own, joined, by default.")
+    )
+    prefix: Literal["never", "conflict", "always"] = attrs.field(
+        default="conflict", metadata=doc("When names carry their upstream's name.")
+    )
+    auth: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=doc(
+            "Auth schemes, tried in order; by default the one configured, or `anonymous` if none is."
+        ),
+    )
+    policies: tuple[str, ...] = attrs.field(
+        default=(), metadata=doc("Policies around each exchange, outermost first.")
+    )
+    tools: Selection = attrs.field(factory=Selection, metadata=doc("Which tools, and as what."))
+    resources: Selection = attrs.field(factory=Selection, metadata=doc("Which resources, and as what."))
+    prompts: Selection = attrs.field(factory=Selection, metadata=doc("Which prompts, and as what."))
+    describe: dict[str, str] = attrs.field(
+        factory=dict, metadata=doc("Advertised or original name to the description to show instead.")
+    )
+    page_size: int = attrs.field(
+        default=0, validator=at_least(0), metadata=doc("Entries on a page of a list; 0 for all on one.")
+    )

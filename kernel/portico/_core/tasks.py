@@ -1,0 +1,118 @@
+"""The Tasks extension (SEP-2663): passed through with sealed ids, or polled for clients that lack it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, Protocol
+
+import attrs
+
+from portico._core.contracts import Exchange, Json, Result, Target
+from portico._core.errors import INVALID_PARAMS, UPSTREAM_BAD_RESPONSE, Refused, failure
+from portico._core.seal import Seal, Unsealable
+
+TASK_METHODS: Final = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
+HANDLE_TTL: Final = 30 * 86_400.0
+_POLL_SECONDS: Final = 1.0
+_POLL_RANGE: Final = (0.05, 30.0)
+
+
+class Forward(Protocol):
+    """Sends an exchange with other params to its target."""
+
+    async def __call__(
+        self, exchange: Exchange, target: Target, params: Json, *, capabilities: Json | None = None
+    ) -> Result: ...
+
+
+class Tasks:
+    """Tasks of one virtual server. Holds none: the sealed id says which upstream has it.
+
+    Args:
+        seal: For ids; they are bound to the principal and outlive a restart when `gateway.secret` is set.
+        forward: How to reach upstreams.
+    """
+
+    def __init__(self, seal: Seal, forward: Forward) -> None:
+        self._seal = seal
+        self._forward = forward
+
+    def seal_result(self, exchange: Exchange, target: Target, result: Result) -> Result:
+        """A `task` result under the id the client shall know."""
+        own = result.value.get("taskId")
+        if not isinstance(own, str):
+            raise self._bad(exchange, target, "a task without an id")
+        handle = self._seal.close("task", exchange.principal, [target.upstream, own], HANDLE_TTL)
+        result.value = {**result.value, "taskId": handle}
+        return result
+
+    async def answer(self, exchange: Exchange) -> Result:
+        """Carry out `tasks/get`, `tasks/update` or `tasks/cancel`.
+
+        Raises:
+            Refused: -32602 for an id that is not this principal's; a foreign and an unknown one look the same.
+        """
+        handle = exchange.params.get("taskId")
+        try:
+            _, (upstream, own) = self._seal.open("task", exchange.principal, handle)
+        except Unsealable:
+            raise Refused(INVALID_PARAMS, "Unknown task") from None
+        target = exchange.target = Target(upstream, own)
+        result = await self._forward(exchange, target, {**exchange.params, "taskId": own})
+        if "taskId" in result.value:
+            result.value = {**result.value, "taskId": handle}
+        return result
+
+    async def finish(self, exchange: Exchange, target: Target, result: Result) -> Result:
+        """Poll a task to its end on behalf of a client that knows no tasks; cancels it with the exchange."""
+        task = result.value
+        own = task.get("taskId")
+        if not isinstance(own, str):
+            raise self._bad(exchange, target, "a task without an id")
+        try:
+            while True:
+                status = task.get("status")
+                if status == "completed":
+                    return Result(value=task["result"]) if isinstance(task.get("result"), dict) else result
+                if status == "failed":
+                    raise _error_of(task.get("error"))
+                if status == "cancelled":
+                    raise self._bad(exchange, target, "a cancelled task")
+                if status == "input_required":
+                    await self._give_input(exchange, target, own, task.get("inputRequests") or {})
+                else:
+                    await asyncio.sleep(_interval(task.get("pollIntervalMs")))
+                task = (await self._send("tasks/get", exchange, target, own)).value
+        except asyncio.CancelledError:
+            await self._send("tasks/cancel", exchange, target, own)
+            raise
+
+    async def _send(self, method: str, exchange: Exchange, target: Target, own: str, **more: Any) -> Result:
+        derived = attrs.evolve(exchange, method=method, progress_token=None)
+        return await self._forward(derived, Target(target.upstream, own), {"taskId": own, **more})
+
+    async def _give_input(self, exchange: Exchange, target: Target, own: str, asked: Json) -> None:
+        answers: Json = {}
+        for key, request in asked.items():
+            answers[key] = await exchange.client.ask(str(request.get("method")), request.get("params") or {})
+        await self._send("tasks/update", exchange, target, own, inputResponses=answers)
+
+    def _bad(self, exchange: Exchange, target: Target, what: str) -> Refused:
+        return failure(
+            UPSTREAM_BAD_RESPONSE,
+            f"The upstream answered with {what}",
+            reason="upstream_bad_response",
+            upstream=target.upstream,
+            request_id=exchange.id,
+        )
+
+
+def _interval(said: Any) -> float:
+    seconds = said / 1000 if isinstance(said, int | float) and not isinstance(said, bool) else _POLL_SECONDS
+    return min(max(seconds, _POLL_RANGE[0]), _POLL_RANGE[1])
+
+
+def _error_of(error: Any) -> Refused:
+    if isinstance(error, dict) and isinstance(error.get("code"), int):
+        return Refused(error["code"], str(error.get("message")), error.get("data"))
+    return failure(UPSTREAM_BAD_RESPONSE, "The upstream's task failed", reason="task_failed")

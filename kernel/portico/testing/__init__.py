@@ -1,0 +1,1 @@
+"""The plugin author's test kit (filled in lazily so that importing the package stays cheap)."""

@@ -1,0 +1,144 @@
+"""Static bearer tokens, from the config or from files."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+
+from portico.api import (
+    AuthScheme,
+    Challenge,
+    ConfigError,
+    Credentials,
+    Factory,
+    Host,
+    Principal,
+    Secret,
+    doc,
+    hookimpl,
+)
+
+gateway_api = (1, 0)
+
+MIN_LENGTH = 16
+MAX_LENGTH = 16 * 1024
+
+
+@attrs.frozen
+class TokenConfig:
+    """Config of the `token` auth scheme."""
+
+    tokens: dict[str, Secret] = attrs.field(
+        factory=dict,
+        metadata=doc(
+            "Subject to token; a token has at least 16 characters.", example={"ci": "${env:GATEWAY_TOKEN}"}
+        ),
+    )
+    file: Path | None = attrs.field(
+        default=None,
+        metadata=doc("A file of `subject:token` lines; `#` begins a comment. Read at start."),
+    )
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+class Tokens:
+    """Looks a bearer token up among the known ones, in time that does not depend on which one it is.
+
+    Args:
+        tokens: Subject -> token. Only digests are kept.
+        name: The scheme instance's name, part of each principal.
+    """
+
+    def __init__(self, tokens: Mapping[str, str], name: str) -> None:
+        self._known = [(_digest(token), Principal(subject, name)) for subject, token in tokens.items()]
+
+    async def authenticate(self, credentials: Credentials) -> Principal | Challenge | None:
+        """The principal a token stands for (RFC 6750).
+
+        A request without a bearer token is challenged; one with another scheme is not ours.
+        """
+        header = credentials.headers.get("authorization")
+        if header is None:
+            return Challenge(401, (("WWW-Authenticate", "Bearer"),), "missing")
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        given = _digest(token.strip()[:MAX_LENGTH])
+        found: Principal | None = None
+        for known, principal in self._known:
+            if hmac.compare_digest(known, given):
+                found = principal
+        if found is None:
+            return Challenge(401, (("WWW-Authenticate", 'Bearer error="invalid_token"'),), "invalid_token")
+        return found
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([("file", f"cannot read {path}: {error}")]) from None
+    out: dict[str, str] = {}
+    problems: list[tuple[str, str]] = []
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        subject, colon, token = text.partition(":")
+        if not colon or not subject.strip() or not token.strip():
+            problems.append((f"{path}:{number}", "expected `subject:token`"))
+        elif subject.strip() in out:
+            problems.append((f"{path}:{number}", f"subject {subject.strip()!r} stands twice"))
+        else:
+            out[subject.strip()] = token.strip()
+    if problems:
+        raise ConfigError(problems)
+    return out
+
+
+@asynccontextmanager
+async def token_scheme(config: TokenConfig, host: Host) -> AsyncIterator[AuthScheme]:
+    """Create the scheme.
+
+    Raises:
+        ConfigError: There is no token, one is too short, or two subjects share one.
+    """
+    where = f"auth.{host.name}"
+    tokens = {subject: secret.reveal() for subject, secret in config.tokens.items()}
+    if config.file is not None:
+        tokens |= _read(host.base / config.file)
+    problems = [
+        (f"{where}.tokens.{subject}", f"a token needs at least {MIN_LENGTH} characters")
+        for subject, token in tokens.items()
+        if len(token) < MIN_LENGTH
+    ]
+    if not tokens:
+        problems.append((where, "expected `tokens` or a `file` with at least one token"))
+    if len(set(tokens.values())) < len(tokens):
+        problems.append((where, "two subjects have the same token"))
+    if problems:
+        raise ConfigError(problems)
+    yield Tokens(tokens, host.name)
+
+
+TOKEN = Factory(
+    name="token",
+    summary="Static bearer tokens from config or file.",
+    config=TokenConfig,
+    create=token_scheme,
+    posture="hardened",
+)
+
+
+@hookimpl
+def gateway_auth_schemes() -> Sequence[Factory[TokenConfig, AuthScheme]]:
+    """Offer the scheme."""
+    return (TOKEN,)

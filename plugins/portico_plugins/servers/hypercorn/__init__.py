@@ -1,0 +1,182 @@
+"""The HTTP server: Hypercorn's HTTP/1.1 and HTTP/2 in our own process, with TLS, limits, graceful stop."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+from attrs.validators import ge, gt
+
+from portico.api import ConfigError, Factory, Host, Secret, Server, ServerFactory, doc, hookimpl
+
+if TYPE_CHECKING:
+    from hypercorn.config import Config
+
+gateway_api = (1, 0)
+
+
+@attrs.frozen
+class HypercornConfig:
+    """The keys of a listener that uses `hypercorn`. Times are seconds."""
+
+    certfile: Path | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "Certificate chain in PEM form. With it and `keyfile`, only TLS is spoken.", example="tls.crt"
+        ),
+    )
+    keyfile: Path | None = attrs.field(
+        default=None, metadata=doc("The certificate's private key in PEM form.")
+    )
+    keyfile_password: Secret | None = attrs.field(
+        default=None,
+        metadata=doc("What the private key is encrypted with.", example="${env:TLS_KEY_PASSWORD}"),
+    )
+    ca_certs: Path | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "Authorities in PEM form. With them, clients must present a certificate one of them signed."
+        ),
+    )
+    h2: bool = attrs.field(default=True, metadata=doc("Offer HTTP/2 over TLS."))
+    h2c: bool = attrs.field(
+        default=False,
+        metadata=doc("Speak HTTP/2 without TLS to clients that begin with it (prior knowledge)."),
+    )
+    h2_max_concurrent_streams: int = attrs.field(
+        default=100, validator=ge(1), metadata=doc("Requests at once on one HTTP/2 connection.")
+    )
+    keep_alive_timeout: float = attrs.field(
+        default=75.0, validator=gt(0), metadata=doc("How long a connection may be idle between requests.")
+    )
+    header_timeout: float = attrs.field(
+        default=15.0,
+        validator=gt(0),
+        metadata=doc("Time for a TLS handshake, and for a request's head to arrive once it has begun."),
+    )
+    write_timeout: float = attrs.field(
+        default=30.0,
+        validator=gt(0),
+        metadata=doc("How long a client may leave 64 KiB of its answer unread before it is cut off."),
+    )
+    stop_timeout: float = attrs.field(
+        default=35.0,
+        validator=ge(0),
+        metadata=doc(
+            "How long answers may go on after the listeners have closed. Longer than the drain timeout."
+        ),
+    )
+    max_connections: int = attrs.field(
+        default=10_000, validator=ge(1), metadata=doc("Open connections in all; one more gets 503.")
+    )
+    max_connections_per_ip: int = attrs.field(
+        default=1_000,
+        validator=ge(1),
+        metadata=doc(
+            "Open connections of one client (IPv4 address or IPv6 /64). Raise it behind a reverse proxy: "
+            "all its connections come from one address."
+        ),
+    )
+    backlog: int = attrs.field(
+        default=1024,
+        validator=ge(1),
+        metadata=doc("Connections the kernel holds until they are accepted."),
+    )
+
+
+@asynccontextmanager
+async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator[Server]:
+    """Make the server; it runs when its `serve` is called.
+
+    Raises:
+        ConfigError: A certificate or key cannot be used.
+        RuntimeError: The installed h11 cannot be made strict.
+    """
+    from portico_plugins.servers.hypercorn.connection import Bounds
+    from portico_plugins.servers.hypercorn.listener import HypercornServer
+    from portico_plugins.servers.hypercorn.strict import check_h11
+
+    check_h11()
+    bounds = Bounds(
+        max_connections=config.max_connections,
+        max_connections_per_ip=config.max_connections_per_ip,
+        backlog=config.backlog,
+        keep_alive=config.keep_alive_timeout,
+        header_timeout=config.header_timeout,
+        write_timeout=config.write_timeout,
+        linger=2.0,
+        stop_timeout=config.stop_timeout,
+        h2c=config.h2c,
+    )
+    yield HypercornServer(_protocol_settings(config), bounds, _tls(config), host.log)
+
+
+def _protocol_settings(config: HypercornConfig) -> Config:
+    from hypercorn.config import Config
+
+    settings = Config()
+    settings.accesslog = None  # the gateway logs calls itself
+    settings.errorlog = None
+    settings.include_server_header = False
+    settings.keep_alive_max_requests = 2**31  # the default closes busy connections after 1,000 requests
+    settings.h11_max_incomplete_size = 64 * 1024
+    settings.h2_max_concurrent_streams = config.h2_max_concurrent_streams
+    settings.h2_max_header_list_size = 32 * 1024
+    return settings
+
+
+def _tls(config: HypercornConfig) -> ssl.SSLContext | None:
+    if config.certfile is None or config.keyfile is None:
+        problems = [
+            (name, "needs both `certfile` and `keyfile`")
+            for name, value in (
+                ("certfile", config.certfile),
+                ("keyfile", config.keyfile),
+                ("ca_certs", config.ca_certs),
+            )
+            if value is not None
+        ]
+        if problems:
+            raise ConfigError(problems)
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2", "http/1.1"] if config.h2 else ["http/1.1"])
+    password = config.keyfile_password
+    try:
+        # A function, for OpenSSL asks on the terminal when it is given none and needs one.
+        context.load_cert_chain(
+            config.certfile, config.keyfile, lambda: password.reveal() if password is not None else ""
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([("certfile", f"cannot be used with its key: {_reason(error)}")]) from error
+    if config.ca_certs is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        try:
+            context.load_verify_locations(config.ca_certs)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError([("ca_certs", f"cannot be used: {_reason(error)}")]) from error
+    return context
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+HYPERCORN = Factory(
+    name="hypercorn",
+    summary="HTTP/1.1 and HTTP/2, with TLS, by Hypercorn.",
+    config=HypercornConfig,
+    create=hypercorn_server,
+    posture="hardened",
+)
+
+
+@hookimpl
+def gateway_servers() -> Sequence[ServerFactory]:
+    """This plugin's server."""
+    return (HYPERCORN,)

@@ -1,0 +1,196 @@
+"""The server: accepts connections on given sockets, within limits, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
+from typing import Any, Final
+
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from starlette.types import ASGIApp
+
+from portico.api import Log
+from portico_plugins.servers.hypercorn.connection import Bounds, Connection, Service, Stream
+
+_FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 32\r\n"
+    b"retry-after: 1\r\nconnection: close\r\n\r\n"
+    b'{"error": "too many connections"}'
+)
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_BREATH: Final = 0.5
+
+
+class HypercornServer:
+    """Hypercorn's protocols behind our own accept loop. Implements `Server`.
+
+    Args:
+        config: Hypercorn's settings.
+        bounds: Our limits.
+        tls: The TLS side of it, or None for clear text.
+        log: Where it reports.
+    """
+
+    def __init__(self, config: Config, bounds: Bounds, tls: ssl.SSLContext | None, log: Log) -> None:
+        self._config = config
+        self._bounds = bounds
+        self._tls = tls
+        self._log = log
+        self._open: dict[asyncio.Task[None], Connection | None] = {}
+        self._peers: Counter[str] = Counter()
+
+    async def serve(
+        self,
+        app: ASGIApp,
+        sockets: Sequence[socket.socket],
+        drain: Callable[[], Awaitable[None]],
+        stop: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Serve until `stop()` returns; then close the sockets and let running answers finish.
+
+        Answers still running `stop_timeout` seconds later are cut. Cancelling cuts them at once.
+        """
+        bounds = self._bounds
+        service = Service(
+            app=app,
+            config=self._config,
+            bounds=bounds,
+            context=WorkerContext(None),
+            draining=asyncio.Event(),
+            log=self._log,
+        )
+
+        async def watch_drain() -> None:
+            await drain()
+            service.draining.set()
+
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            sock.setblocking(False)
+            sock.listen(bounds.backlog)
+        tasks = [loop.create_task(self._accept(service, sock)) for sock in sockets]
+        tasks.append(loop.create_task(watch_drain()))
+        stopping = asyncio.ensure_future(stop())
+        try:
+            done, _ = await asyncio.wait({stopping, *tasks[:-1]}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # an accept loop ends only by failing
+            service.draining.set()
+            await service.context.terminated.set()
+            await _cancelled(tasks)
+            for sock in sockets:
+                self._accept_rest(service, sock)
+                sock.close()
+            for connection in self._open.values():
+                if connection is not None:
+                    connection.stop()
+            if self._open:
+                await asyncio.wait(self._open, timeout=bounds.stop_timeout)
+            if self._open:
+                self._log.warning("server.connections_cut", count=len(self._open), after=bounds.stop_timeout)
+        finally:
+            await _cancelled([stopping, *tasks, *self._open])
+            for sock in sockets:
+                sock.close()
+
+    async def _accept(self, service: Service, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                conn, address = await loop.sock_accept(sock)
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._log.error("server.out_of_resources", error=errno.errorcode[error.errno or 0])
+                    await asyncio.sleep(_BREATH)
+                    continue
+                if error.errno in (errno.ECONNABORTED, errno.EPROTO):
+                    continue
+                raise
+            self._admit(service, conn, address)
+            await asyncio.sleep(0)  # a flood of connections must not keep the loop from serving the open ones
+
+    def _accept_rest(self, service: Service, sock: socket.socket) -> None:
+        """Take what the kernel has accepted already: closing the listener would reset it."""
+        while True:
+            try:
+                conn, address = sock.accept()
+            except OSError:
+                return
+            self._admit(service, conn, address)
+
+    def _admit(self, service: Service, conn: socket.socket, address: Any) -> None:
+        conn.setblocking(False)
+        peer = _peer(address)
+        over = len(self._open) >= self._bounds.max_connections
+        if over or (peer and self._peers[peer] >= self._bounds.max_connections_per_ip):
+            self._log.warning("server.connection_refused", reason="total" if over else "per_ip", peer=peer)
+            self._turn_away(conn)
+            return
+        self._peers[peer] += 1
+        task = asyncio.get_running_loop().create_task(self._serve(service, conn))
+        self._open[task] = None
+
+        def closed(task: asyncio.Task[None]) -> None:
+            del self._open[task]
+            self._peers[peer] -= 1
+            if not self._peers[peer]:
+                del self._peers[peer]
+            if not task.cancelled() and task.exception() is not None:
+                self._log.error("server.connection_failed", error=type(task.exception()).__name__)
+
+        task.add_done_callback(closed)
+
+    def _turn_away(self, conn: socket.socket) -> None:
+        with conn:
+            if self._tls is None:
+                try:
+                    conn.send(_FULL)
+                    conn.recv(65536)  # unread bytes would turn the close into a reset
+                except OSError:
+                    pass
+
+    async def _serve(self, service: Service, conn: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        stream = Stream(loop)
+        tls = self._tls
+        try:
+            await loop.connect_accepted_socket(
+                lambda: stream,
+                conn,
+                ssl=tls,
+                ssl_handshake_timeout=self._bounds.header_timeout if tls else None,
+                ssl_shutdown_timeout=self._bounds.linger if tls else None,
+            )
+        except OSError:  # a failed handshake is one, too
+            conn.close()
+            return
+        connection = Connection(service, stream)
+        task = asyncio.current_task()
+        if task is not None and task in self._open:
+            self._open[task] = connection
+        if service.context.terminated.is_set():
+            connection.stop()
+        await connection.run()
+
+
+async def _cancelled(tasks: Sequence[asyncio.Future[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _peer(address: Any) -> str:
+    """What connections are counted by: the IPv4 address or the IPv6 /64; "" for a Unix socket."""
+    if not isinstance(address, tuple):
+        return ""
+    parsed = ip_address(address[0].partition("%")[0])
+    if parsed.version == 6:
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped is not None else parsed.exploded[:19]
+    return str(parsed)

@@ -1,0 +1,88 @@
+"""The gateway as an MCP server on stdin and stdout, both eras."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+from starlette.routing import BaseRoute
+
+from portico.api import ConfigError, Factory, Host, Principal, Transport, at_least, doc, hookimpl, nearest
+from portico_plugins.transports.stdio.pipe import Pipe, lines_of_stdin
+from portico_plugins.transports.stdio.talk import Talk
+
+gateway_api = (1, 0)
+
+
+@attrs.frozen
+class StdioConfig:
+    """Config of the `stdio` transport."""
+
+    server: str = attrs.field(default="default", metadata=doc("The virtual server to serve."))
+    max_line: int = attrs.field(
+        default=16 * 1024 * 1024, validator=at_least(1024), metadata=doc("Longest message taken, in bytes.")
+    )
+
+
+class Stdio:
+    """Serves one virtual server on this process's stdin and stdout.
+
+    Whoever started the process is who calls: there is no credential to check.
+    """
+
+    def __init__(self, config: StdioConfig, host: Host) -> None:
+        endpoints = host.wiring.endpoints
+        if config.server not in endpoints:
+            hint = nearest(config.server, endpoints, "configured")
+            raise ConfigError(
+                [(f"transports.{host.name}.server", f"no server {config.server!r} is configured{hint}")]
+            )
+        self._endpoint = endpoints[config.server]
+        self._max_line = config.max_line
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a uid without a name, as containers have
+            user = "local"
+        self._principal = Principal(user, host.name)
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """None: it does its own I/O."""
+        return ()
+
+    async def run(self) -> None:
+        """Serve until stdin ends."""
+        pipe = Pipe()
+        talk = Talk(self._endpoint, self._principal, pipe)
+        writer = asyncio.create_task(pipe.write_out())
+        try:
+            async for line in lines_of_stdin(self._max_line):
+                talk.receive(line)
+                await pipe.room()
+        finally:
+            await talk.close()
+            pipe.close()
+            await writer
+
+
+@asynccontextmanager
+async def stdio(config: StdioConfig, host: Host) -> AsyncIterator[Transport]:
+    """Create the transport; the kernel runs it."""
+    yield Stdio(config, host)
+
+
+STDIO = Factory(
+    name="stdio",
+    summary="MCP on stdin and stdout, for clients that start their servers.",
+    config=StdioConfig,
+    create=stdio,
+    posture="hardened",
+)
+
+
+@hookimpl
+def gateway_transports() -> Sequence[Factory[StdioConfig, Transport]]:
+    """Offer the transport."""
+    return (STDIO,)

@@ -1,0 +1,168 @@
+"""One conversation on a pipe: each message is served in the era it speaks."""
+
+from __future__ import annotations
+
+import asyncio
+
+from portico.api import (
+    INVALID_PARAMS,
+    LEGACY_ONLY,
+    META_VERSION,
+    METHOD_NOT_FOUND,
+    Asking,
+    Endpoint,
+    Frames,
+    Id,
+    Listen,
+    Message,
+    ModernCall,
+    Principal,
+    Refused,
+    Result,
+    check_envelope,
+    check_version,
+    error_frame,
+    is_modern,
+    notification_frame,
+    parse,
+    parse_batch,
+    result_frame,
+)
+from portico_plugins.transports.stdio.pipe import Pipe
+
+_QUIET = 3600.0
+
+
+class _ListenSink:
+    """A subscription's sink on the pipe, where its end is said twice (2026-07-28 and its schema differ)."""
+
+    attached = True
+
+    def __init__(self, pipe: Pipe, ident: Id) -> None:
+        self._pipe = pipe
+        self._ident = ident
+
+    def push(self, frame: bytes) -> None:
+        self._pipe.push(frame)
+
+    async def put(self, frame: bytes) -> None:
+        await self._pipe.put(frame)
+
+    def end(self) -> None:
+        self._pipe.push(notification_frame("notifications/cancelled", {"requestId": self._ident}))
+
+
+class Talk:
+    """The messages of one client on one pipe.
+
+    Args:
+        endpoint: The virtual server.
+        principal: Who started us.
+        pipe: Takes the answers.
+    """
+
+    def __init__(self, endpoint: Endpoint, principal: Principal, pipe: Pipe) -> None:
+        self._endpoint = endpoint
+        self._principal = principal
+        self._pipe = pipe
+        self._session = endpoint.session(principal, "", pipe)
+        self._calls: dict[tuple[type, Id], ModernCall] = {}
+        self._listens: dict[tuple[type, Id], Listen] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def receive(self, line: bytes) -> None:
+        """Take one line."""
+        try:
+            if line.lstrip()[:1] == b"[" and self._session.version == "2025-03-26":
+                for item in parse_batch(line, depth=self._endpoint.depth_limit):
+                    if isinstance(item, Refused):
+                        self._pipe.push(error_frame(None, item.body()))
+                    else:
+                        self._session.receive(item, self._pipe, {})
+                return
+            message = parse(line, depth=self._endpoint.depth_limit)
+        except Refused as refusal:
+            self._pipe.push(error_frame(None, refusal.body()))
+            return
+        meta = message.params.get("_meta")
+        if isinstance(meta, dict) and META_VERSION in meta:
+            self._modern(message)
+        elif message.kind == "notification" and self._cancel_modern(message):
+            return
+        elif message.kind == "request" and not self._session.version and message.method == "server/discover":
+            self._modern(message)
+        else:
+            self._session.receive(message, self._pipe, {})
+
+    def _cancel_modern(self, message: Message) -> bool:
+        if message.method != "notifications/cancelled":
+            return False
+        ident = message.params.get("requestId")
+        key = (type(ident), ident)
+        if (listen := self._listens.pop(key, None)) is not None:
+            listen.end()
+            return True
+        call = self._calls.get(key)
+        if call is not None:
+            call.cancel()
+        return call is not None
+
+    def _modern(self, message: Message) -> None:
+        if message.kind != "request":
+            self._cancel_modern(message)
+            return
+        key = (type(message.id), message.id)
+        try:
+            check_envelope(message.params.get("_meta"))
+            version = message.params["_meta"][META_VERSION]
+            if not is_modern(version) or message.method in LEGACY_ONLY:
+                check_version(version)
+                raise Refused(METHOD_NOT_FOUND, "Method not found")
+            check_version(version)
+            if key in self._calls or key in self._listens:
+                raise Refused(INVALID_PARAMS, "Invalid request: a request with this id is in flight")
+            exchange = self._endpoint.modern_exchange(message.method, message.params, self._principal, {})
+            if message.method == "subscriptions/listen":
+                sink = _ListenSink(self._pipe, message.id)
+                listen = self._listens[key] = self._endpoint.listen(exchange, message.id, sink)
+                self._spawn(listen.open())
+                return
+            call = self._calls[key] = self._endpoint.begin(exchange)
+        except Refused as refusal:
+            self._pipe.push(error_frame(message.id, refusal.body()))
+            return
+        self._spawn(self._answer(message.id, key, call))
+
+    def _spawn(self, work: object) -> None:
+        assert asyncio.iscoroutine(work)
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, ident: Id, key: tuple[type, Id], call: ModernCall) -> None:
+        try:
+            while True:
+                turn = await call.turn(_QUIET)
+                if isinstance(turn, Frames):
+                    for frame in turn.frames:
+                        await self._pipe.put(frame)
+                    continue
+                if isinstance(turn, Asking):
+                    turn = self._endpoint.park(call, turn)
+                if isinstance(turn, Result):
+                    self._pipe.push(result_frame(ident, turn.raw))
+                elif not call.task.cancelled() or call.expired or call.ended_by_gateway:
+                    self._pipe.push(error_frame(ident, turn.body()))
+                return
+        finally:
+            del self._calls[key]
+
+    async def close(self) -> None:
+        """The client has gone: end what it has open."""
+        for listen in self._listens.values():
+            listen.close()
+        for call in list(self._calls.values()):
+            call.cancel()
+        self._session.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)

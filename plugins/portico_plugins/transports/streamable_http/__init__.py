@@ -1,0 +1,103 @@
+"""MCP over streamable HTTP, both eras on one path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+from starlette.routing import BaseRoute, Route
+
+from portico.api import Factory, Host, Transport, at_least, doc, hookimpl, positive
+from portico_plugins.transports.streamable_http.app import McpApp
+
+gateway_api = (1, 0)
+
+
+@attrs.frozen
+class StreamableHttpConfig:
+    """Config of the `streamable_http` transport."""
+
+    session_idle: float = attrs.field(
+        default=1800.0, validator=positive, metadata=doc("Seconds after which an idle legacy session ends.")
+    )
+    max_sessions: int = attrs.field(
+        default=20_000,
+        validator=at_least(1),
+        metadata=doc("Legacy sessions open at once, per virtual server."),
+    )
+    keep_alive: float = attrs.field(
+        default=15.0,
+        validator=positive,
+        metadata=doc("Seconds of silence on an event stream before a comment is sent."),
+    )
+    stream_after: float = attrs.field(
+        default=0.1,
+        validator=positive,
+        metadata=doc("Seconds a legacy answer may take before an event stream is begun for it."),
+    )
+    retry: int = attrs.field(
+        default=1000,
+        validator=at_least(1),
+        metadata=doc("Milliseconds legacy clients are told to wait before they reconnect."),
+    )
+
+
+class StreamableHttp:
+    """One MCP endpoint per virtual server: `/servers/{name}/mcp`, and `/mcp` for `default`."""
+
+    def __init__(self, config: StreamableHttpConfig, host: Host) -> None:
+        self.apps = {
+            name: McpApp(
+                endpoint,
+                session_idle=config.session_idle,
+                max_sessions=config.max_sessions,
+                keep_alive=config.keep_alive,
+                stream_after=config.stream_after,
+                retry=config.retry,
+            )
+            for name, endpoint in host.wiring.endpoints.items()
+        }
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The MCP endpoints."""
+        out = [Route(f"/servers/{name}/mcp", app) for name, app in self.apps.items()]
+        if "default" in self.apps:
+            out.append(Route("/mcp", self.apps["default"]))
+        return out
+
+
+@asynccontextmanager
+async def streamable_http(config: StreamableHttpConfig, host: Host) -> AsyncIterator[Transport]:
+    """Create the transport; while it runs, idle sessions are swept."""
+    transport = StreamableHttp(config, host)
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(min(config.session_idle / 2, 30.0))
+            for app in transport.apps.values():
+                app.sessions.sweep()
+
+    sweeper = asyncio.create_task(sweep())
+    try:
+        yield transport
+    finally:
+        sweeper.cancel()
+        for app in transport.apps.values():
+            app.sessions.close()
+
+
+STREAMABLE_HTTP = Factory(
+    name="streamable_http",
+    summary="MCP over streamable HTTP, 2024-11-05 to 2026-07-28.",
+    config=StreamableHttpConfig,
+    create=streamable_http,
+    posture="hardened",
+)
+
+
+@hookimpl
+def gateway_transports() -> Sequence[Factory[StreamableHttpConfig, Transport]]:
+    """Offer the transport."""
+    return (STREAMABLE_HTTP,)

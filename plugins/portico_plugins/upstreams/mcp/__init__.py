@@ -1,0 +1,39 @@
+"""The `mcp` upstream kind: MCP servers of every revision, over streamable HTTP, HTTP+SSE and stdio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from portico.api import Factory, Host, Upstream, hookimpl
+
+from .config import McpConfig
+
+
+@asynccontextmanager
+async def mcp(config: McpConfig, host: Host) -> AsyncIterator[Upstream]:
+    """Start one MCP upstream. An unreachable server is no error: it is degraded and tried again."""
+    from .upstream import McpUpstream  # loads aiohttp
+
+    upstream = McpUpstream(config, host)
+    await upstream.start()
+    try:
+        yield upstream
+    finally:
+        await upstream.stop()
+
+
+MCP = Factory(
+    name="mcp",
+    summary="An MCP server: streamable HTTP, HTTP+SSE or a stdio process, of any protocol revision.",
+    config=McpConfig,
+    create=mcp,
+    posture="hardened",
+)
+
+
+@hookimpl
+def gateway_upstreams() -> Sequence[Factory[Any, Upstream]]:
+    """Offer the `mcp` kind."""
+    return (MCP,)

@@ -1,0 +1,272 @@
+"""One request in flight upstream, and where what the upstream says meanwhile goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from portico.api import INVALID_PARAMS, METHOD_NOT_FOUND, Exchange, Host, Json, Principal, Refused
+
+from . import wire
+
+ASKABLE: Final = {
+    "elicitation/create": "elicitation",
+    "sampling/createMessage": "sampling",
+    "roots/list": "roots",
+}
+"""What a legacy server may ask its client, and the capability that allows it."""
+
+_LISTS: Final = {
+    "notifications/tools/list_changed": "tools",
+    "notifications/resources/list_changed": "resources",
+    "notifications/prompts/list_changed": "prompts",
+}
+_MOST_ASKS: Final = 32
+_MOST_WAITING: Final = 256
+
+
+class Pausable(Protocol):
+    """A deadline that stands still while a client is being asked."""
+
+    def pause(self) -> None:
+        """Stop counting."""
+        ...
+
+    def resume(self) -> None:
+        """Go on counting."""
+        ...
+
+
+class Call:
+    """A request we sent and are waiting on.
+
+    Args:
+        method: The request's method.
+        exchange: The client request it carries out; None for the gateway's own.
+        limit: The exchange's deadline.
+    """
+
+    __slots__ = ("acknowledged", "asks", "exchange", "id", "inbox", "limit", "method", "wake")
+
+    def __init__(self, method: str, exchange: Exchange | None = None, limit: Pausable | None = None) -> None:
+        self.id = wire.next_id()
+        self.method = method
+        self.exchange = exchange
+        self.limit = limit
+        self.asks: set[asyncio.Task[None]] = set()
+        self.acknowledged: asyncio.Event | None = None
+        self.inbox: deque[wire.Message | Refused] = deque()
+        self.wake: asyncio.Future[None] | None = None
+
+    def put(self, item: wire.Message | Refused) -> None:
+        """Hand over something that arrived on a shared pipe. A flood of notifications is cut short."""
+        essential = isinstance(item, Refused) or not item.method
+        if essential or len(self.inbox) < _MOST_WAITING:
+            self.inbox.append(item)
+        if self.wake is not None and not self.wake.done():
+            self.wake.set_result(None)
+
+    async def take(self) -> wire.Message:
+        """The next thing that arrived.
+
+        Raises:
+            Refused: The pipe is gone.
+        """
+        while not self.inbox:
+            self.wake = asyncio.get_running_loop().create_future()
+            await self.wake
+        item = self.inbox.popleft()
+        if isinstance(item, Refused):
+            raise item
+        return item
+
+    def declared(self, method: str) -> bool:
+        """Whether the client of this call may be asked this."""
+        return self.exchange is not None and ASKABLE.get(method) in self.exchange.capabilities
+
+    def finish(self) -> None:
+        """It is over: nobody waits for what was asked in its course."""
+        for task in tuple(self.asks):
+            task.cancel()
+
+
+class Backchannel:
+    """Where notifications and requests of one upstream connection go.
+
+    Args:
+        host: The upstream's host.
+        principal: Whose connection it is; None when it is shared.
+        changed: Told which lists the upstream says have changed.
+        updated: Told of updates of watched resources.
+        respond: Sends a response frame.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        principal: Principal | None,
+        changed: Callable[[str], None],
+        updated: Callable[[Principal | None, Json], None],
+        respond: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        self.calls: dict[int, Call] = {}
+        self._host = host
+        self._principal = principal
+        self._changed = changed
+        self._updated = updated
+        self._respond = respond
+        self._asks: dict[bytes, asyncio.Task[None]] = {}
+        self._loose: deque[tuple[str, Json]] = deque()
+        self._announcing: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def heard(self, message: wire.Message, call: Call | None) -> bytes | None:
+        """Act on one message that arrived for a call, or for none.
+
+        Returns:
+            The result's bytes when it is the answer to `call`; else None.
+
+        Raises:
+            Refused: It is the error answer to `call`.
+            Garbled: It cannot be understood.
+        """
+        if not message.method:
+            # An error without an id is about what could not be read: on a stream of its own, this request.
+            mine = call is not None and (message.request_id == call.id or bytes(message.id) in (b"", b"null"))
+            return wire.answer(message) if mine else None
+        if bytes(message.id):
+            self.asked(message, call)
+        else:
+            await self.told(message, call)
+        return None
+
+    async def told(self, message: wire.Message, call: Call | None) -> None:
+        """Pass a notification on."""
+        method, params = message.method, message.arguments()
+        if method in _LISTS:
+            self._changed(_LISTS[method])
+        elif method == "notifications/resources/updated":
+            self._updated(self._principal, params)
+        elif method == "notifications/cancelled":
+            ask = self._asks.get(wire.encode(params.get("requestId")))
+            if ask is not None:
+                ask.cancel()
+        elif method == "notifications/subscriptions/acknowledged":
+            if call is not None and call.acknowledged is not None:
+                call.acknowledged.set()
+        elif method == "notifications/progress":
+            await self._progress(params, call)
+        elif call is not None and call.exchange is not None:
+            await call.exchange.client.notify(method, params)
+        else:
+            self._announce(method, params)
+
+    async def _progress(self, params: Json, call: Call | None) -> None:
+        token = params.get("progressToken")
+        if call is None or token != call.id:
+            call = self.calls.get(token) if isinstance(token, int) else None
+        if call is None or call.exchange is None or call.exchange.progress_token is None:
+            return
+        params = {**params, "progressToken": call.exchange.progress_token}
+        await call.exchange.client.notify("notifications/progress", params)
+
+    def _announce(self, method: str, params: Json) -> None:
+        """Queue a notification that belongs to no call; the reader of the connection must not wait for it."""
+        if self._closed or len(self._loose) >= _MOST_WAITING:
+            return
+        self._loose.append((method, params))
+        if self._announcing is None:
+            self._announcing = asyncio.create_task(self._announce_all())
+
+    async def _announce_all(self) -> None:
+        try:
+            while self._loose:
+                method, params = self._loose.popleft()
+                await self._host.wiring.announce(self._host.name, self._principal, method, params)
+        finally:
+            self._announcing = None
+
+    def asked(self, message: wire.Message, call: Call | None) -> None:
+        """Answer a request of the server's, in a task of its own: the stream must be read on meanwhile."""
+        if self._closed:
+            return
+        key = bytes(message.id)
+        tasks = call.asks if call is not None else None
+        task = asyncio.create_task(self._answer(message, call))
+        self._asks[key] = task
+        task.add_done_callback(lambda _: self._asks.pop(key, None))
+        if tasks is not None:
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _answer(self, message: wire.Message, call: Call | None) -> None:
+        try:
+            frame = wire.response(message.id, await self._obtain(message, call))
+        except Refused as refusal:
+            frame = wire.error_response(message.id, refusal)
+        except wire.Garbled:
+            frame = wire.error_response(message.id, Refused(INVALID_PARAMS, "Invalid params"))
+        try:
+            await self._respond(frame)
+        except Refused as refusal:
+            self._host.log.debug("upstream_response_lost", reason=str(refusal))
+
+    async def _obtain(self, message: wire.Message, call: Call | None) -> Json:
+        method, params = message.method, message.arguments()
+        if method == "ping":
+            return {}
+        if method not in ASKABLE:
+            raise Refused(METHOD_NOT_FOUND, "Method not found")
+        if len(self._asks) > _MOST_ASKS:
+            raise Refused(INVALID_PARAMS, "Too many requests at one time")
+        if params.get("mode") == "url" and urlsplit(str(params.get("url"))).scheme not in ("http", "https"):
+            raise Refused(INVALID_PARAMS, "Only http and https URLs can be shown to a client")
+        if call is not None and call.exchange is not None:
+            if call.limit is None:
+                return await call.exchange.client.ask(method, params)
+            call.limit.pause()
+            try:
+                return await call.exchange.client.ask(method, params)
+            finally:
+                call.limit.resume()
+        if self._principal is not None:
+            return await self._host.wiring.ask_unrelated(self._host.name, self._principal, method, params)
+        raise Refused(METHOD_NOT_FOUND, "No client is there to ask")
+
+    def related(self, message: wire.Message) -> Call | None:
+        """Which call a message on a shared pipe belongs to, as far as that can be told.
+
+        Progress and subscriptions say so. Of a server's request and of log messages one can only guess: with
+        one principal it is the newest call (that may be asked), on a shared pipe only a single call is sure.
+        """
+        if message.method == "notifications/progress":
+            token = message.arguments().get("progressToken")
+            return self.calls.get(token) if isinstance(token, int) else None
+        if b"subscriptionId" in bytes(message.params):
+            meta = message.arguments().get("_meta")
+            ident = meta.get(wire.SUBSCRIPTION_KEY) if isinstance(meta, dict) else None
+            if ident is not None:
+                return self.calls.get(ident) if isinstance(ident, int) else None
+        clients = [call for call in self.calls.values() if call.exchange is not None]
+        if (
+            bytes(message.id)
+            and message.method in ASKABLE
+            and (self._principal is not None or len(clients) == 1)
+        ):
+            clients = [call for call in clients if call.declared(message.method)]
+        elif self._principal is None and len(clients) > 1:
+            return None
+        return clients[-1] if clients else None
+
+    def close(self, why: Refused) -> None:
+        """The connection is gone: end every call on it, and whatever it had asked."""
+        self._closed = True
+        for call in tuple(self.calls.values()):
+            call.put(why)
+        for task in tuple(self._asks.values()):
+            task.cancel()
+        if self._announcing is not None:
+            self._announcing.cancel()

@@ -1,0 +1,298 @@
+"""The gateway's own view of a server: connected, listed, kept current, and recovered when it was lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import attrs
+
+from portico.api import UPSTREAM_UNAVAILABLE, Era, Host, Json, Offer, Refused, State
+
+from . import listing
+from .call import Call
+from .config import McpConfig
+from .connect import Link, connect
+from .http import reason_of
+from .legs import Legs
+from .restarts import Backoff
+from .session import SessionExpired
+
+_POLL: Final = 300.0
+_LEAST_POLL: Final = 5.0
+_GAP: Final = 0.25
+"""Seconds between two fetches, however often a server announces changes."""
+_CHECK_GAP: Final = 1.0
+_LISTEN: Final = {
+    "tools": "toolsListChanged",
+    "resources": "resourcesListChanged",
+    "prompts": "promptsListChanged",
+}
+
+
+class Catalog:
+    """Owns the gateway's own connection to a server, in one task.
+
+    Attributes:
+        offer: What the server last said it has.
+        state: How it is.
+        reason: Why it is not ready.
+        down: What calls fail with at once while nobody can reach the server; None when they are worth trying.
+        settled: Set when the first attempt to connect has succeeded or failed.
+    """
+
+    def __init__(self, config: McpConfig, host: Host, legs: Legs) -> None:
+        self.offer = Offer()
+        self.state = State.STARTING
+        self.reason = "connecting"
+        self.down: Refused | None = None
+        self.settled = asyncio.Event()
+        self._config = config
+        self._host = host
+        self._legs = legs
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._pending: set[str] = set()
+        self._suspected = False
+        self._checked = 0.0
+        self._fetched = 0.0
+        self._listening = False
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        self.state, self.reason = State.STOPPED, "stopped"
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def changed(self, kind: str) -> None:
+        """The server announced that a list has changed."""
+        self._pending.add(kind)
+        self._wake.set()
+
+    def suspect(self) -> None:
+        """A call failed as if the server were away: look, soon."""
+        self._suspected = True
+        self._wake.set()
+
+    def speaks(self, era: Era) -> None:
+        """It was seen to speak this era, too."""
+        self.offer = attrs.evolve(self.offer, eras=self.offer.eras | {era})
+        self._host.wiring.offer_changed(self._host.name)
+
+    async def _run(self) -> None:
+        backoff = Backoff()
+        while True:
+            link: Link | None = None
+            try:
+                self._legs.forget()
+                link = await connect(self._legs, self._host)
+                offer = await listing.fetch(_asker(link), link.offer, listing.KINDS, self._host)
+                self._ready(offer)
+                backoff.reset()
+                await self._attend(link)
+            except SessionExpired:
+                self._host.log.info("upstream_session_expired")
+                if self.state is State.READY and link is not None:
+                    continue
+            except Refused as refusal:
+                self._degrade(refusal)
+            except Exception as error:
+                self._host.log.error("upstream_connection_failed", error=repr(error))
+                self._set(State.DEGRADED, "internal error")
+            finally:
+                if link is not None and link.session is not None:
+                    link.session.pins -= 1
+                self.settled.set()
+            await self._pause(max(backoff.next(), self._held_back()))
+
+    def _held_back(self) -> float:
+        if self._legs.transport != "stdio":
+            return 0.0
+        restarts = self._legs.pool.restarts(self._legs.owner_of_gateway)
+        return restarts.wait() if restarts.exhausted else 0.0
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt; a call that needs the server shortens it, but not below a second."""
+        self._suspected = False
+        self._wake.clear()
+        least = min(seconds, _CHECK_GAP)
+        await asyncio.sleep(least)
+        try:
+            async with asyncio.timeout(seconds - least):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        if self._legs.transport == "stdio":
+            await asyncio.sleep(self._held_back())
+
+    def _ready(self, offer: Offer) -> None:
+        known = self.offer.eras if self.state is State.READY else frozenset()
+        self.offer = attrs.evolve(offer, eras=offer.eras | known)
+        self.down = None
+        self._pending.clear()
+        self._suspected = False
+        self._fetched = self._checked = asyncio.get_running_loop().time()
+        self._host.log.info(
+            "upstream_ready",
+            era=",".join(sorted(offer.eras)),
+            tools=len(offer.tools),
+            resources=len(offer.resources) + len(offer.templates),
+            prompts=len(offer.prompts),
+        )
+        self._set(State.READY, "")
+
+    def _degrade(self, refusal: Refused) -> None:
+        reason = reason_of(refusal) or f"error {refusal.code}: {refusal.message[:200]}"
+        if self._config.command:
+            reason = f"{reason}: {self._config.command[0]}"
+        unreachable = refusal.code == UPSTREAM_UNAVAILABLE and not reason.startswith(
+            ("upstream_unauth", "http_")
+        )
+        self.down = refusal if unreachable else None
+        if self.state is not State.DEGRADED or self.reason != reason:
+            self._host.log.warning("upstream_degraded", reason=reason)
+        self._set(State.DEGRADED, reason)
+
+    def _set(self, state: State, reason: str) -> None:
+        self.state, self.reason = state, reason
+        self._host.wiring.offer_changed(self._host.name)
+
+    # --- while connected ---------------------------------------------------------------------
+
+    async def _attend(self, link: Link) -> None:
+        """Keep the offer current until the connection is lost.
+
+        Raises:
+            Refused: It is lost.
+            SessionExpired: The server ended the session; it may well be healthy.
+        """
+        tasks: list[asyncio.Task[None]] = []
+        if link.session is not None:
+            tasks.append(asyncio.create_task(self._until_lost(link.session.wire.lost)))
+        if link.era is Era.MODERN and (wanted := self._announced()):
+            tasks.append(asyncio.create_task(self._listen(link, wanted)))
+        self._listening = link.era is Era.LEGACY
+        try:
+            while True:
+                await self._wait()
+                if link.session is not None and link.session.wire.lost.is_set():
+                    why = link.session.wire.why
+                    if why is None or reason_of(why) == "session_expired":
+                        raise SessionExpired
+                    raise why
+                if self._suspected:
+                    await self._check(link)
+                if self._pending:
+                    await self._refetch(link)
+                elif asyncio.get_running_loop().time() >= self._fetched + self._interval():
+                    await self._poll(link)
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    async def _wait(self) -> None:
+        """Until something happens, or the lists are due."""
+        if self._pending:
+            since = asyncio.get_running_loop().time() - self._fetched
+            await asyncio.sleep(max(0.0, _GAP - since))
+            return
+        try:
+            async with asyncio.timeout_at(self._fetched + self._interval()):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _until_lost(self, lost: asyncio.Event) -> None:
+        await lost.wait()
+        self._wake.set()
+
+    def _announced(self) -> dict[str, bool]:
+        """The lists the server says it announces changes of, as a subscription filter."""
+        out: dict[str, bool] = {}
+        for kind, name in _LISTEN.items():
+            declared = self.offer.capabilities.get(kind)
+            if isinstance(declared, dict) and declared.get("listChanged"):
+                out[name] = True
+        return out
+
+    def _interval(self) -> float:
+        """Seconds from one fetch to the next."""
+        if self._config.refresh_seconds is not None:
+            return self._config.refresh_seconds
+        kinds = [kind for kind in listing.KINDS if kind in self.offer.capabilities]
+        if self._listening and len(self._announced()) == len(kinds):
+            return float("inf")
+        return max(self.offer.ttl_ms / 1000, _LEAST_POLL) if self.offer.ttl_ms else _POLL
+
+    async def _check(self, link: Link) -> None:
+        """See whether the server still answers in the way it did."""
+        self._suspected = False
+        now = asyncio.get_running_loop().time()
+        if now - self._checked < _CHECK_GAP:
+            return
+        self._checked = now
+        method = "ping" if link.era is Era.LEGACY else "server/discover"
+        try:
+            async with asyncio.timeout(self._config.connect_timeout):
+                await link.ask(method, None, None)
+        except TimeoutError:
+            self._host.log.info("upstream_slow", method=method)  # busy is not away
+
+    async def _refetch(self, link: Link) -> None:
+        kinds = frozenset(self._pending)
+        self._pending.clear()
+        self.offer = await listing.fetch(_asker(link), self.offer, kinds, self._host)
+        self._fetched = asyncio.get_running_loop().time()
+        self._host.wiring.offer_changed(self._host.name, kinds)
+
+    async def _poll(self, link: Link) -> None:
+        old = self.offer
+        self.offer = await listing.fetch(_asker(link), old, listing.KINDS, self._host)
+        self._fetched = asyncio.get_running_loop().time()
+        new = self.offer
+        changed = {kind for kind in ("tools", "prompts") if getattr(old, kind) != getattr(new, kind)}
+        if (old.resources, old.templates) != (new.resources, new.templates):
+            changed.add("resources")
+        if changed:
+            self._host.wiring.offer_changed(self._host.name, changed)
+
+    async def _listen(self, link: Link, wanted: dict[str, bool]) -> None:
+        """Keep a subscription to the modern server's announcements open."""
+        backoff = Backoff()
+        while True:
+            call = Call("subscriptions/listen")
+            call.acknowledged = asyncio.Event()
+            listening = asyncio.create_task(self._acknowledged(call.acknowledged, backoff))
+            try:
+                await link.ask("subscriptions/listen", {"notifications": wanted}, call)
+            except Refused as refusal:
+                self._host.log.debug("upstream_listen_ended", reason=refusal.message)
+                self._suspected = self._suspected or refusal.code == UPSTREAM_UNAVAILABLE
+            finally:
+                listening.cancel()
+                self._listening = False
+            self._wake.set()
+            await asyncio.sleep(backoff.next())
+            # What was announced meanwhile was not heard.
+            self._pending |= {kind for kind, name in _LISTEN.items() if name in wanted}
+
+    async def _acknowledged(self, event: asyncio.Event, backoff: Backoff) -> None:
+        await event.wait()
+        self._listening = True
+        backoff.reset()
+
+
+def _asker(link: Link) -> Callable[[str, Json | None], Awaitable[bytes]]:
+    async def ask(method: str, params: Json | None) -> bytes:
+        return await link.ask(method, params, None)
+
+    return ask

@@ -1,0 +1,182 @@
+"""What can be configured of an `mcp` upstream."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import attrs
+from attrs.validators import ge, gt, optional
+
+from portico.api import Credential, Ref, Secret, doc
+
+MINIMAL_ENV: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "USER", "SHELL", "LOGNAME", "TMPDIR")
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE: Final = re.compile(r"[\x21-\x7e\x80-\xff](?:[\x20-\x7e\t\x80-\xff]*[\x21-\x7e\x80-\xff])?")
+_OURS: Final = frozenset(
+    {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type"}
+    | {
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "last-event-id",
+        "proxy-authorization",
+        "proxy-connection",
+    }
+    | {"te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+
+def header_problem(name: str, value: str) -> str | None:
+    """Why a header may not be added to an upstream request: bad syntax, or a name that is ours to set."""
+    if not _TOKEN.fullmatch(name):
+        return f"{name!r} is not a header name"
+    if name.lower() in _OURS or name.lower().startswith("mcp-"):
+        return f"{name!r} is set by the gateway itself"
+    return None if _VALUE.fullmatch(value) else f"the value of {name!r} has characters no header may have"
+
+
+def _url(_: Any, __: Any, value: str) -> None:
+    if not value:
+        return
+    if re.search(r"[\x00-\x20\x7f\\]", value):
+        raise ValueError("a URL has no spaces, control characters or backslashes")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected http://host... or https://host...")
+    if "@" in parts.netloc:
+        raise ValueError("a URL carries no credentials; use `credential` or `headers`")
+    if parts.fragment:
+        raise ValueError("the URL of a server has no fragment")
+
+
+def _headers(_: Any, __: Any, value: dict[str, Secret]) -> None:
+    for name, secret in value.items():
+        problem = header_problem(name, secret.reveal())
+        if problem:
+            raise ValueError(problem)
+
+
+@attrs.frozen(kw_only=True)
+class McpConfig:
+    """An MCP server: either `url` or `command`."""
+
+    url: str = attrs.field(
+        default="",
+        validator=_url,
+        metadata=doc(
+            "Where the server is; streamable HTTP or HTTP+SSE.", example="https://mcp.example.com/mcp"
+        ),
+    )
+    command: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=doc(
+            "The argument list of a stdio server. No shell is involved.",
+            example=["mcp-server-time", "--local-timezone=UTC"],
+        ),
+    )
+    env: dict[str, Secret] = attrs.field(
+        factory=dict, metadata=doc("Environment variables of the process, beside the inherited ones.")
+    )
+    inherit_env: tuple[str, ...] = attrs.field(
+        default=MINIMAL_ENV,
+        metadata=doc("Which of the gateway's own environment variables the process sees."),
+    )
+    cwd: Path | None = attrs.field(default=None, metadata=doc("Working directory of the process."))
+    headers: dict[str, Secret] = attrs.field(
+        factory=dict, validator=_headers, metadata=doc("Headers to add to every HTTP request.")
+    )
+    credential: Ref[Credential] | None = attrs.field(
+        default=None, metadata=doc("A configured credential that authenticates the HTTP requests.")
+    )
+    pass_upstream_authorization: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "Send a client's `X-Upstream-Authorization` header to this server as `Authorization`. The token "
+            "the client shows the gateway is never sent on."
+        ),
+    )
+    protocol: Literal["auto", "legacy", "modern", "sse"] = attrs.field(
+        default="auto",
+        metadata=doc(
+            "Which protocol to speak: `modern` (2026-07-28), `legacy` (2025-11-25 and older, with sessions), "
+            "`sse` (HTTP+SSE of 2024-11-05), or `auto`: find out, and speak to a server of both eras in the "
+            "client's."
+        ),
+    )
+    shared: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "Share sessions and the stdio process among all principals. Off, each principal has its own: a "
+            "server may keep state in them."
+        ),
+    )
+    connect_timeout: float = attrs.field(
+        default=10.0, validator=gt(0), metadata=doc("Seconds to connect, and to answer a handshake.")
+    )
+    call_timeout: float | None = attrs.field(
+        default=None,
+        validator=optional(gt(0)),
+        metadata=doc(
+            "The most seconds one call may take here; without it, only the caller's deadline counts."
+        ),
+    )
+    idle_timeout: float = attrs.field(
+        default=900.0, validator=gt(0), metadata=doc("Seconds after which an unused session or process ends.")
+    )
+    max_sessions: int = attrs.field(
+        default=1000, validator=ge(1), metadata=doc("The most sessions or processes at one time.")
+    )
+    restarts: int = attrs.field(
+        default=5,
+        validator=ge(0),
+        metadata=doc("How often a crashed process is restarted per `restart_window`."),
+    )
+    restart_window: float = attrs.field(default=60.0, validator=gt(0), metadata=doc("Seconds."))
+    refresh_seconds: float | None = attrs.field(
+        default=None,
+        validator=optional(gt(0)),
+        metadata=doc(
+            "Seconds after which the lists are asked for again. Without it: when the server says they changed; "
+            "one that never does is asked when its `ttlMs` is over, or every 300 seconds."
+        ),
+    )
+    start_grace: float = attrs.field(
+        default=5.0,
+        validator=ge(0),
+        metadata=doc("Seconds the start of the gateway waits for the first listing."),
+    )
+    max_message_bytes: int = attrs.field(
+        default=16 * 1024 * 1024,
+        validator=ge(1024),
+        metadata=doc("The largest message taken from the server."),
+    )
+    allow_private: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "Whether the server may have a loopback or private address. On by default, which is right only "
+            "because whoever writes the config file runs the gateway. Cloud metadata addresses are refused "
+            "either way."
+        ),
+    )
+    tls_verify: bool = attrs.field(default=True, metadata=doc("Check the server's certificate."))
+    ca_file: Path | None = attrs.field(
+        default=None, metadata=doc("PEM file of certificate authorities to trust instead of the system's.")
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse combinations that mean nothing."""
+        if bool(self.url) == bool(self.command):
+            raise ValueError("expected exactly one of `url` and `command`")
+        http_only = ("headers", "credential", "pass_upstream_authorization")
+        wrong = [name for name in (http_only if self.command else ("env", "cwd")) if getattr(self, name)]
+        if wrong:
+            raise ValueError(f"`{wrong[0]}` means nothing with `{'command' if self.command else 'url'}`")
+        if self.command and self.protocol == "sse":
+            raise ValueError('protocol = "sse" needs a `url`')
+        if self.shared and self.pass_upstream_authorization:
+            raise ValueError("`pass_upstream_authorization` and `shared` exclude each other")

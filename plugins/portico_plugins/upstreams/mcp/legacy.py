@@ -1,0 +1,121 @@
+"""A legacy session (2024-11-05 to 2025-11-25) on any wire: the handshake and what only sessions have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from portico.api import UPSTREAM_BAD_RESPONSE, Era, Exchange, Host, Json, Refused, Result, Target, failure
+
+from . import wire
+from .call import ASKABLE, Call, Pausable
+from .session import Session, Wire
+
+_OFFERED: Final = (*ASKABLE.values(), "extensions", "experimental")
+
+
+def offered(capabilities: Json) -> Json:
+    """What a legacy server is told of a client's capabilities: what can be bridged, in a stable order."""
+    return {name: capabilities[name] for name in sorted(_OFFERED) if name in capabilities}
+
+
+class _Initialized(msgspec.Struct):
+    version: str = msgspec.field(name="protocolVersion")
+    capabilities: dict[str, Any] = {}
+    info: dict[str, Any] | None = msgspec.field(name="serverInfo", default=None)
+    instructions: str | None = None
+
+
+class LegacySession(Session):
+    """A session that began with `initialize`.
+
+    Args:
+        wire: What it runs on.
+        host: The upstream's host.
+        capabilities: What the client behind it can do.
+        client_info: How the client calls itself.
+    """
+
+    era = Era.LEGACY
+
+    def __init__(self, wire: Wire, host: Host, capabilities: Json, client_info: Json) -> None:
+        super().__init__(wire)
+        self._host = host
+        self._offered = capabilities
+        self._client_info = client_info
+        self._level: int | None = None
+        self._watched: frozenset[str] = frozenset()
+
+    async def open(self) -> None:
+        """Shake hands; any revision of the era will do."""
+        await self.wire.open()
+        params = {
+            "protocolVersion": wire.LEGACY[0],
+            "capabilities": self._offered,
+            "clientInfo": self._client_info,
+        }
+        raw = await self.request("initialize", params)
+        try:
+            said = msgspec.json.decode(raw, type=_Initialized)
+        except (ValueError, RecursionError):
+            raise wire.bad_response(self._host.name, "bad_initialize_result") from None
+        if said.version not in wire.LEGACY:
+            text = "The upstream speaks no protocol revision that the gateway knows."
+            raise failure(
+                UPSTREAM_BAD_RESPONSE, text, reason="unsupported_protocol_version", upstream=self._host.name
+            )
+        self.capabilities = said.capabilities
+        self.info = said.info
+        self.instructions = said.instructions or ""
+        self.wire.established(said.version)
+        await self.wire.post(wire.notification("notifications/initialized"))
+        self.wire.listen()
+
+    async def send(self, exchange: Exchange, target: Target, limit: Pausable | None) -> Result:
+        """Carry out an exchange, in the shape of the era."""
+        del target
+        if exchange.log_level is not None:
+            await self._set_level(exchange.log_level)
+        call = Call(exchange.method, exchange, limit)
+        body = wire.request(call.id, exchange.method, wire.legacy_params(exchange, call.id))
+        return Result(raw=await self.wire.perform(call, body), era=Era.LEGACY)
+
+    async def request(self, method: str, params: Json | None = None, call: Call | None = None) -> bytes:
+        """Make a request of the gateway's own."""
+        call = call or Call(method)
+        return await self.wire.perform(call, wire.request(call.id, method, params))
+
+    async def _set_level(self, level: str) -> None:
+        """Have the server send messages down to this level: once, the lowest in use; the kernel filters."""
+        rank = wire.LEVELS.index(level) if level in wire.LEVELS else 0
+        if "logging" not in self.capabilities or (self._level is not None and self._level <= rank):
+            return
+        self._level = rank
+        try:
+            await self.request("logging/setLevel", {"level": wire.LEVELS[rank]})
+        except Refused as refusal:
+            self._host.log.debug("upstream_log_level_refused", reason=refusal.message)
+
+    async def tell(self, method: str, params: Json, capability: str) -> None:
+        """Pass a client's notification on, if the session declared that the client has such a thing."""
+        if not capability or capability in self._offered:
+            await self.wire.post(wire.notification(method, params))
+
+    async def watch(self, uris: frozenset[str]) -> Sequence[str]:
+        """Subscribe and unsubscribe until exactly these are watched."""
+        for uri in sorted(self._watched - uris):
+            await self._subscription("resources/unsubscribe", uri)
+        wanted = sorted(uris - self._watched)
+        refused = [uri for uri in wanted if not await self._subscription("resources/subscribe", uri)]
+        self._watched = uris - frozenset(refused)
+        return refused
+
+    async def _subscription(self, method: str, uri: str) -> bool:
+        try:
+            await self.request(method, {"uri": uri})
+        except Refused as refusal:
+            self._host.log.debug("upstream_subscription_refused", method=method, reason=refusal.message)
+            return False
+        return True

@@ -1,0 +1,110 @@
+"""The HTTP+SSE transport of 2024-11-05: one GET stream for everything the server says, POSTs for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from portico.api import UPSTREAM_UNAVAILABLE, Host, failure
+
+from . import wire
+from .call import Backchannel
+from .http import HttpClient, is_sse
+from .modern_http import http_failure
+from .multiplex import Multiplex
+
+
+class HttpSse(Multiplex):
+    """One connection.
+
+    Args:
+        http: The upstream's HTTP client.
+        host: Its host.
+        caller: On whose behalf.
+        backchannel: Makes the backchannel, given how to respond.
+        timeout: Seconds for the server to name its endpoint.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        host: Host,
+        caller: wire.Caller,
+        backchannel: Callable[[Any], Backchannel],
+        timeout: float,
+    ) -> None:
+        super().__init__(host, backchannel)
+        self._http = http
+        self._caller = caller
+        self._timeout = timeout
+        self._endpoint: asyncio.Future[URL] = asyncio.get_running_loop().create_future()
+        self._reader: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connect, and wait for the endpoint."""
+        headers = {"Accept": "text/event-stream"}
+        response = await self._http.send("GET", headers, self._caller)
+        if response.status != 200 or not is_sse(response):
+            response.close()
+            raise http_failure(response.status, self._host.name, None)
+        self._reader = asyncio.create_task(self._read(response))
+        try:
+            async with asyncio.timeout(self._timeout):
+                await asyncio.shield(self._endpoint)
+        except TimeoutError:
+            text = "The upstream is not available."
+            raise failure(
+                UPSTREAM_UNAVAILABLE, text, reason="no_endpoint_event", upstream=self._host.name
+            ) from None
+
+    async def _read(self, response: aiohttp.ClientResponse) -> None:
+        why = wire.bad_response(self._host.name, "stream_cut")
+        try:
+            async for kind, data, _, _ in self._http.events(response):
+                if kind == "endpoint":
+                    self._named(data)
+                elif kind == "message" and data:
+                    self.received(data)
+        except ValueError:
+            why = wire.bad_response(self._host.name, "malformed_message")
+        except (aiohttp.ClientError, OSError) as error:
+            self._host.log.debug("upstream_stream_ended", reason=type(error).__name__)
+        finally:
+            response.close()
+            if not self._endpoint.done():
+                self._endpoint.set_exception(why)
+                self._endpoint.exception()  # retrieved, whether or not anybody waits
+            self.lose(why)
+
+    def _named(self, text: str) -> None:
+        """Take the endpoint, which must be of the same origin: credentials go there."""
+        try:
+            endpoint = self._http.url.join(URL(text))
+            same = endpoint.origin() == self._http.url.origin()
+        except ValueError:
+            same = False
+        if not same:
+            raise wire.Garbled("endpoint")
+        if not self._endpoint.done():
+            self._endpoint.set_result(endpoint)
+
+    async def write(self, body: bytes) -> None:
+        """POST one frame; its answer comes on the stream."""
+        url = await asyncio.shield(self._endpoint)
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        response = await self._http.send("POST", headers, self._caller, body, url)
+        status = response.status
+        self._http.finish(response)
+        if status >= 300:
+            raise http_failure(status, self._host.name, None)
+
+    async def close(self) -> None:
+        """Close the stream, which ends the session."""
+        self.lose(wire.bad_response(self._host.name, "closed"))
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])

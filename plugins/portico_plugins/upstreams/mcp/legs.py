@@ -1,0 +1,134 @@
+"""Which eras and transports a server speaks, and sessions that speak them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from portico.api import GATEWAY, Era, Exchange, Host, Json, Principal
+
+from . import wire
+from .call import Backchannel
+from .config import McpConfig
+from .http import HttpClient
+from .legacy import LegacySession, offered
+from .legacy_http import StreamableHttp
+from .legacy_sse import HttpSse
+from .modern_http import ModernHttp
+from .modern_pipe import ModernPipe
+from .pool import Pool, Want
+from .session import Session, Wire
+from .stdio import Stdio
+
+_EVERYTHING: Final[Json] = {"elicitation": {"form": {}, "url": {}}, "roots": {}, "sampling": {}}
+"""What a shared stdio server is offered; what a client lacks is refused when it is asked."""
+
+
+class Legs:
+    """How to reach one server.
+
+    Attributes:
+        modern: Whether it speaks the modern era; None before anybody asked.
+        legacy: Whether it speaks a legacy one; None before anybody tried.
+        transport: How its legacy sessions travel.
+        skip_probe: The last process seems to have died of the probe.
+        http: The HTTP client, for a server with a URL.
+        stateless: The modern leg over HTTP.
+        pool: Its sessions.
+    """
+
+    def __init__(
+        self,
+        config: McpConfig,
+        host: Host,
+        info: Json,
+        changed: Callable[[str], None],
+        updated: Callable[[Principal | None, Json], None],
+    ) -> None:
+        self.config = config
+        self.modern: bool | None = None
+        self.legacy: bool | None = None
+        self.skip_probe = False
+        self.transport: Literal["stdio", "http", "sse"] = (
+            "stdio" if config.command else "sse" if config.protocol == "sse" else "http"
+        )
+        self.http = HttpClient(config, host) if config.url else None
+        self.info = info
+        self._host = host
+        self._changed = changed
+        self._updated = updated
+        self.stateless = ModernHttp(self.http, host, info, self._backchannel) if self.http else None
+        self.pool = Pool(config, host, self.session)
+
+    def forget(self) -> None:
+        """Nothing is known of the server any more: it may have been replaced."""
+        self.modern = self.legacy = None
+        if self.config.protocol in ("auto", "legacy") and self.transport == "sse":
+            self.transport = "http"
+
+    def _backchannel(self, principal: Principal | None, respond: Any) -> Backchannel:
+        return Backchannel(self._host, principal, self._changed, self._updated, respond)
+
+    def caller(self, exchange: Exchange) -> wire.Caller:
+        """On whose behalf an exchange is sent."""
+        passed = ""
+        if self.config.pass_upstream_authorization:
+            passed = exchange.headers.get("x-upstream-authorization", "")
+        return wire.Caller(exchange.principal, passed)
+
+    def want(self, era: Era, exchange: Exchange) -> Want:
+        """The session an exchange needs."""
+        info = exchange.client_info or self.info
+        return self._want(era, self.caller(exchange), offered(exchange.capabilities), info)
+
+    def plain(self, era: Era, principal: Principal) -> Want:
+        """A session of somebody's that offers no client capabilities."""
+        return self._want(era, wire.Caller(principal), {}, self.info)
+
+    def _want(self, era: Era, caller: wire.Caller, capabilities: Json, info: Json) -> Want:
+        if self.config.shared:
+            caller, info = wire.Caller(GATEWAY), self.info
+            if self.transport == "stdio":
+                capabilities = _EVERYTHING
+        return Want(era, self.owner(caller), caller, capabilities, info)
+
+    def owner(self, caller: wire.Caller) -> str:
+        """Whose sessions a caller may use."""
+        if self.config.shared:
+            return "shared"
+        passed = hashlib.sha256(caller.authorization.encode()).hexdigest() if caller.authorization else ""
+        return caller.principal.key + passed
+
+    @property
+    def owner_of_gateway(self) -> str:
+        """Whose sessions the gateway itself uses."""
+        return self.owner(wire.Caller(GATEWAY))
+
+    def wire(self, want: Want) -> Wire:
+        """A wire of the server's transport, not connected yet."""
+
+        def backchannel(respond: Any) -> Backchannel:
+            return self._backchannel(None if self.config.shared else want.caller.principal, respond)
+
+        if self.http is None:
+            return Stdio(self.config, self._host, backchannel, self.pool.restarts(want.owner).crashed)
+        if self.transport == "sse":
+            return HttpSse(self.http, self._host, want.caller, backchannel, self.config.connect_timeout)
+        return StreamableHttp(self.http, self._host, want.caller, backchannel)
+
+    def session(self, want: Want) -> Session:
+        """A session, not open yet."""
+        return self.on(self.wire(want), want)
+
+    def on(self, wire_: Wire, want: Want) -> Session:
+        """A session on a wire that is there already."""
+        if want.era is Era.MODERN:
+            return ModernPipe(wire_, self._host, self.info)
+        return LegacySession(wire_, self._host, want.capabilities, want.client_info)
+
+    async def close(self) -> None:
+        """End all sessions and connections."""
+        await self.pool.close()
+        if self.http is not None:
+            await self.http.close()

@@ -1,0 +1,172 @@
+"""The modern leg over HTTP (2026-07-28): each call is one self-contained POST."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiohttp
+
+from portico.api import (
+    UPSTREAM_UNAVAILABLE,
+    Era,
+    Exchange,
+    Host,
+    Json,
+    Principal,
+    Refused,
+    Result,
+    Target,
+    encode_header_value,
+    failure,
+    header_map,
+    param_headers,
+)
+
+from . import wire
+from .call import Backchannel, Call
+from .http import JSON_AND_SSE, HttpClient, is_sse
+
+_BUSY = frozenset({429, 502, 503, 504})
+
+
+class ModernHttp:
+    """Calls to a modern server.
+
+    Args:
+        http: The upstream's HTTP client.
+        host: Its host.
+        info: How the gateway calls itself in requests of its own.
+        backchannel: Makes a backchannel for a principal.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        host: Host,
+        info: Json,
+        backchannel: Callable[[Principal | None, Any], Backchannel],
+    ) -> None:
+        self._http = http
+        self._host = host
+        self._info = info
+        self._backchannel = backchannel
+        # Every call brings its own client, so they can share one.
+        self._back = backchannel(None, _no_responses)
+        self._maps: dict[str, tuple[Json, Mapping[tuple[str, ...], str]]] = {}
+
+    async def send(self, exchange: Exchange, target: Target, caller: wire.Caller) -> Result:
+        """Carry out an exchange. Cancelling closes the stream, which cancels the call upstream."""
+        call = Call(exchange.method, exchange)
+        params = wire.modern_params(exchange, call.id)
+        headers = self._headers(exchange.method, params)
+        if exchange.method == "tools/call" and target.definition is not None:
+            headers |= self._mirrored(exchange, target.definition)
+        body = wire.request(call.id, exchange.method, params)
+        return Result(raw=await self._perform(call, headers, body, caller, self._back), era=Era.MODERN)
+
+    async def request(
+        self, method: str, params: Json | None, caller: wire.Caller, call: Call | None = None
+    ) -> bytes:
+        """Make a request of the gateway's own; gives the result's bytes."""
+        call = call or Call(method)
+        params = wire.own_params(params, self._info)
+        back = self._backchannel(caller.principal, _no_responses)
+        try:
+            body = wire.request(call.id, method, params)
+            return await self._perform(call, self._headers(method, params), body, caller, back)
+        finally:
+            back.close(wire.bad_response(self._host.name, "closed"))
+
+    def _headers(self, method: str, params: Json) -> dict[str, str]:
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": JSON_AND_SSE,
+            "MCP-Protocol-Version": wire.MODERN,
+            "Mcp-Method": method,
+        }
+        name = params.get(wire.NAMED.get(method, ""))
+        if isinstance(name, str):
+            headers["Mcp-Name"] = encode_header_value(name)
+        return headers
+
+    def _mirrored(self, exchange: Exchange, definition: Json) -> dict[str, str]:
+        """The `Mcp-Param-*` headers: those the schema asks for, and the client's others as they came."""
+        name = str(definition.get("name"))
+        known = self._maps.get(name)
+        if known is None or known[0] is not definition:
+            known = self._maps[name] = (definition, header_map(definition.get("inputSchema")))
+        headers = param_headers(known[1], exchange.params.get("arguments"))
+        ours = {f"mcp-param-{token.lower()}" for token in known[1].values()}
+        for header, value in exchange.headers.items():
+            if (
+                header.startswith("mcp-param-")
+                and header not in ours
+                and value.isascii()
+                and value.isprintable()
+            ):
+                headers[header] = value
+        return headers
+
+    async def _perform(
+        self, call: Call, headers: dict[str, str], body: bytes, caller: wire.Caller, back: Backchannel
+    ) -> bytes:
+        response = await self._http.send("POST", headers, caller, body, exchange=call.exchange)
+        try:
+            if is_sse(response) and response.status == 200:
+                result = await self._stream(response, call, back)
+                self._http.finish(response)
+                return result
+            return await self._body(response, call, back)
+        except wire.Garbled:
+            response.close()
+            raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
+        except BaseException:
+            response.close()
+            raise
+        finally:
+            call.finish()
+
+    async def _body(self, response: aiohttp.ClientResponse, call: Call, back: Backchannel) -> bytes:
+        data = await self._http.read(response, call.exchange)
+        try:
+            for message in wire.messages(data):
+                result = await back.heard(message, call)
+                if result is not None:
+                    return result
+        except wire.Garbled:
+            if response.status < 400:
+                raise
+        raise http_failure(response.status, self._host.name, call.exchange)
+
+    async def _stream(self, response: aiohttp.ClientResponse, call: Call, back: Backchannel) -> bytes:
+        try:
+            async for _, data, _, _ in self._http.events(response):
+                for message in wire.messages(data) if data else ():
+                    result = await back.heard(message, call)
+                    if result is not None:
+                        return result
+        except (aiohttp.ClientError, OSError):
+            self._host.log.debug("upstream_stream_ended", method=call.method)
+        except ValueError:
+            raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
+        raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
+
+
+def http_failure(status: int, upstream: str, exchange: Exchange | None) -> Refused:
+    """What an HTTP status without a JSON-RPC body means for a call."""
+    if status in _BUSY:
+        return failure(
+            UPSTREAM_UNAVAILABLE,
+            "The upstream is not available.",
+            reason=f"http_{status}",
+            upstream=upstream,
+            request_id=exchange.id if exchange else None,
+        )
+    return wire.bad_response(upstream, f"http_{status}" if status >= 300 else "no_answer", exchange)
+
+
+async def _no_responses(_: bytes) -> None:
+    """A modern server asks nothing, so there is nothing to respond to."""
+    await asyncio.sleep(0)

@@ -1,0 +1,164 @@
+"""One MCP server as an upstream: era affinity, calls, and what clients want to hear of."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import version
+
+from portico.api import (
+    UPSTREAM_BAD_RESPONSE,
+    UPSTREAM_TIMEOUT,
+    UPSTREAM_UNAVAILABLE,
+    Era,
+    Exchange,
+    Host,
+    Json,
+    Offer,
+    Principal,
+    Refused,
+    Result,
+    State,
+    Target,
+    failure,
+)
+
+from . import wire
+from .catalog import Catalog
+from .config import McpConfig
+from .connect import definite
+from .http import reason_of
+from .legs import Legs
+from .limit import Limit
+from .session import SessionExpired
+from .watch import Watches
+
+
+class McpUpstream:
+    """An MCP server of any era.
+
+    Args:
+        config: Its configuration.
+        host: What the kernel offers.
+    """
+
+    def __init__(self, config: McpConfig, host: Host) -> None:
+        self._config = config
+        self._host = host
+        info: Json = {"name": "portico", "version": version("portico")}
+        self._legs = Legs(config, host, info, self._changed, self._updated)
+        self._catalog = Catalog(config, host, self._legs)
+        self._watches = Watches(host, self._legs, self._catalog)
+
+    @property
+    def offer(self) -> Offer:
+        """What it last said it has."""
+        return self._catalog.offer
+
+    @property
+    def state(self) -> State:
+        """How it is now."""
+        return self._catalog.state
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready."""
+        return self._catalog.reason
+
+    async def start(self) -> None:
+        """Begin to connect; waits a little, so that a healthy server is there from the first request on."""
+        self._catalog.start()
+        try:
+            async with asyncio.timeout(self._config.start_grace):
+                await self._catalog.settled.wait()
+        except TimeoutError:
+            self._host.log.info("upstream_still_starting")
+
+    async def stop(self) -> None:
+        """End everything, child processes included."""
+        await self._watches.close()
+        await self._catalog.stop()
+        await self._legs.close()
+
+    async def send(self, exchange: Exchange, target: Target) -> Result:
+        """Carry out an exchange.
+
+        Raises:
+            Refused: The server's own error, or one of Portico's codes.
+        """
+        limit = Limit(exchange, self._host.clock, self._config.call_timeout)
+        try:
+            async with limit:
+                return await self._send(exchange, target, limit)
+        except TimeoutError:
+            text = "The upstream did not answer in time."
+            raise failure(
+                UPSTREAM_TIMEOUT, text, reason="deadline", upstream=self._host.name, request_id=exchange.id
+            ) from None
+        except Refused as refusal:
+            if refusal.code in (UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE):
+                if reason_of(refusal) not in ("upstream_unauthorized", "restart_budget"):
+                    self._catalog.suspect()
+                # Failures of a session are shared by its calls; each answer names its own request.
+                refusal.data["gateway"]["request_id"] = exchange.id
+            raise
+
+    async def _send(self, exchange: Exchange, target: Target, limit: Limit) -> Result:
+        if not self._catalog.settled.is_set():
+            await self._catalog.settled.wait()
+        down = self._catalog.down
+        if down is not None:
+            self._catalog.suspect()
+            raise failure(down.code, down.message, reason=reason_of(down), upstream=self._host.name)
+        legs = self._legs
+        if not legs.modern or (exchange.era is Era.LEGACY and legs.legacy):
+            return await self._in_session(Era.LEGACY, exchange, target, limit)
+        untried = exchange.era is Era.LEGACY and legs.legacy is None and self._config.protocol == "auto"
+        if untried and await self._speaks_legacy(exchange):
+            return await self._in_session(Era.LEGACY, exchange, target, limit)
+        if legs.stateless is not None:
+            return await legs.stateless.send(exchange, target, legs.caller(exchange))
+        return await self._in_session(Era.MODERN, exchange, target, limit)
+
+    async def _speaks_legacy(self, exchange: Exchange) -> bool:
+        """Whether a modern server also speaks the client's era; tried once, by opening the session needed."""
+        legs = self._legs
+        try:
+            legs.pool.release(await legs.pool.acquire(legs.want(Era.LEGACY, exchange)))
+        except Refused as refusal:
+            if definite(refusal):
+                legs.legacy = False
+            return False
+        legs.legacy = True
+        self._catalog.speaks(Era.LEGACY)
+        return True
+
+    async def _in_session(self, era: Era, exchange: Exchange, target: Target, limit: Limit) -> Result:
+        pool = self._legs.pool
+        for _ in range(2):
+            session = await pool.acquire(self._legs.want(era, exchange))
+            try:
+                return await session.send(exchange, target, limit)
+            except SessionExpired:
+                continue  # the server did not know the session, so it has not run the call
+            finally:
+                pool.release(session)
+        raise wire.bad_response(self._host.name, "session_expired", exchange)
+
+    def _changed(self, kind: str) -> None:
+        self._catalog.changed(kind)
+
+    def _updated(self, principal: Principal | None, params: Json) -> None:
+        self._watches.updated(principal, params)
+
+    async def watch(self, principal: Principal, uris: frozenset[str]) -> None:
+        """Want updates of exactly these resources for this principal."""
+        await self._watches.watch(principal, uris)
+
+    async def tell(self, principal: Principal, method: str, params: Json) -> None:
+        """Pass a legacy client's notification to that principal's sessions; best effort."""
+        capability = "roots" if method == "notifications/roots/list_changed" else ""
+        for session in self._legs.pool.sessions(self._legs.owner(wire.Caller(principal))):
+            try:
+                await session.tell(method, params, capability)
+            except Refused as refusal:
+                self._host.log.debug("upstream_tell_lost", reason=refusal.message)

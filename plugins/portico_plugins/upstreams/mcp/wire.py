@@ -1,0 +1,236 @@
+"""JSON-RPC on the upstream side: messages taken apart with payloads untouched, requests put together."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from portico.api import UPSTREAM_BAD_RESPONSE, Exchange, Json, Principal, Refused, failure
+
+MODERN: Final = "2026-07-28"
+LEGACY: Final = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
+
+PREFIX: Final = "io.modelcontextprotocol/"
+VERSION_KEY: Final = PREFIX + "protocolVersion"
+INFO_KEY: Final = PREFIX + "clientInfo"
+CAPABILITIES_KEY: Final = PREFIX + "clientCapabilities"
+LEVEL_KEY: Final = PREFIX + "logLevel"
+SUBSCRIPTION_KEY: Final = PREFIX + "subscriptionId"
+SERVER_KEY: Final = PREFIX + "serverInfo"
+RELATED_TASK_KEY: Final = PREFIX + "related-task"
+
+NAMED: Final = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+"""Methods with an `Mcp-Name` header, and the parameter it mirrors."""
+
+LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+encode: Final = msgspec.json.Encoder().encode
+decode: Final = msgspec.json.Decoder().decode
+
+_ids: Final = itertools.count(1)
+
+
+def next_id() -> int:
+    """A request id that no other request of this process has; it also serves as progress token."""
+    return next(_ids)
+
+
+class Message(msgspec.Struct):
+    """One JSON-RPC message; members that are absent are empty."""
+
+    id: msgspec.Raw = msgspec.Raw()
+    method: str = ""
+    params: msgspec.Raw = msgspec.Raw()
+    result: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def request_id(self) -> int | None:
+        """Whose answer this is, when the id is one of ours."""
+        text = bytes(self.id).strip(b'"')  # a few servers echo numbers as strings
+        return int(text) if text.isdigit() and len(text) < 19 else None
+
+    def arguments(self) -> Json:
+        """The decoded params, `{}` when absent.
+
+        Raises:
+            Garbled: They are no JSON object.
+        """
+        if not bytes(self.params):
+            return {}
+        try:
+            params = decode(self.params)
+        except (ValueError, RecursionError) as error:
+            raise Garbled("params") from error
+        if params is None:
+            return {}
+        if not isinstance(params, dict):
+            raise Garbled("params")
+        return params
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str = ""
+    data: Any = None
+
+
+class Garbled(ValueError):
+    """Bytes from an upstream that are no JSON-RPC message."""
+
+
+_one: Final = msgspec.json.Decoder(Message).decode
+_many: Final = msgspec.json.Decoder(list[Message]).decode
+_error: Final = msgspec.json.Decoder(_Error).decode
+
+
+def messages(data: bytes | bytearray | str) -> list[Message]:
+    """The messages in one body, event or line; several only as the batches of 2025-03-26.
+
+    Raises:
+        Garbled: It is not strict UTF-8 JSON, or not JSON-RPC.
+    """
+    try:
+        if not isinstance(data, str) and not data.isascii():
+            data.decode()  # payloads are kept as bytes, which skips the decoder's own check
+        start = data[:64].lstrip()[:1]
+        found = _many(data) if start in ("[", b"[") else [_one(data)]
+    except (ValueError, RecursionError) as error:
+        raise Garbled("not JSON-RPC") from error
+    for message in found:
+        if not (message.method or bytes(message.error) or (bytes(message.id) and bytes(message.result))):
+            raise Garbled("neither a request nor a response")
+    return found
+
+
+def answer(message: Message) -> bytes:
+    """The bytes of a response's result.
+
+    Raises:
+        Refused: The error the response carries.
+        Garbled: The result is no object, or the error none.
+    """
+    if bytes(message.error):
+        try:
+            said = _error(message.error)
+        except (ValueError, RecursionError) as error:
+            raise Garbled("error") from error
+        raise Refused(said.code, said.message, said.data)
+    raw = bytes(message.result)
+    if not raw.startswith(b"{"):
+        raise Garbled("result")
+    return raw
+
+
+def refusal(data: bytes) -> Refused | None:
+    """The JSON-RPC error in the body of an HTTP error, if there is one."""
+    try:
+        for message in messages(data):
+            if bytes(message.error):
+                answer(message)
+    except Refused as refused:
+        return refused
+    except Garbled:
+        pass
+    return None
+
+
+def request(ident: int, method: str, params: Mapping[str, Any] | None) -> bytes:
+    """The bytes of a request."""
+    body: Json = {"jsonrpc": "2.0", "id": ident, "method": method}
+    if params is not None:
+        body["params"] = params
+    return encode(body)
+
+
+def notification(method: str, params: Mapping[str, Any] | None = None) -> bytes:
+    """The bytes of a notification."""
+    return encode({"jsonrpc": "2.0", "method": method, **({"params": params} if params else {})})
+
+
+def response(ident: msgspec.Raw, result: Json) -> bytes:
+    """The bytes of a response; the id is echoed as it came."""
+    return encode({"jsonrpc": "2.0", "id": ident, "result": result})
+
+
+def error_response(ident: msgspec.Raw, refusal: Refused) -> bytes:
+    """The bytes of an error response. What `data` the gateway added for its own clients is left out."""
+    body = refusal.body()
+    if isinstance(refusal.data, dict) and "gateway" in refusal.data:
+        del body["data"]
+    return encode({"jsonrpc": "2.0", "id": ident, "error": body})
+
+
+def bad_response(upstream: str, reason: str, exchange: Exchange | None = None) -> Refused:
+    """What a call ends with when the upstream's answer is none."""
+    ident = exchange.id if exchange else None
+    text = "The upstream's answer could not be used."
+    return failure(UPSTREAM_BAD_RESPONSE, text, reason=reason, upstream=upstream, request_id=ident)
+
+
+@attrs.frozen
+class Caller:
+    """On whose behalf something is sent.
+
+    Attributes:
+        principal: The identity; the gateway's own for lists and shared sessions.
+        authorization: What the client gave for this upstream (`X-Upstream-Authorization`), "" for nothing.
+    """
+
+    principal: Principal
+    authorization: str = attrs.field(default="", repr=False)
+
+
+def _meta(params: Json) -> Json:
+    meta = params.get("_meta")
+    return meta if isinstance(meta, dict) else {}
+
+
+def modern_params(exchange: Exchange, ident: int) -> Json:
+    """An exchange's params with the `_meta` every modern request has; other `_meta` keys stay."""
+    meta = {
+        key: value for key, value in _meta(exchange.params).items() if key not in (LEVEL_KEY, "progressToken")
+    }
+    meta[VERSION_KEY] = MODERN
+    meta[CAPABILITIES_KEY] = exchange.capabilities
+    if exchange.client_info is not None:
+        meta[INFO_KEY] = exchange.client_info
+    if exchange.log_level is not None:
+        meta[LEVEL_KEY] = exchange.log_level
+    if exchange.progress_token is not None:
+        meta["progressToken"] = ident
+    return {**exchange.params, "_meta": meta}
+
+
+def legacy_params(exchange: Exchange, ident: int) -> Json:
+    """An exchange's params without what only the modern era knows."""
+    params = {
+        k: v for k, v in exchange.params.items() if k not in ("_meta", "inputResponses", "requestState")
+    }
+    meta = {
+        key: value
+        for key, value in _meta(exchange.params).items()
+        if key != "progressToken" and (not key.startswith(PREFIX) or key == RELATED_TASK_KEY)
+    }
+    if exchange.progress_token is not None:
+        meta["progressToken"] = ident
+    if meta:
+        params["_meta"] = meta
+    return params
+
+
+def own_params(params: Json | None, info: Json) -> Json:
+    """Params of a modern request the gateway makes for itself."""
+    meta = {VERSION_KEY: MODERN, CAPABILITIES_KEY: {}, INFO_KEY: info}
+    return {**(params or {}), "_meta": meta}

@@ -1,0 +1,1 @@
+"""Interoperability: fixture servers, the official conformance harness, and clients others wrote."""

@@ -1,0 +1,151 @@
+"""Starting and stopping fixture servers and gateways, each a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The repository: fixtures are run from here."""
+
+START_SECONDS = 60.0
+"""How long a process may take to become ready; machines that run this are slow and shared."""
+
+STOP_SECONDS = 10.0
+
+
+class NotReady(Exception):
+    """A process ended, or stayed silent, before it was ready."""
+
+
+@attrs.frozen
+class Running:
+    """A started process.
+
+    Attributes:
+        url: Its MCP endpoint.
+        log: Where its output goes.
+        process: The process itself.
+    """
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on right now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def fixture(module: str, folder: Path, era: str | None = None) -> Iterator[Running]:
+    """A fixture server on a port of its own.
+
+    Args:
+        module: A module of `tests.interop` with the fixtures' command line.
+        folder: Where its log goes.
+        era: `--era`, or None for the fixture's own default.
+
+    Raises:
+        NotReady: It did not print its ready line.
+    """
+    command = [sys.executable, "-m", f"tests.interop.{module}", "--port", "0"]
+    command += ["--era", era] if era is not None else []
+    log = folder / f"{module}.log"
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        ) as process,
+    ):
+        try:
+            yield Running(_ready_line(process, log), log, process)
+        finally:
+            _stop(process)
+
+
+def _ready_line(process: subprocess.Popen[bytes], log: Path) -> str:
+    pipe = process.stdout
+    if pipe is not None and select.select([pipe], [], [], START_SECONDS)[0]:
+        word, _, url = pipe.readline().decode().strip().partition(" ")
+        if word == "ready":
+            return url
+    raise NotReady(f"{process.args!r} did not become ready:\n{log.read_text()[-4000:]}")
+
+
+@contextlib.contextmanager
+def gateway(upstream: str, folder: Path, protocol: str = "auto") -> Iterator[Running]:
+    """A gateway whose only upstream is at a URL, its names unchanged.
+
+    Args:
+        upstream: The upstream's endpoint.
+        folder: Where the config file and the log go.
+        protocol: The upstream's `protocol`: `auto`, `legacy` or `modern`.
+
+    Raises:
+        NotReady: `/readyz` did not answer 200.
+    """
+    port = free_port()
+    config = folder / "gateway.toml"
+    config.write_text(
+        f'[gateway]\nlisten = ["127.0.0.1:{port}"]\n\n'
+        f'[upstreams.fixture]\nuse = "mcp"\nurl = "{upstream}"\nprotocol = "{protocol}"\n\n'
+        '[servers.default]\nupstreams = ["fixture"]\nprefix = "never"\n'
+    )
+    executable = Path(sys.executable).with_name("gateway")
+    log = folder / "gateway.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [executable, "serve", "--config", config],
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            _wait_ready(process, port, log)
+            yield Running(f"http://localhost:{port}/mcp", log, process)
+        finally:
+            _stop(process)
+
+
+def _wait_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    last = "no answer"
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+                return
+        except urllib.error.HTTPError as error:
+            last = f"HTTP {error.code}"
+        except OSError as error:
+            last = str(error)
+        time.sleep(0.05)
+    raise NotReady(f"the gateway did not become ready ({last}):\n{log.read_text()[-4000:]}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all it started: politely, then for good."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
