@@ -26,7 +26,7 @@ class Bucket:
 class Config:
     url: str = attrs.field(metadata=doc("Where | it is."))
     token: Secret | None = attrs.field(default=None, metadata=doc("The token."))
-    planted: Secret = Secret("hunter2")
+    planted: Secret = attrs.field(default=Secret("hunter2"))
     tags: tuple[str, ...] = ("a", "b")
     folder: Path = Path("x")
     mode: Mode = Mode.OPEN

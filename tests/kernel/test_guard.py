@@ -138,7 +138,9 @@ async def test_loopback_names_are_served_on_any_port(host: bytes) -> None:
     assert await status_of((b"host", host)) == 200
 
 
-@pytest.mark.parametrize("host", [b"evil.example", b"localhost.evil.example", b"127.0.0.1.nip.io", b"[::2]", b"1"])
+@pytest.mark.parametrize(
+    "host", [b"evil.example", b"localhost.evil.example", b"127.0.0.1.nip.io", b"[::2]", b"1"]
+)
 async def test_a_host_that_is_not_served_is_misdirected(host: bytes) -> None:
     assert await status_of((b"host", host)) == 421
 
@@ -225,7 +227,9 @@ async def test_a_star_allows_every_origin() -> None:
         ([(b"transfer-encoding", b"chunked"), (b"transfer-encoding", b"chunked")], 400),
     ],
 )
-async def test_an_ambiguous_body_length_is_refused_and_the_connection_closed(fields: Headers, status: int) -> None:
+async def test_an_ambiguous_body_length_is_refused_and_the_connection_closed(
+    fields: Headers, status: int
+) -> None:
     exchange, app = await ask(Limits(), scope([HOST, *fields]))
     assert exchange.status == status
     assert exchange.headers[b"connection"] == b"close"
@@ -370,7 +374,9 @@ async def test_an_exception_of_the_application_passes_through() -> None:
 
     exchange = Exchange(b"1")
     with pytest.raises(RuntimeError, match="mine"):
-        await Guard(fails, Limits())(scope([HOST, (b"content-length", b"1")]), exchange.receive, exchange.send)
+        await Guard(fails, Limits())(
+            scope([HOST, (b"content-length", b"1")]), exchange.receive, exchange.send
+        )
 
 
 async def test_a_stalled_body_times_out() -> None:

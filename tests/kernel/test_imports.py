@@ -8,10 +8,19 @@ import sys
 
 import portico.api
 
-HEAVY = (
-    "aiohttp", "authlib", "cattrs", "cryptography", "hypercorn", "mcp", "portico_plugins", "pydantic", "sqlmodel",
-    "starlette", "structlog",
-)  # fmt: skip
+HEAVY = {
+    "aiohttp",
+    "authlib",
+    "cattrs",
+    "click",
+    "hypercorn",
+    "mcp",
+    "portico_plugins",
+    "pydantic",
+    "sqlmodel",
+    "starlette",
+    "structlog",
+}
 
 
 def fresh(code: str) -> str:
@@ -22,7 +31,7 @@ def fresh(code: str) -> str:
 def test_importing_the_public_api_loads_nothing_heavy() -> None:
     loaded = json.loads(fresh("import json, sys, portico.api; print(json.dumps(sorted(sys.modules)))"))
     assert "portico.api" in loaded
-    assert [name for name in HEAVY if name in loaded] == []
+    assert HEAVY & set(loaded) == set()
 
 
 def test_importing_the_public_api_is_quick() -> None:

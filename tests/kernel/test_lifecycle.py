@@ -192,10 +192,23 @@ async def test_an_upstream_that_does_not_start_stops_nothing_else(how: dict[str,
 
 
 async def test_an_upstream_that_did_not_start_refuses_calls() -> None:
+    nobody: Any = None
     exchange = Exchange(
-        id="7", method="tools/call", params={}, principal=GATEWAY, server="default", era=Era.MODERN, version="",
-        client=None, capabilities={}, client_info=None, log_level=None, progress_token=None, headers={}, deadline=0,
-    )  # type: ignore[arg-type]  # fmt: skip
+        id="7",
+        method="tools/call",
+        params={},
+        principal=GATEWAY,
+        server="default",
+        era=Era.MODERN,
+        version="2026-07-28",
+        client=nobody,
+        capabilities={},
+        client_info=None,
+        log_level=None,
+        progress_token=None,
+        headers={},
+        deadline=0,
+    )
     with pytest.raises(Refused, match="Upstream 'x' did not start") as caught:
         await FailedUpstream("x", "secret details").send(exchange, Target("x"))
     assert caught.value.code == UPSTREAM_UNAVAILABLE

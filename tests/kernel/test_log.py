@@ -77,9 +77,21 @@ def test_a_console_line_is_for_people(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize(
     "key",
-    ["authorization", "Proxy-Authorization", "set_cookie", "access_token", "password", "client_secret", "api_key",
-     "x-api-key", "apikey", "credentials", "private_key", "mcp-session-id"],
-)  # fmt: skip
+    [
+        "authorization",
+        "Proxy-Authorization",
+        "set_cookie",
+        "access_token",
+        "password",
+        "client_secret",
+        "api_key",
+        "x-api-key",
+        "apikey",
+        "credentials",
+        "private_key",
+        "mcp-session-id",
+    ],
+)
 def test_facts_that_are_secret_by_name_are_hidden_at_any_depth(
     capsys: pytest.CaptureFixture[str], key: str
 ) -> None:

@@ -26,10 +26,21 @@ class Recorder:
 
 def exchange(method: str = "tools/call") -> Exchange:
     return Exchange(
-        id="1", method=method, params={}, principal=GATEWAY, server="default", era=Era.MODERN, version="2026-07-28",
-        client=Recorder(), capabilities={}, client_info=None, log_level=None, progress_token=None, headers={},
+        id="1",
+        method=method,
+        params={},
+        principal=GATEWAY,
+        server="default",
+        era=Era.MODERN,
+        version="2026-07-28",
+        client=Recorder(),
+        capabilities={},
+        client_info=None,
+        log_level=None,
+        progress_token=None,
+        headers={},
         deadline=0,
-    )  # fmt: skip
+    )
 
 
 class Tracer:

@@ -9,14 +9,14 @@ from typing import Any
 def at_least(least: float) -> Callable[[Any, Any, Any], None]:
     """Refuse numbers below `least`; None passes."""
 
-    def check(_: Any, __: Any, value: float | None) -> None:
+    def check(_: Any, __: Any, value: Any) -> None:
         if value is not None and value < least:
             raise ValueError(f"expected at least {least}, got {value}")
 
     return check
 
 
-def positive(_: Any, __: Any, value: float | None) -> None:
+def positive(_: Any, __: Any, value: Any) -> None:
     """Refuse zero and negative numbers; None passes."""
     if value is not None and value <= 0:
         raise ValueError(f"expected more than 0, got {value}")

@@ -1,4 +1,4 @@
-"""What goes wrong, as messages and exit codes: 1 for failures, 2 for a wrong command line or configuration."""
+"""What goes wrong, as messages and exit codes: 1 for failures, 2 for a wrong command line or config."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ class Failure(click.ClickException):
         click.echo(f"gateway: {self.format_message()}", file=file, err=file is None)
 
 
-class WrongConfig(Failure):
-    """The configuration or command line is wrong; every problem on stderr, exit code 2."""
+class Misuse(Failure):
+    """The command line asks for what cannot be; exit code 2."""
 
     exit_code = 2
+
+
+class WrongConfig(Misuse):
+    """The configuration or command line is wrong; every problem on stderr."""
 
     def __init__(self, error: ConfigError) -> None:
         notes = [f"  ({note})" for note in getattr(error, "__notes__", ())]
@@ -42,7 +46,7 @@ class WrongConfig(Failure):
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn what the body raises into a `click.ClickException` or an exit code. Tracebacks are for debugging."""
+    """Turn what the body raises into a `click.ClickException`. Tracebacks are for debugging."""
     try:
         yield
     except ConfigError as error:
@@ -66,10 +70,11 @@ def debugging() -> bool:
 
 
 def _config_error(group: BaseExceptionGroup[Any]) -> ConfigError | None:
-    found, _ = group.split(ConfigError)
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
+    for error in group.exceptions:
+        found = _config_error(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, ConfigError):
+            return found
+    return None
 
 
 def _unexpected(error: BaseException) -> Failure:

@@ -71,7 +71,9 @@ class LazyGroup(click.Group):
 
         command = self.get_command(ctx, args[0])
         if command is None:
-            ctx.fail(f"There is no command {args[0]!r}{nearest(args[0], self.list_commands(ctx), 'commands')}")
+            ctx.fail(
+                f"There is no command {args[0]!r}{nearest(args[0], self.list_commands(ctx), 'commands')}"
+            )
         return args[0], command, args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -92,7 +94,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 all is well, 1 it failed while running, 2 the command line or configuration is wrong.",
+    epilog="Exit codes: 0 all is well, 1 something failed, 2 the command line or configuration is wrong.",
 )
 @click.version_option(__version__, prog_name="gateway", message="%(prog)s %(version)s")
 def gateway() -> None:

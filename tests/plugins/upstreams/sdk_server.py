@@ -98,6 +98,7 @@ def main() -> None:
     app = server.sse_app() if sys.argv[1] == "sse" else server.streamable_http_app()
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
+    sock.listen()
     path = "/sse" if sys.argv[1] == "sse" else "/mcp"
     print(f"http://127.0.0.1:{sock.getsockname()[1]}{path}", flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none")).run(sockets=[sock])

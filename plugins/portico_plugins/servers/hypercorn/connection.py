@@ -148,7 +148,7 @@ class Connection:
             await self._protocol.handle(Closed())
             if self._stream.ended:
                 await self._calls.wait()
-            elif self._answered:
+            elif self._answered and not self._all_read():
                 await self._linger()
             self._writer.close()
             await self._calls.wait()
@@ -297,6 +297,10 @@ class Connection:
                 self._over.set()
             else:
                 self._timer = self._loop.call_later(left, self._on_timer)
+
+    def _all_read(self) -> bool:
+        connection = self._protocol.connection
+        return isinstance(connection, StrictConnection) and connection.all_read
 
     async def _linger(self) -> None:
         """Let the client read the answer: closing on data it is still sending would reset it away."""

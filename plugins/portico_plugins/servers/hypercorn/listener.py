@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ _FULL: Final = (
     b'{"error": "too many connections"}'
 )
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_ONE_LOST: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR})
+_AT_ONCE: Final = 64
 _BREATH: Final = 0.5
 
 
@@ -74,18 +77,15 @@ class HypercornServer:
         for sock in sockets:
             sock.setblocking(False)
             sock.listen(bounds.backlog)
-        tasks = [loop.create_task(self._accept(service, sock)) for sock in sockets]
-        tasks.append(loop.create_task(watch_drain()))
-        stopping = asyncio.ensure_future(stop())
+            loop.add_reader(sock, self._accept, service, sock)
+        draining = loop.create_task(watch_drain())
         try:
-            done, _ = await asyncio.wait({stopping, *tasks[:-1]}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()  # an accept loop ends only by failing
+            await stop()
             service.draining.set()
             await service.context.terminated.set()
-            await _cancelled(tasks)
             for sock in sockets:
-                self._accept_rest(service, sock)
+                loop.remove_reader(sock)
+                self._accept(service, sock)  # what the kernel has accepted already, closing would reset
                 sock.close()
             for connection in self._open.values():
                 if connection is not None:
@@ -95,37 +95,46 @@ class HypercornServer:
             if self._open:
                 self._log.warning("server.connections_cut", count=len(self._open), after=bounds.stop_timeout)
         finally:
-            await _cancelled([stopping, *tasks, *self._open])
             for sock in sockets:
-                sock.close()
+                if sock.fileno() >= 0:
+                    loop.remove_reader(sock)
+                    sock.close()
+            ending = [draining, *self._open]
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
 
-    async def _accept(self, service: Service, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
+    def _accept(self, service: Service, sock: socket.socket) -> None:
+        """Take connections that wait; not all of a flood at once, for the open ones are to be served, too."""
+        for _ in range(_AT_ONCE):
             try:
-                conn, address = await loop.sock_accept(sock)
+                conn, address = sock.accept()
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._log.error("server.out_of_resources", error=errno.errorcode[error.errno or 0])
-                    await asyncio.sleep(_BREATH)
+                    self._rest(service, sock)
+                if error.errno in _ONE_LOST:
                     continue
-                if error.errno in (errno.ECONNABORTED, errno.EPROTO):
-                    continue
-                raise
-            self._admit(service, conn, address)
-            await asyncio.sleep(0)  # a flood of connections must not keep the loop from serving the open ones
-
-    def _accept_rest(self, service: Service, sock: socket.socket) -> None:
-        """Take what the kernel has accepted already: closing the listener would reset it."""
-        while True:
-            try:
-                conn, address = sock.accept()
-            except OSError:
                 return
             self._admit(service, conn, address)
 
+    def _rest(self, service: Service, sock: socket.socket) -> None:
+        """Leave a listener alone for a moment: what it needs to accept has to be freed first."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sock)
+
+        def resume() -> None:
+            if sock.fileno() >= 0 and not service.context.terminated.is_set():
+                loop.add_reader(sock, self._accept, service, sock)
+
+        loop.call_later(_BREATH, resume)
+
     def _admit(self, service: Service, conn: socket.socket, address: Any) -> None:
         conn.setblocking(False)
+        if conn.family != getattr(socket, "AF_UNIX", None):
+            # asyncio does this only for sockets it knows to be TCP by their protocol number.
+            with suppress(OSError):  # reset already
+                conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = _peer(address)
         over = len(self._open) >= self._bounds.max_connections
         if over or (peer and self._peers[peer] >= self._bounds.max_connections_per_ip):
@@ -149,11 +158,9 @@ class HypercornServer:
     def _turn_away(self, conn: socket.socket) -> None:
         with conn:
             if self._tls is None:
-                try:
+                with suppress(OSError):
                     conn.send(_FULL)
                     conn.recv(65536)  # unread bytes would turn the close into a reset
-                except OSError:
-                    pass
 
     async def _serve(self, service: Service, conn: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -177,12 +184,6 @@ class HypercornServer:
         if service.context.terminated.is_set():
             connection.stop()
         await connection.run()
-
-
-async def _cancelled(tasks: Sequence[asyncio.Future[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _peer(address: Any) -> str:

@@ -43,6 +43,11 @@ class StrictConnection(h11.Connection):
         self._chunked = False
         self._excess = 0
 
+    @property
+    def all_read(self) -> bool:
+        """Whether the client has sent whole requests, and nothing after them, so far."""
+        return self.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED) and not self._receive_buffer
+
     def receive_data(self, data: bytes) -> None:
         """Take what the socket gave; b"" means that it has ended."""
         self._before = (self._before + self._latest)[-4:]
@@ -157,14 +162,11 @@ class StrictH2(H2Protocol):
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
         method = path = b""
-        hosts = 0
         for name, value in request.headers:
             if name == b":method":
                 method = value
             elif name == b":path":
                 path = value
-            elif name == b"host":
-                hosts += 1
         if (
             method == b"CONNECT"
             or not method.isascii()

@@ -14,14 +14,16 @@ from .config import McpConfig
 @asynccontextmanager
 async def mcp(config: McpConfig, host: Host) -> AsyncIterator[Upstream]:
     """Start one MCP upstream. An unreachable server is no error: it is degraded and tried again."""
+    from .launch import launched
     from .upstream import McpUpstream  # loads aiohttp
 
-    upstream = McpUpstream(config, host)
-    await upstream.start()
-    try:
-        yield upstream
-    finally:
-        await upstream.stop()
+    async with launched(config, host) as running:
+        upstream = McpUpstream(running, host)
+        await upstream.start()
+        try:
+            yield upstream
+        finally:
+            await upstream.stop()
 
 
 MCP = Factory(

@@ -108,7 +108,6 @@ class Catalog:
             finally:
                 if link is not None and link.session is not None:
                     link.session.pins -= 1
-                self.settled.set()
             await self._pause(max(backoff.next(), self._held_back()))
 
     def _held_back(self) -> float:
@@ -161,6 +160,7 @@ class Catalog:
 
     def _set(self, state: State, reason: str) -> None:
         self.state, self.reason = state, reason
+        self.settled.set()
         self._host.wiring.offer_changed(self._host.name)
 
     # --- while connected ---------------------------------------------------------------------

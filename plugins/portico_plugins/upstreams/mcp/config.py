@@ -79,6 +79,13 @@ class McpConfig:
             example=["mcp-server-time", "--local-timezone=UTC"],
         ),
     )
+    launch: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=doc(
+            "The argument list of a program that serves `url`, run for as long as the gateway runs. "
+            "`{port}`, here and in `url`, stands for a free port."
+        ),
+    )
     env: dict[str, Secret] = attrs.field(
         factory=dict, metadata=doc("Environment variables of the process, beside the inherited ones.")
     )
@@ -173,9 +180,12 @@ class McpConfig:
         if bool(self.url) == bool(self.command):
             raise ValueError("expected exactly one of `url` and `command`")
         http_only = ("headers", "credential", "pass_upstream_authorization")
-        wrong = [name for name in (http_only if self.command else ("env", "cwd")) if getattr(self, name)]
+        needless = (*http_only, "launch") if self.command else () if self.launch else ("env", "cwd")
+        wrong = [name for name in needless if getattr(self, name)]
         if wrong:
             raise ValueError(f"`{wrong[0]}` means nothing with `{'command' if self.command else 'url'}`")
+        if "{port}" in self.url and not self.launch:
+            raise ValueError("`{port}` in `url` needs a `launch`")
         if self.command and self.protocol == "sse":
             raise ValueError('protocol = "sse" needs a `url`')
         if self.shared and self.pass_upstream_authorization:

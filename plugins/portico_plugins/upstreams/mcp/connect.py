@@ -180,7 +180,7 @@ async def _modern_http(legs: Legs, host: Host) -> Link:
     except Refused as refusal:
         _judge_version_error(refusal, host)
         raise
-    legs.modern = True
+    legs.modern, legs.legacy = True, None
     return Link(offer, ask)
 
 
@@ -197,6 +197,8 @@ def _blind(legs: Legs) -> Link:
 
 async def _legacy_http(legs: Legs, host: Host) -> Link:
     want = legs.plain(Era.LEGACY, GATEWAY)
+    if legs.config.protocol != "sse":
+        legs.transport = "http"
     try:
         session = await legs.pool.acquire(want)
     except Refused as refusal:
@@ -212,8 +214,7 @@ async def _legacy_http(legs: Legs, host: Host) -> Link:
             raise refusal from None
     session.pins += 1
     legs.pool.release(session)
-    legs.legacy = True
-    legs.modern = False if legs.modern is None else legs.modern
+    legs.modern, legs.legacy = False, True
     return _link(session)
 
 
@@ -303,5 +304,5 @@ async def _probe(legs: Legs, pipe: Wire, host: Host) -> Link:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    legs.modern = True
+    legs.modern, legs.legacy = True, None
     return _adopted(legs, want, session, link)

@@ -61,12 +61,6 @@ class Legs:
         self.stateless = ModernHttp(self.http, host, info, self._backchannel) if self.http else None
         self.pool = Pool(config, host, self.session)
 
-    def forget(self) -> None:
-        """Nothing is known of the server any more: it may have been replaced."""
-        self.modern = self.legacy = None
-        if self.config.protocol in ("auto", "legacy") and self.transport == "sse":
-            self.transport = "http"
-
     def _backchannel(self, principal: Principal | None, respond: Any) -> Backchannel:
         return Backchannel(self._host, principal, self._changed, self._updated, respond)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from .call import Backchannel
 from .config import McpConfig
 from .multiplex import Multiplex
 from .process import Child
+from .programs import environment, resolved
 
 _CHATTER: Final = 100
 """How many lines that are no messages a server may print before its first message."""
@@ -48,12 +48,11 @@ class Stdio(Multiplex):
     async def open(self) -> None:
         """Start the process."""
         config = self._config
-        env = {name: os.environ[name] for name in config.inherit_env if name in os.environ}
-        env |= {name: value.reveal() for name, value in config.env.items()}
+        env = environment(config)
         cwd = self._host.base / config.cwd if config.cwd is not None else self._host.base
         try:
             self._child = await Child.start(
-                config.command, env, cwd, self._host.log, self._bytes, self._ended
+                resolved(config.command, env), env, cwd, self._host.log, self._bytes, self._ended
             )
         except OSError as error:
             reason = "command_not_found" if isinstance(error, FileNotFoundError) else "command_not_runnable"

@@ -95,21 +95,30 @@ class McpUpstream:
                 UPSTREAM_TIMEOUT, text, reason="deadline", upstream=self._host.name, request_id=exchange.id
             ) from None
         except Refused as refusal:
-            if refusal.code in (UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE):
-                if reason_of(refusal) not in ("upstream_unauthorized", "restart_budget"):
-                    self._catalog.suspect()
-                # Failures of a session are shared by its calls; each answer names its own request.
-                refusal.data["gateway"]["request_id"] = exchange.id
-            raise
+            reason = reason_of(refusal)
+            if refusal.code not in (UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE) or not reason:
+                raise
+            if reason not in ("upstream_unauthorized", "restart_budget"):
+                self._catalog.suspect()
+            # A session's failure is shared by all its calls; each answer is to name its own request.
+            raise failure(
+                refusal.code,
+                refusal.message,
+                reason=reason,
+                upstream=self._host.name,
+                request_id=exchange.id,
+                retryable=refusal.data["gateway"].get("retryable"),
+            ) from None
 
     async def _send(self, exchange: Exchange, target: Target, limit: Limit) -> Result:
         if not self._catalog.settled.is_set():
             await self._catalog.settled.wait()
-        down = self._catalog.down
-        if down is not None:
-            self._catalog.suspect()
-            raise failure(down.code, down.message, reason=reason_of(down), upstream=self._host.name)
+        if self._catalog.down is not None:
+            raise self._catalog.down
         legs = self._legs
+        if legs.modern is None:
+            text = "The upstream is not available."
+            raise failure(UPSTREAM_UNAVAILABLE, text, reason="not_connected", upstream=self._host.name)
         if not legs.modern or (exchange.era is Era.LEGACY and legs.legacy):
             return await self._in_session(Era.LEGACY, exchange, target, limit)
         untried = exchange.era is Era.LEGACY and legs.legacy is None and self._config.protocol == "auto"

@@ -1,0 +1,130 @@
+"""`gateway client-config`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+import click
+
+from portico.cli.connect import DEFAULT_URL, endpoint
+
+
+@attrs.frozen
+class Wanted:
+    """What a snippet is about.
+
+    Attributes:
+        name: What the client is to call the gateway.
+        url: Its MCP endpoint.
+        variable: The environment variable that holds the token, "" where none is needed.
+    """
+
+    name: str
+    url: str
+    variable: str
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2)
+
+
+def _servers(wanted: Wanted, entry: dict[str, Any], reference: str) -> str:
+    headers = {"headers": {"Authorization": f"Bearer {reference}"}} if wanted.variable else {}
+    return _json({"mcpServers": {wanted.name: {**entry, **headers}}})
+
+
+def _claude(wanted: Wanted) -> str:
+    # The file takes stdio servers only, so mcp-remote (npm) stands in between. The header has no space: some
+    # versions of Claude Desktop split arguments at spaces on Windows.
+    arguments = ["-y", "mcp-remote", wanted.url]
+    if wanted.url.startswith("http://"):
+        arguments.append("--allow-http")
+    entry: dict[str, Any] = {"command": "npx", "args": arguments}
+    if wanted.variable:
+        arguments += ["--header", "Authorization:${PORTICO_AUTHORIZATION}"]
+        entry["env"] = {"PORTICO_AUTHORIZATION": f"Bearer THE_VALUE_OF_{wanted.variable}"}
+    return _json({"mcpServers": {wanted.name: entry}})
+
+
+def _claude_code(wanted: Wanted) -> str:
+    command = f"claude mcp add --transport http {shlex.quote(wanted.name)} {shlex.quote(wanted.url)}"
+    return f'{command} --header "Authorization: Bearer ${wanted.variable}"' if wanted.variable else command
+
+
+def _cursor(wanted: Wanted) -> str:
+    return _servers(wanted, {"url": wanted.url}, f"${{env:{wanted.variable}}}")
+
+
+def _vscode(wanted: Wanted) -> str:
+    entry: dict[str, Any] = {"type": "http", "url": wanted.url}
+    document: dict[str, Any] = {"servers": {wanted.name: entry}}
+    if wanted.variable:
+        entry["headers"] = {"Authorization": "Bearer ${input:portico-token}"}
+        document["inputs"] = [
+            {
+                "type": "promptString",
+                "id": "portico-token",
+                "description": "Token of the gateway",
+                "password": True,
+            }
+        ]
+    return _json(document)
+
+
+def _codex(wanted: Wanted) -> str:
+    lines = [f"[mcp_servers.{wanted.name}]", f"url = {json.dumps(wanted.url)}"]
+    if wanted.variable:
+        lines.append(f"bearer_token_env_var = {json.dumps(wanted.variable)}")
+    return "\n".join(lines)
+
+
+def _gemini(wanted: Wanted) -> str:
+    return _servers(wanted, {"httpUrl": wanted.url}, f"${wanted.variable}")
+
+
+def _inspector(wanted: Wanted) -> str:
+    command = f"npx @modelcontextprotocol/inspector --cli {shlex.quote(wanted.url)} --transport http"
+    header = f' --header "Authorization: Bearer ${wanted.variable}"' if wanted.variable else ""
+    return f"{command} --method tools/list{header}"
+
+
+_CLIENTS: Final[dict[str, tuple[str, Callable[[Wanted], str]]]] = {
+    "claude": ("claude_desktop_config.json (Settings > Developer > Edit Config; needs Node.js)", _claude),
+    "claude-code": ("run this command", _claude_code),
+    "cursor": (".cursor/mcp.json of a project, or ~/.cursor/mcp.json", _cursor),
+    "vscode": (".vscode/mcp.json of a workspace, or the user's mcp.json", _vscode),
+    "codex": ("~/.codex/config.toml", _codex),
+    "gemini": ("~/.gemini/settings.json", _gemini),
+    "inspector": ("run this command", _inspector),
+}
+"""Client -> where its snippet goes, and what makes it. All but commands are merged into the file."""
+
+
+@click.command("client-config")
+@click.argument("client", type=click.Choice(list(_CLIENTS)))
+@click.option(
+    "--url",
+    envvar="PORTICO_URL",
+    default=DEFAULT_URL,
+    show_default=True,
+    help="The gateway's MCP endpoint. [env: PORTICO_URL]",
+)
+@click.option("--server", default="", metavar="NAME", help="A virtual server of it, by name.")
+@click.option(
+    "--token-env",
+    default="",
+    metavar="VARIABLE",
+    help="The gateway wants a token; this environment variable holds it.",
+)
+def command(client: str, url: str, server: str, token_env: str) -> None:
+    """Print the configuration snippet for an MCP client; where it goes is said on stderr."""
+    place, make = _CLIENTS[client]
+    name = f"portico-{server}" if server and server != "default" else "portico"
+    if token_env and not token_env.isidentifier():
+        raise click.UsageError(f"expected the name of an environment variable, got {token_env!r}")
+    click.echo(f"# {place}", err=True)
+    click.echo(make(Wanted(name, endpoint(url, server), token_env)))
