@@ -105,9 +105,9 @@ EXEMPTIONS: tuple[Exemption, ...] = (
             "2025-11-25",
             "server-sse-polling",
             check,
-            "a modern upstream has no stream to close in mid-call: the answer is plain JSON, nothing to poll",
+            "a modern upstream has no stream to close in mid-call: the answer comes on the first stream",
         )
-        for check in ("server-sse-priming-event", "server-sse-retry-field", "server-sse-disconnect-resume")
+        for check in ("server-sse-disconnect-resume",)
     ),
 )
 

@@ -1,8 +1,7 @@
-"""The catalog: an immutable view per virtual server of what its upstreams offer, swapped whole when that changes."""
+"""The catalog: an immutable view per virtual server of what its upstreams offer, swapped whole on change."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from portico._core.naming import Claim, Prefix, Selection, advertise
 from portico._core.protocol.eras import LIST_KINDS, TASKS_EXTENSION
 from portico._core.protocol.headers import HeaderMap, header_map
 from portico._core.protocol.jsonrpc import encode
-from portico._core.uris import disambiguate, rewrite_uris, scheme_of, template_pattern
+from portico._core.uris import Template, disambiguate, rewrite_uris, scheme_of
 
 Targets = Mapping[str, Target]
 
@@ -56,8 +55,9 @@ class View:
         tools: Advertised name -> target.
         prompts: Likewise.
         resources: Advertised URI -> target.
-        templates: Pattern and target of each template, in order.
+        templates: Each template with its target, in order.
         template_names: Advertised template -> target (completion refers to templates by their text).
+        selection: Which resources are shown.
         schemes: URI scheme -> the one upstream that uses it; "" where several do.
         headers: Advertised tool -> its `x-mcp-header` map, where it has one.
         renamed_uris: Upstream -> its URI -> the advertised one, where they differ.
@@ -72,8 +72,9 @@ class View:
     tools: Targets
     prompts: Targets
     resources: Targets
-    templates: Sequence[tuple[re.Pattern[str], Target]]
+    templates: Sequence[tuple[Template, Target]]
     template_names: Targets
+    selection: Selection
     schemes: Mapping[str, str]
     headers: Mapping[str, HeaderMap]
     renamed_uris: Mapping[str, Mapping[str, str]]
@@ -110,7 +111,8 @@ class View:
                 return _known(self.prompts, ref.get("name"), "prompt")
             if isinstance(ref, dict) and kind == "ref/resource":
                 uri = ref.get("uri")
-                return self.template_names.get(uri) or self.route_uri(uri)
+                known = self.template_names.get(uri) if isinstance(uri, str) else None
+                return known or self.route_uri(uri)
             raise Refused(INVALID_PARAMS, "Invalid params: ref must be a ref/prompt or a ref/resource")
         raise Refused(METHOD_NOT_FOUND, "Method not found")
 
@@ -128,18 +130,28 @@ class View:
         target = self.resources.get(uri)
         if target is not None:
             return target
-        for pattern, owner in self.templates:
-            if pattern.fullmatch(uri):
+        for template, owner in self.templates:
+            if template.matches(uri):
                 mark = f"{owner.upstream}~" if owner.name in self.renamed_uris.get(owner.upstream, {}) else ""
-                return Target(owner.upstream, uri.replace(mark, "", 1), owner.definition)
+                own = uri.replace(mark, "", 1)
+                if not self.selection.hides(Claim(owner.upstream, own)):
+                    return Target(owner.upstream, own, owner.definition)
         owner_name = self.schemes.get(scheme_of(uri)) or (self.schemes.get("*") or "")
-        if owner_name:
+        if owner_name and self.selection.shows(Claim(owner_name, uri)):
             return Target(owner_name, uri)
         raise Refused(INVALID_PARAMS, "Resource not found", {"uri": uri})
 
     def advertised_uri(self, upstream: str, uri: str) -> str:
         """What clients of this server know an upstream's URI as."""
-        return self.renamed_uris.get(upstream, {}).get(uri, uri)
+        renamed = self.renamed_uris.get(upstream, {})
+        if uri in renamed or not renamed:
+            return renamed.get(uri, uri)
+        other = disambiguate(uri, upstream)
+        expanded = any(
+            owner.upstream == upstream and owner.name in renamed and template.matches(other)
+            for template, owner in self.templates
+        )
+        return other if expanded else uri
 
 
 def _known(names: Targets, name: Any, kind: str) -> Target:
@@ -180,7 +192,7 @@ def build_view(spec: ServerSpec, offers: Mapping[str, Offer]) -> View:
 
     tools = named("tools", "tools/list", spec.tools, spec.prefix)
     prompts = named("prompts", "prompts/list", spec.prompts, spec.prefix)
-    resources, templates, template_names = _resources(chosen, spec, renamed_uris, items)
+    resources, templates, template_names = _resources(chosen, spec, renamed_uris, items, conflicts)
     headers = {
         name: found
         for name, target in tools.items()
@@ -194,6 +206,7 @@ def build_view(spec: ServerSpec, offers: Mapping[str, Offer]) -> View:
         resources=resources,
         templates=templates,
         template_names=template_names,
+        selection=spec.resources,
         schemes=_schemes(chosen),
         headers=headers,
         renamed_uris=renamed_uris,
@@ -211,6 +224,11 @@ def _describe(shown: Json, describe: Mapping[str, str], claim: Claim, name: str)
         if key in describe:
             shown["description"] = describe[key]
             return
+
+
+def _object(value: Any) -> Json:
+    # Upstreams may send anything, and one that sends nonsense must not end the catalog of the others.
+    return value if isinstance(value, dict) else {}
 
 
 def _uris(offer: Offer) -> list[str]:
@@ -239,9 +257,10 @@ def _resources(
     spec: ServerSpec,
     renamed: Mapping[str, Mapping[str, str]],
     items: dict[str, list[tuple[str, bytes]]],
-) -> tuple[dict[str, Target], list[tuple[re.Pattern[str], Target]], dict[str, Target]]:
+    conflicts: list[tuple[str, str, str, str]],
+) -> tuple[dict[str, Target], list[tuple[Template, Target]], dict[str, Target]]:
     resources: dict[str, Target] = {}
-    templates: list[tuple[re.Pattern[str], Target]] = []
+    templates: list[tuple[Template, Target]] = []
     template_names: dict[str, Target] = {}
     for upstream, offer in chosen:
         changed = renamed.get(upstream, {})
@@ -254,6 +273,11 @@ def _resources(
                 shown_as = changed.get(uri, uri)
                 if not spec.resources.shows(Claim(upstream, uri)):
                     continue
+                kept = (resources if key == "uri" else template_names).get(shown_as)
+                if kept is not None:
+                    if (kept.upstream, kept.name) != (upstream, uri):
+                        conflicts.append(("resources", shown_as, kept.upstream, upstream))
+                    continue
                 shown = {**rewrite_uris(own, changed), key: shown_as}
                 _describe(shown, spec.describe, Claim(upstream, uri), shown_as)
                 target = Target(upstream, uri, own)
@@ -261,7 +285,7 @@ def _resources(
                     resources[shown_as] = target
                 else:
                     template_names[shown_as] = target
-                    templates.append((template_pattern(shown_as), target))
+                    templates.append((Template(shown_as), target))
                 items[method].append((shown_as, encode(shown)))
     return resources, templates, template_names
 
@@ -272,9 +296,9 @@ def _schemes(chosen: Sequence[tuple[str, Offer]]) -> dict[str, str]:
     for upstream, offer in chosen:
         uris = _uris(offer)
         for tool in offer.tools:
-            ui = (tool.get("_meta") or {}).get("ui")
-            if isinstance(ui, dict) and isinstance(ui.get("resourceUri"), str):
-                uris.append(ui["resourceUri"])
+            shown_by = _object(_object(tool.get("_meta")).get("ui")).get("resourceUri")
+            if isinstance(shown_by, str):
+                uris.append(shown_by)
         for uri in uris:
             users.setdefault(scheme_of(uri), set()).add(upstream)
         if "resources" in offer.capabilities:
@@ -290,7 +314,7 @@ def _capabilities(chosen: Sequence[tuple[str, Offer]]) -> Json:
     if any("tools" in have for have in every) or any(not offer.eras for _, offer in chosen):
         out["tools"] = {"listChanged": True}
     if any("resources" in have for have in every):
-        subscribe = any((have.get("resources") or {}).get("subscribe") for have in every)
+        subscribe = any(_object(have.get("resources")).get("subscribe") for have in every)
         out["resources"] = {"listChanged": True, **({"subscribe": True} if subscribe else {})}
     if any("prompts" in have for have in every):
         out["prompts"] = {"listChanged": True}
@@ -300,7 +324,7 @@ def _capabilities(chosen: Sequence[tuple[str, Offer]]) -> Json:
     for key in ("extensions", "experimental"):
         merged: Json = {}
         for have in every:
-            for name, value in (have.get(key) or {}).items():
+            for name, value in _object(have.get(key)).items():
                 merged.setdefault(name, value)
         if merged:
             out[key] = merged

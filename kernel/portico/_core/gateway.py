@@ -155,8 +155,10 @@ class _Composer:
                     [
                         (
                             f"servers.{name}.auth",
-                            f"{scheme_name!r} lets anybody in, and {public[0]} is not loopback; use `token`, "
-                            f"or say that you mean it with {' and '.join(missing)}",
+                            (
+                                f"{scheme_name!r} lets anybody in, and {public[0]} is not loopback; "
+                                f"use `token`, or say that you mean it with {' and '.join(missing)}"
+                            ),
                         )
                     ],
                     self.settings.source,
@@ -203,7 +205,8 @@ class _Composer:
 
     def report(self, key: Key, phase: Phase, error: BaseException) -> None:
         """A component failed without ending the gateway."""
-        self.log.error(f"component.{phase}_failed", component=".".join(key), exc_info=error)
+        event = f"component.{phase}_failed"
+        self.log.error(event, component=".".join(key), exc_info=error)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -263,6 +266,7 @@ async def drain(gateway: Gateway, *, hurry: asyncio.Event) -> None:
     """
     load = gateway.plane.load
     load.draining = True
+    gateway.parking.close()  # nobody can come back to a parked call any more: nothing to wait for
     loop = asyncio.get_running_loop()
     until = loop.time() + gateway.settings.gateway.drain_timeout
     while load.calls and loop.time() < until and not hurry.is_set():

@@ -111,8 +111,8 @@ class Lists:
     def _position(self, method: str, cursor: Any) -> int:
         """Where the page after a cursor begins.
 
-        The cursor holds on to the last item shown, so that a page is neither repeated nor lost when the catalog
-        changes between two pages; if that item has gone, its old place has to do.
+        The cursor holds on to the last item shown, so that a page is neither repeated nor lost when the
+        catalog changes between two pages; if that item has gone, its old place has to do.
         """
         try:
             _, (server, of, last, index) = self._seal.open("cursor", GATEWAY, cursor)

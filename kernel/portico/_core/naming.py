@@ -43,7 +43,11 @@ class Selection:
 
     def shows(self, claim: Claim) -> bool:
         """Whether the thing is to be seen at all."""
-        return _matches(claim, self.include) and not _matches(claim, self.exclude)
+        return _matches(claim, self.include) and not self.hides(claim)
+
+    def hides(self, claim: Claim) -> bool:
+        """Whether the thing is excluded, whatever is included."""
+        return _matches(claim, self.exclude)
 
     def alias(self, claim: Claim) -> str | None:
         """The explicit name, if one is configured."""
@@ -56,7 +60,7 @@ def _matches(claim: Claim, patterns: Iterable[str]) -> bool:
 
 
 def prefixed(claim: Claim, separator: str) -> str:
-    """`upstream` + separator + name, made to fit the alphabet and length; cut names keep apart by a digest."""
+    """`upstream` + separator + name, made to fit alphabet and length; a digest keeps cut names apart."""
     plain = f"{claim.upstream}{separator}{claim.own}"
     name = _ILLEGAL.sub("_", plain)
     if name == plain and len(name) <= MAX_NAME:
@@ -70,8 +74,9 @@ def advertise(
 ) -> tuple[list[tuple[str, Claim]], list[tuple[str, Claim, Claim]]]:
     """Give every shown claim its name.
 
-    With `prefix = "conflict"` all claimants of a disputed name are prefixed, so that no name changes its meaning
-    when the order of arrival does. A name still claimed twice goes to the claim that comes first in config order.
+    With `prefix = "conflict"` all claimants of a disputed name are prefixed, so that no name changes its
+    meaning when the order of arrival does. A name still claimed twice goes to the claim that comes first in
+    config order.
 
     Args:
         claims: In config order of the upstreams, each upstream's in its own order.

@@ -9,7 +9,7 @@ from typing import Any
 from portico._core.catalog import ServerSpec, View, build_view
 from portico._core.contracts import Json, Log, Principal, State, Target, Tellable, Upstream, Watchable
 from portico._core.endpoint import Endpoint, Load
-from portico._core.errors import METHOD_NOT_FOUND, Refused
+from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.session import Session
 from portico._core.protocol.subscriptions import KINDS, Hub
@@ -19,6 +19,10 @@ _METHODS_OF = {
     "prompts": ("prompts/list",),
     "resources": ("resources/list", "resources/templates/list"),
 }
+
+
+def _as_watchable(upstream: object) -> Watchable | None:
+    return upstream if isinstance(upstream, Watchable) else None
 
 
 class Plane:
@@ -96,6 +100,7 @@ class Plane:
                 if k in said or any(before.items[m] != after.items[m] for m in _METHODS_OF[k])
             ]
             self.hub.lists_changed(name, kinds)
+        self.hub.reroute()
 
     def resource_updated(self, upstream: str, principal: Principal, params: Json) -> None:
         """Pass an update on to who watches."""
@@ -117,7 +122,7 @@ class Plane:
             try:
                 return await session.ask(method, params)
             except Refused as refusal:
-                if session.outlet is not None and refusal.code != METHOD_NOT_FOUND:
+                if refusal.code not in (METHOD_NOT_FOUND, MISSING_CAPABILITY):
                     raise
         raise Refused(METHOD_NOT_FOUND, "No client is there to ask")
 
@@ -140,27 +145,28 @@ class Plane:
             return None
 
     def advertised_uri(self, server: str, upstream: str, uri: str) -> str | None:
-        """What a server's clients know an upstream's URI as; None when the server does not have that upstream."""
+        """What a server's clients know an upstream's URI as; None if it does not have that upstream."""
         if upstream not in self._specs[server].upstreams:
             return None
         return self._endpoints[server].view.advertised_uri(upstream, uri)
 
     async def watch(self, upstream: str, principal: Principal, uris: frozenset[str]) -> None:
         """Watch an upstream for exactly these URIs."""
-        target = self.upstreams.get(upstream)
-        if isinstance(target, Watchable):
+        target = _as_watchable(self.upstreams.get(upstream))
+        if target is not None:
             await target.watch(principal, uris)
 
     def watchable(self, upstream: str, uri: str) -> bool:
         """Whether an upstream can be watched for a URI."""
         target = self.upstreams.get(upstream)
-        if not isinstance(target, Watchable):
+        if target is None or _as_watchable(target) is None:
             return False
-        return bool((target.offer.capabilities.get("resources") or {}).get("subscribe"))
+        resources = target.offer.capabilities.get("resources")
+        return isinstance(resources, dict) and bool(resources.get("subscribe"))
 
     def tell(self, upstream: str, principal: Principal, method: str, params: Json) -> None:
         """Pass a legacy client's notification on, in the background."""
-        target = self.upstreams.get(upstream)
+        target: object = self.upstreams.get(upstream)
         if isinstance(target, Tellable):
             task = asyncio.get_running_loop().create_task(target.tell(principal, method, params))
             self._told.add(task)

@@ -1,4 +1,4 @@
-"""The end of every pipeline: answers from the catalog, or the upstream's, bridged to what the client speaks."""
+"""The end of every pipeline: the catalog's answers, or an upstream's, bridged to what the client speaks."""
 
 from __future__ import annotations
 
@@ -74,6 +74,8 @@ class Router:
         result = await self._answered(exchange, target, params)
         renamed = view.renamed_uris.get(target.upstream)
         if renamed:
+            if exchange.method == "resources/read":
+                renamed = {target.name: exchange.params["uri"], **renamed}
             result.value = rewrite_uris(result.value, renamed)
         return result
 
@@ -95,7 +97,8 @@ class Router:
         poll_tasks = has_tasks(upstream.offer.capabilities) and not has_tasks(exchange.capabilities)
         with_tasks: Json | None = None
         if poll_tasks and exchange.method == "tools/call":
-            extensions = {**(exchange.capabilities.get("extensions") or {}), TASKS_EXTENSION: {}}
+            declared = exchange.capabilities.get("extensions")
+            extensions = {**(declared if isinstance(declared, dict) else {}), TASKS_EXTENSION: {}}
             with_tasks = {**exchange.capabilities, "extensions": extensions}
         for round_number in range(MAX_ROUNDS + 1):
             try:
@@ -127,7 +130,8 @@ class Router:
                 )
             if exchange.era is Era.MODERN:
                 return self._close_state(exchange, target, result)
-            params = await self._ask_all(exchange, result, params, round_number)
+            if round_number < MAX_ROUNDS:
+                params = await self._ask_all(exchange, result, params, round_number)
         raise failure(
             UPSTREAM_BAD_RESPONSE,
             f"The upstream asked for input more than {MAX_ROUNDS} times",
@@ -139,7 +143,7 @@ class Router:
     async def _forward(
         self, exchange: Exchange, target: Target, params: Json, *, capabilities: Json | None = None
     ) -> Result:
-        """Send to the upstream with other params (and capabilities), leaving the exchange as policies saw it."""
+        """Send to the upstream with other params and capabilities; the exchange stays as policies saw it."""
         upstream = self._upstreams.get(target.upstream)
         if upstream is None:
             raise failure(
@@ -157,12 +161,16 @@ class Router:
 
     async def _ask_all(self, exchange: Exchange, result: Result, params: Json, round_number: int) -> Json:
         """Put a modern upstream's questions to a legacy client; gives the params to send next."""
-        asked = result.value.get("inputRequests") or {}
+        asked = _requests_of(exchange, result)
         state = result.value.get("requestState")
         answers: Json = {}
         if asked:
-            given = await asyncio.gather(*(self._ask_one(exchange, request) for request in asked.values()))
-            answers = dict(zip(asked, given, strict=True))
+            asks = [asyncio.ensure_future(self._ask_one(exchange, request)) for request in asked.values()]
+            try:
+                answers = dict(zip(asked, await asyncio.gather(*asks), strict=True))
+            finally:
+                for ask in asks:  # once one is refused, nobody needs the answers to the others
+                    ask.cancel()
         else:
             # State only means "retry at once" (load shedding); a little patience keeps it from spinning.
             await asyncio.sleep(min(0.05 * (round_number + 1), 0.25))
@@ -184,7 +192,7 @@ class Router:
             raise
 
     def _close_state(self, exchange: Exchange, target: Target, result: Result) -> Result:
-        for request in (result.value.get("inputRequests") or {}).values():
+        for request in _requests_of(exchange, result).values():
             check_ask(exchange.capabilities, str(request.get("method")), request.get("params") or {})
         inner = result.value.get("requestState")
         if inner is not None:
@@ -201,3 +209,24 @@ class Router:
         if upstream != target.upstream or binding != binding_of(exchange):
             raise Refused(INVALID_PARAMS, "Invalid params: requestState belongs to another request")
         return str(inner)
+
+
+def _requests_of(exchange: Exchange, result: Result) -> dict[str, Json]:
+    """The `inputRequests` of a result.
+
+    Raises:
+        Refused: 50200 when they are not what the specification says.
+    """
+    asked = result.value.get("inputRequests") or {}
+    if isinstance(asked, dict) and all(
+        isinstance(request, dict) and isinstance(request.get("params") or {}, dict)
+        for request in asked.values()
+    ):
+        return asked
+    raise failure(
+        UPSTREAM_BAD_RESPONSE,
+        "The upstream asked for input in a way that is not understood",
+        reason="upstream_bad_response",
+        upstream=exchange.target.upstream if exchange.target else None,
+        request_id=exchange.id,
+    )

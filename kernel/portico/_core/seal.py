@@ -1,7 +1,7 @@
 """Sealed handles: what leaves the gateway and comes back, unreadable and unchangeable in between.
 
-Session ids, parked calls, task ids and cursors carry {kind, owner, principal, payload, expiry} under AES-256-GCM, so
-that no table has to remember them and nobody can use another principal's.
+Session ids, parked calls, task ids and cursors carry {kind, owner, principal, payload, expiry} under
+AES-256-GCM, so that no table has to remember them and nobody can use another principal's.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from portico._core.errors import ConfigError
 from portico._core.gateway import Gateway, drain, host_of, started, without
@@ -35,8 +36,8 @@ def bind(addresses: Sequence[str], backlog: int = 1024) -> list[socket.socket]:
             sock.bind(where)
             sock.listen(backlog)
             sock.setblocking(False)
-        except OSError as error:
-            why = error.strerror or str(error)
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or str(error)
             problems.append((f"gateway.listen[{index}]", f"cannot listen on {address}: {why}"))
     if problems:
         for sock in sockets:
@@ -82,7 +83,8 @@ async def serve(settings: Settings, ready: Callable[[Gateway, Sequence[str]], No
             ready(gateway, addresses)
             ended = asyncio.gather(*servers)
             stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
+            either: tuple[asyncio.Future[Any], ...] = (ended, stopping)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             if not ended.done():
                 await _end(gateway, hurry, closing)

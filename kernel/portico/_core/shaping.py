@@ -51,7 +51,7 @@ def shape_result(result: Result, method: str, era: Era, server_info: bytes) -> R
         result: What the pipeline gave.
         method: The request's method.
         era: The client's.
-        server_info: `"_meta":{...}` for results that carry no `_meta` (2026-07-28: SHOULD be on every result).
+        server_info: `"_meta":{...}` for results without `_meta` (2026-07-28: SHOULD be on every result).
 
     Raises:
         Refused: 50200 when the result is no JSON object.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final, Protocol
 
 import attrs
@@ -14,6 +15,7 @@ from portico._core.seal import Seal, Unsealable
 TASK_METHODS: Final = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
 HANDLE_TTL: Final = 30 * 86_400.0
 _POLL_SECONDS: Final = 1.0
+_CANCEL_SECONDS: Final = 5.0
 _POLL_RANGE: Final = (0.05, 30.0)
 
 
@@ -50,7 +52,7 @@ class Tasks:
         """Carry out `tasks/get`, `tasks/update` or `tasks/cancel`.
 
         Raises:
-            Refused: -32602 for an id that is not this principal's; a foreign and an unknown one look the same.
+            Refused: -32602 for an id that is not this principal's; foreign and unknown ones look the same.
         """
         handle = exchange.params.get("taskId")
         try:
@@ -84,7 +86,10 @@ class Tasks:
                     await asyncio.sleep(_interval(task.get("pollIntervalMs")))
                 task = (await self._send("tasks/get", exchange, target, own)).value
         except asyncio.CancelledError:
-            await self._send("tasks/cancel", exchange, target, own)
+            # Whatever becomes of this, the exchange stays cancelled, and soon.
+            with contextlib.suppress(Refused, TimeoutError):
+                async with asyncio.timeout(_CANCEL_SECONDS):
+                    await self._send("tasks/cancel", exchange, target, own)
             raise
 
     async def _send(self, method: str, exchange: Exchange, target: Target, own: str, **more: Any) -> Result:

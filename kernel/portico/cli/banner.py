@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from portico.cli.compose import DEFAULT
+from portico.cli.show import counted
 
 if TYPE_CHECKING:
     from portico._core.gateway import Gateway
     from portico._core.settings import Settings
+    from portico.cli.compose import Sources
+
+_ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - shown, not bound
 
 
 def announce(gateway: Gateway, addresses: Sequence[str]) -> None:
-    """Print it to stdout."""
-    base = base_urls(gateway.settings, addresses)
-    for line in banner(gateway, base):
-        click.echo(line)
-    sys.stdout.flush()
+    """Print it to stdout, for HTTP."""
+    settings = gateway.settings
+    bases = base_urls(settings, addresses)
+    width = max(map(len, settings.servers))
+    where = [
+        f"  {name:<{width}}  {base}{path_of(name)}{'  (token needed)' if needs_token(settings, name) else ''}"
+        for name in settings.servers
+        for base in bases
+    ]
+    _print(gateway, where, _http_entries(settings, bases[0]), err=False)
+
+
+def announce_stdio(gateway: Gateway, server: str, sources: Sources) -> None:
+    """Print it to stderr, for stdin and stdout."""
+    _print(
+        gateway, [f"  {server}  on stdin and stdout"], {"portico": _stdio_entry(server, sources)}, err=True
+    )
+
+
+def _print(gateway: Gateway, where: Iterable[str], entries: dict[str, Any], *, err: bool) -> None:
+    lines = [
+        f"Portico serves {gateway.settings.source}:",
+        *where,
+        "",
+        "Federated:",
+        *federated(gateway),
+        "",
+        "For MCP clients that read mcpServers (`gateway client-config` knows the others):",
+        json.dumps({"mcpServers": entries}, indent=2),
+    ]
+    with contextlib.suppress(OSError):  # nobody reads it: no reason not to serve
+        click.echo("\n".join(lines), err=err)
 
 
 def base_urls(settings: Settings, addresses: Sequence[str]) -> list[str]:
     """What URLs begin with: `public_url` where one is configured, else the addresses listened on."""
-    gateway = settings.gateway
-    if gateway.public_url:
-        return [gateway.public_url.rstrip("/")]
+    if settings.gateway.public_url:
+        return [settings.gateway.public_url.rstrip("/")]
     listeners = [each.config for (kind, _), each in settings.components.items() if kind == "listeners"]
     scheme = "https" if any(getattr(config, "certfile", None) for config in listeners) else "http"
     return [f"{scheme}://{_reachable(address)}" for address in addresses]
@@ -34,7 +69,7 @@ def base_urls(settings: Settings, addresses: Sequence[str]) -> list[str]:
 
 def _reachable(address: str) -> str:
     host, _, port = address.rpartition(":")
-    return f"{ {'0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{port}".replace(" ", "")  # noqa: S104
+    return f"{_ANY_HOST.get(host, host)}:{port}"
 
 
 def path_of(server: str) -> str:
@@ -42,44 +77,23 @@ def path_of(server: str) -> str:
     return "/mcp" if server == "default" else f"/servers/{server}/mcp"
 
 
-def banner(gateway: Gateway, bases: Sequence[str]) -> Iterable[str]:
-    """The lines: endpoints, upstreams, client configuration."""
-    settings = gateway.settings
-    yield f"Portico serves {settings.source}"
-    yield ""
-    for name in settings.servers:
-        for base in bases:
-            yield f"  {name:<12} {base}{path_of(name)}"
-    yield ""
-    yield from federated(gateway)
-    yield ""
-    yield "Paste this into an MCP client (`gateway client-config` knows other formats):"
-    yield ""
-    yield json.dumps({"mcpServers": _entries(settings, bases[0])}, indent=2)
-    yield ""
-
-
-def federated(gateway: Gateway) -> Iterable[str]:
-    """One line for each upstream."""
+def federated(gateway: Gateway) -> list[str]:
+    """One line for each upstream: what it has, and why not if it is not ready."""
     status = gateway.plane.status()
     if not status:
-        yield "  no upstreams are configured: there is nothing to call yet"
-    width = max(map(len, status), default=0)
+        return ["  nothing: no upstream is configured, so there is nothing to call yet"]
+    width = max(map(len, status))
+    lines = []
     for name, each in status.items():
-        counts = ", ".join(_count(each[kind], kind) for kind in ("tools", "resources", "prompts"))
+        has = ", ".join(counted(each[kind], kind) for kind in ("tools", "resources", "prompts"))
         state = (
-            ""
-            if each["state"] == "ready"
-            else f"  {each['state']}: {each.get('reason') or 'no reason given'}"
+            "" if each["state"] == "ready" else f"  {each['state']}: {each.get('reason') or 'not said why'}"
         )
-        yield f"  {name:<{width}}  {counts}{state}"
+        lines.append(f"  {name:<{width}}  {has}{state}")
+    return lines
 
 
-def _count(number: int, kind: str) -> str:
-    return f"{number} {kind if number != 1 else kind[:-1]}"
-
-
-def _entries(settings: Settings, base: str) -> dict[str, Any]:
+def _http_entries(settings: Settings, base: str) -> dict[str, Any]:
     entries: dict[str, Any] = {}
     for name in settings.servers:
         entry: dict[str, Any] = {"type": "http", "url": f"{base}{path_of(name)}"}
@@ -89,9 +103,28 @@ def _entries(settings: Settings, base: str) -> dict[str, Any]:
     return entries
 
 
+def _stdio_entry(server: str, sources: Sources) -> dict[str, Any]:
+    """How a client starts this very gateway, from whatever folder."""
+    program = shutil.which("gateway")
+    arguments = [] if program else ["-m", "portico"]
+    arguments += ["serve", "--stdio", "--quiet"]
+    config = sources.config or (DEFAULT if DEFAULT.exists() else None)
+    files = [("--config", config)] if config is not None else []
+    for flag, path in (*files, *(("--mcp-json", path) for path in sources.mcp_json)):
+        arguments += [flag, str(Path(path).resolve())]
+    for upstream in sources.upstreams:
+        arguments += ["--upstream", upstream]
+    for text in sources.sets:
+        arguments += ["--set", text]
+    if sources.plugins:
+        arguments.append(f"--plugins={sources.plugins}")
+    if server != "default":
+        arguments += ["--server", server]
+    return {"command": program or sys.executable, "args": arguments}
+
+
 def needs_token(settings: Settings, server: str) -> bool:
     """Whether clients of a virtual server must show a credential."""
     from portico._core.settings import ANONYMOUS
 
-    schemes = [settings.components["auth", name].use for name in settings.servers[server].auth]
-    return ANONYMOUS not in schemes
+    return ANONYMOUS not in [settings.components["auth", name].use for name in settings.servers[server].auth]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
-import re
-import shlex
-from collections.abc import Callable, Collection, Iterable
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import click
 
 from portico._core.errors import ConfigError
 from portico.cli.failures import DEBUG_VARIABLE, Misuse
+from portico.cli.upstream_specs import COMMAND_LINE, from_specs
 
 if TYPE_CHECKING:
     from portico._core.contracts import Json
@@ -23,11 +21,9 @@ if TYPE_CHECKING:
     from portico._core.settings import Settings
     from portico._core.sources import Document
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT: Final = Path("gateway.toml")
-COMMAND_LINE: Final = "command line"
 
 PRECEDENCE: Final = (
     "A flag wins over the environment, that over the file, that over the default. Every setting has a flag "
@@ -40,10 +36,6 @@ _NOTHING: Final = f"""nothing to serve: there is no ./{DEFAULT}, and nothing els
   gateway serve --upstream https://host/mcp
   gateway serve --mcp-json claude_desktop_config.json
   gateway init      (writes a commented {DEFAULT})"""
-
-_RUNNERS: Final = frozenset({"npx", "bunx", "uvx", "pipx", "pnpx", "deno", "node", "python", "python3", "uv"})
-_RUNNER_WORDS: Final = frozenset({"run", "dlx", "exec", "x", "tool"})
-_ILLEGAL: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @attrs.frozen
@@ -67,7 +59,7 @@ class Sources:
     plugins: str | None = None
 
 
-def source_options(function: Callable[P, R]) -> Callable[..., R]:
+def source_options(function: Callable[..., R]) -> Callable[..., R]:
     """Add the options that say what to serve; the command gets them as one `sources`."""
     options = [
         click.option(
@@ -118,8 +110,7 @@ def source_options(function: Callable[P, R]) -> Callable[..., R]:
     ]
 
     @functools.wraps(function)
-    def command(*args: P.args, **kwargs: P.kwargs) -> R:
-        values: dict[str, Any] = kwargs
+    def command(*args: Any, **values: Any) -> R:
         flags = {name: values.pop(name) for name in ("listen", "workers", "log_format", "log_level")}
         taken = {name: values.pop(name) for name in ("config", "upstreams", "mcp_json", "sets", "plugins")}
         overrides = tuple(
@@ -130,7 +121,7 @@ def source_options(function: Callable[P, R]) -> Callable[..., R]:
         if flags["log_level"]:
             click.get_current_context().find_root().meta[DEBUG_VARIABLE] = flags["log_level"]
         values["sources"] = Sources(overrides=overrides, **taken)
-        return function(*args, **kwargs)
+        return function(*args, **values)
 
     return functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
@@ -227,69 +218,3 @@ def documents(sources: Sources, plugins: Plugins, wrong: list[ConfigError]) -> l
 def _names(tables: Json) -> Iterable[str]:
     upstreams = tables.get("upstreams")
     return upstreams if isinstance(upstreams, dict) else ()
-
-
-def from_specs(specs: Iterable[str], taken: Collection[str] = ()) -> dict[str, Json]:
-    """Upstream tables of `--upstream` values, named after the host or the program.
-
-    Args:
-        specs: URLs, or command lines as a shell would split them.
-        taken: Names that are in use.
-
-    Raises:
-        ConfigError: A value is neither.
-    """
-    upstreams: dict[str, Json] = {}
-    problems: list[tuple[str, str]] = []
-    for spec in specs:
-        try:
-            stem, table = _upstream(spec)
-        except ValueError as error:
-            problems.append(("--upstream", f"{error}, got {spec!r}"))
-            continue
-        name, number = stem, 2
-        while name in upstreams or name in taken:
-            name, number = f"{stem}-{number}", number + 1
-        upstreams[name] = table
-    if problems:
-        raise ConfigError(problems, COMMAND_LINE)
-    return upstreams
-
-
-def _upstream(spec: str) -> tuple[str, Json]:
-    if re.match(r"\s*[A-Za-z][A-Za-z0-9+.-]*://", spec):
-        url = spec.strip()
-        host = urlsplit(url).hostname or ""
-        if not url.lower().startswith(("http://", "https://")) or not host:
-            raise ValueError("expected http://host... or https://host...")
-        return _name(host), {"use": "mcp", "url": _literal(url)}
-    try:
-        words = shlex.split(spec)
-    except ValueError as error:
-        raise ValueError(f"expected a URL or a command line ({str(error).lower()})") from None
-    if not words:
-        raise ValueError("expected a URL or a command line")
-    return _name(_program(words)), {"use": "mcp", "command": [_literal(word) for word in words]}
-
-
-def _literal(text: str) -> str:
-    """A text that configuration does not expand: the shell has had its turn."""
-    return text.replace("${", "$${")
-
-
-def _program(words: list[str]) -> str:
-    """What a command line runs: of `npx -y @scope/server`, `server`."""
-    program = PurePath(words[0]).stem
-    if program not in _RUNNERS:
-        return program
-    rest = [word for word in words[1:] if not word.startswith("-") and word not in _RUNNER_WORDS]
-    if not rest:
-        return program
-    package = re.split(r"(?<=.)@|==", rest[0])[0]
-    return (
-        PurePath(package).stem if package.endswith((".py", ".js", ".ts", ".mjs")) else PurePath(package).name
-    )
-
-
-def _name(text: str) -> str:
-    return _ILLEGAL.sub("-", text).strip("-_")[:44] or "upstream"

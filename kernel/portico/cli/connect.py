@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
@@ -18,7 +18,6 @@ from portico.cli.compose import Sources, compose, installed
 from portico.cli.failures import Misuse
 from portico.cli.session import Sender, Session
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT_URL: Final = "http://127.0.0.1:4444/mcp"
@@ -46,7 +45,7 @@ class Where:
     sources: Sources | None
 
 
-def connection_options(function: Callable[P, R]) -> Callable[..., R]:
+def connection_options(function: Callable[..., R]) -> Callable[..., R]:
     """Add the options that say which gateway to talk to; the command gets them as one `where`."""
     options = [
         click.option(
@@ -86,18 +85,19 @@ def connection_options(function: Callable[P, R]) -> Callable[..., R]:
         click.option(
             "--set", "sets", multiple=True, metavar="KEY=VALUE", help="With those: as `serve` has it."
         ),
+        click.option("--plugins", metavar="a,b|no:x", help="With those: as `serve` has it."),
     ]
 
     @functools.wraps(function)
-    def command(*args: P.args, **kwargs: P.kwargs) -> R:
-        values: dict[str, Any] = kwargs
-        source = {name: values.pop(name) for name in ("config", "upstreams", "mcp_json", "sets")}
+    def command(*args: Any, **values: Any) -> R:
+        names = ("config", "upstreams", "mcp_json", "sets", "plugins")
+        source = {name: values.pop(name) for name in names}
         local = any(source[name] for name in ("config", "upstreams", "mcp_json"))
-        if source["sets"] and not local:
-            raise click.UsageError("--set goes with --config, --upstream or --mcp-json")
+        if (source["sets"] or source["plugins"]) and not local:
+            raise click.UsageError("--set and --plugins go with --config, --upstream or --mcp-json")
         reach = {name: values.pop(name) for name in ("url", "server", "token", "headers", "timeout")}
         values["where"] = Where(sources=Sources(**source) if local else None, **reach)
-        return function(*args, **kwargs)
+        return function(*args, **values)
 
     return functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 

@@ -63,8 +63,8 @@ class Remote:
         connection = self._connection()
         try:
             connection.request("POST", self._path, body, every)
-            response = connection.getresponse()
-            frame = self._answer(response, on_frame)
+            with connection.getresponse() as response:
+                frame = self._answer(response, on_frame)
         except TimeoutError:
             raise Failure(f"{self._url} said nothing for {self._timeout:g} s") from None
         except ValueError as error:  # http.client on header values that are not Latin-1

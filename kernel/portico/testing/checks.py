@@ -6,9 +6,8 @@ import asyncio
 import importlib.metadata
 import inspect
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import ModuleType
 from typing import Any, Final
 
@@ -18,13 +17,15 @@ from portico._core.describe import Row, rows
 from portico._core.discovery import GROUP, Plugin, discover
 from portico._core.specs import KINDS
 from portico._core.strict import structured
-from portico._core.wording import Wrong, dotted
-from portico.api import ConfigError, ConfigLoader, Factory, Host
-from portico.testing.doubles import make_host
+from portico._core.wording import Wrong, dotted, hints_of
+from portico.api import ConfigError, ConfigLoader, Factory, Host, Secret, Wiring
+from portico.testing.doubles import RecordingWiring, make_host
+from portico.testing.running import running_gateway
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 _POSTURES: Final = frozenset({"hardened", "trusted-upstream-only", "unknown"})
 _SECONDS: Final = 30.0
+_PLACEHOLDER: Final = "example-0123456789abcdef"
 
 
 class BrokenContract(AssertionError):
@@ -43,6 +44,8 @@ async def check_plugin(
     plugin: Factory[Any, Any] | ModuleType | Plugin,
     config: Mapping[str, Any] | None = None,
     host: Host | None = None,
+    *,
+    kind: str | None = None,
 ) -> None:
     """Check a plugin against what the gateway expects of it, starting each of its components twice.
 
@@ -53,20 +56,21 @@ async def check_plugin(
         plugin: A plugin's module, one factory, or what discovery made of an entry point.
         config: What the config table would hold; for factories that cannot start with defaults and examples.
         host: What components are created with; `make_host()` of the right kind by default.
+        kind: The config table of a single factory (`policies`); without it, any kind's Protocol will do.
 
     Raises:
         BrokenContract: With every problem found.
     """
     problems: list[str] = []
     if isinstance(plugin, Factory):
-        problems += await _check_factory(plugin, None, config, host)
+        problems += await _check_factory(plugin, kind, config, host)
     else:
         record = plugin if isinstance(plugin, Plugin) else _loaded(plugin)
         if record.state != "loaded":
             raise BrokenContract([f"{record.name}: {record.state}: {record.reason}"])
-        for kind, factories in record.factories.items():
+        for table, factories in record.factories.items():
             for factory in factories:
-                problems += await _check_factory(factory, kind, config, host)
+                problems += await _check_factory(factory, table, config, host)
         for loader in record.loaders:
             problems += [f"loader {loader.name}: {problem}" for problem in _check_loader(loader)]
         for command in record.commands:
@@ -87,17 +91,69 @@ async def _check_factory(
     problems = [*_check_words(factory.name, factory.summary), *_check_config(factory.config)]
     if factory.posture not in _POSTURES:
         problems.append(f"posture {factory.posture!r} is none of {', '.join(sorted(_POSTURES))}")
-    try:
-        made = _configured(factory, config)
-    except Wrong as wrong:
-        said = "; ".join(f"{dotted(place) or 'config'}: {message}" for place, message in wrong.problems)
-        problems.append(f"cannot be configured by defaults and examples ({said})")
-    else:
-        for again in (False, True):
-            problems += await _check_component(
-                factory, kind, made, host or make_host(kind=kind or "upstreams"), again=again
-            )
+    async with AsyncExitStack() as stack:
+        if host is None:
+            host = make_host(kind=kind or "upstreams", wiring=await stack.enter_async_context(_wiring(kind)))
+        problems += await _check_starts(factory, kind, config, host)
     return [f"{factory.name}: {problem}" for problem in dict.fromkeys(problems)]
+
+
+@asynccontextmanager
+async def _wiring(kind: str | None) -> AsyncIterator[Wiring]:
+    """What a component is wired to: transports need virtual servers, which only a gateway has."""
+    if kind != "transports":
+        yield RecordingWiring()
+        return
+    async with running_gateway() as running:
+        yield running.gateway.plane
+
+
+async def _check_starts(
+    factory: Factory[Any, Any], kind: str | None, config: Mapping[str, Any] | None, host: Host
+) -> list[str]:
+    """Start the component with the first config it takes."""
+    refusals: list[str] = []
+    for table in [config] if config is not None else _candidates(factory.config):
+        try:
+            made = structured(table, factory.config, host.base)
+            problems: list[str] = []
+            for again in (False, True):
+                problems += await _check_component(factory, kind, made, host, again=again)
+        except Wrong as wrong:
+            refusals += [f"{dotted(place) or 'config'}: {message}" for place, message in wrong.problems]
+        except ConfigError as error:
+            refusals += [f"{place}: {message}" for place, message in error.problems]
+        else:
+            return problems
+    return [f"cannot be configured by defaults and examples ({'; '.join(dict.fromkeys(refusals))})"]
+
+
+def _candidates(config: type) -> Iterator[dict[str, Any]]:
+    """The defaults, then the examples of the required keys, then each other example besides.
+
+    `${...}` in an example is filled in, as a deployment would do; so is a required text without an example.
+    """
+    hints = hints_of(config)
+    required: dict[str, Any] = {}
+    optional: dict[str, Any] = {}
+    for field in attrs.fields(config):
+        needed = field.default is attrs.NOTHING
+        if field.init and "example" in field.metadata:
+            (required if needed else optional)[field.name] = _filled(field.metadata["example"])
+        elif field.init and needed and hints[field.name] in (str, Secret):
+            required[field.name] = _PLACEHOLDER
+    yield {}
+    yield required
+    for name, example in optional.items():
+        yield {**required, name: example}
+
+
+def _filled(example: Any) -> Any:
+    if isinstance(example, str):
+        return re.sub(r"\$\{[^}]*\}", _PLACEHOLDER, example)
+    if isinstance(example, Mapping):
+        return {key: _filled(value) for key, value in example.items()}
+    return [_filled(value) for value in example] if isinstance(example, list | tuple) else example
 
 
 def _check_words(name: str, summary: str) -> Iterator[str]:
@@ -121,31 +177,14 @@ def _check_config(config: type) -> Iterator[str]:
             yield f"the config key {row.key} has no doc(...)"
 
 
-def _configured(factory: Factory[Any, Any], config: Mapping[str, Any] | None) -> Any:
-    """The config to start with: what was given, else the defaults, else with what examples it takes.
-
-    Raises:
-        Wrong: None of them fits.
-    """
-    base = Path.cwd()
-    if config is not None:
-        return structured(config, factory.config, base)
-    fields = [field for field in attrs.fields(factory.config) if field.init]
-    examples = {f.name: f.metadata["example"] for f in fields if "example" in f.metadata}
-    required = {f.name: examples[f.name] for f in fields if f.default is attrs.NOTHING and f.name in examples}
-    first: Wrong | None = None
-    for table in ({}, required, *({**required, name: example} for name, example in examples.items())):
-        try:
-            return structured(table, factory.config, base)
-        except Wrong as wrong:
-            first = first or wrong
-    assert first is not None
-    raise first
-
-
 async def _check_component(
     factory: Factory[Any, Any], kind: str | None, config: Any, host: Host, *, again: bool
 ) -> list[str]:
+    """Start and stop it once.
+
+    Raises:
+        ConfigError: It wants another config.
+    """
     before = asyncio.all_tasks()
     time = "the second time" if again else "the first time"
     problems: list[str] = []
@@ -158,6 +197,8 @@ async def _check_component(
         async with asyncio.timeout(_SECONDS):
             async with manager as component:
                 problems += _check_shape(component, kind)
+    except ConfigError:
+        raise
     except TimeoutError:
         problems.append(f"takes more than {_SECONDS:g} s to start and stop {time}")
     except Exception as error:

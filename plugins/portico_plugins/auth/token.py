@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ gateway_api = (1, 0)
 
 MIN_LENGTH = 16
 MAX_LENGTH = 16 * 1024
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
 @attrs.frozen
@@ -81,27 +83,38 @@ class Tokens:
         return found
 
 
-def _read(path: Path) -> dict[str, str]:
+Problems = list[tuple[str, str]]
+
+
+def _read(path: Path, where: str, problems: Problems) -> dict[str, str]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([("file", f"cannot read {path}: {error}")]) from None
+        why = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        problems.append((where, f"cannot read {path}: {why}"))
+        return {}
     out: dict[str, str] = {}
-    problems: list[tuple[str, str]] = []
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        subject, colon, token = text.partition(":")
-        if not colon or not subject.strip() or not token.strip():
-            problems.append((f"{path}:{number}", "expected `subject:token`"))
-        elif subject.strip() in out:
-            problems.append((f"{path}:{number}", f"subject {subject.strip()!r} stands twice"))
+        subject, _, token = (part.strip() for part in text.partition(":"))
+        if not subject or not token:
+            problems.append((where, f"line {number}: expected `subject:token`"))
+        elif subject in out:
+            problems.append((where, f"line {number}: subject {subject!r} stands twice"))
         else:
-            out[subject.strip()] = token.strip()
-    if problems:
-        raise ConfigError(problems)
+            _check(token, where, f"line {number}: ", problems)
+            out[subject] = token
     return out
+
+
+def _check(token: str, where: str, line: str, problems: Problems) -> None:
+    if len(token) < MIN_LENGTH:
+        problems.append((where, f"{line}a token needs at least {MIN_LENGTH} characters"))
+    elif not _VISIBLE.fullmatch(token):
+        # Anything else could not be sent in a header, so it would never be right.
+        problems.append((where, f"{line}a token is visible ASCII without spaces"))
 
 
 @asynccontextmanager
@@ -109,18 +122,21 @@ async def token_scheme(config: TokenConfig, host: Host) -> AsyncIterator[AuthSch
     """Create the scheme.
 
     Raises:
-        ConfigError: There is no token, one is too short, or two subjects share one.
+        ConfigError: With every problem: no token, one that is too short, two subjects that share one, a bad line.
     """
     where = f"auth.{host.name}"
+    problems: Problems = []
     tokens = {subject: secret.reveal() for subject, secret in config.tokens.items()}
+    for subject, token in tokens.items():
+        _check(token, f"{where}.tokens.{subject}", "", problems)
     if config.file is not None:
-        tokens |= _read(host.base / config.file)
-    problems = [
-        (f"{where}.tokens.{subject}", f"a token needs at least {MIN_LENGTH} characters")
-        for subject, token in tokens.items()
-        if len(token) < MIN_LENGTH
-    ]
-    if not tokens:
+        listed = _read(host.base / config.file, f"{where}.file", problems)
+        problems += [
+            (f"{where}.file", f"subject {subject!r} is in {where}.tokens too")
+            for subject in listed.keys() & tokens.keys()
+        ]
+        tokens |= listed
+    if not tokens and not problems:
         problems.append((where, "expected `tokens` or a `file` with at least one token"))
     if len(set(tokens.values())) < len(tokens):
         problems.append((where, "two subjects have the same token"))

@@ -50,7 +50,14 @@ def process(tmp_path: Path) -> Callable[..., Finished]:
     def run(*args: str, stdin: str = "", **env: str) -> Finished:
         command = [sys.executable, "-m", "portico", *args]
         return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, cwd=tmp_path, env=environment(**env), timeout=60
+            command,
+            check=False,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment(**env),
+            timeout=60,
         )
 
     return run

@@ -86,7 +86,7 @@ def answer(method, params):
         "resources/list": lambda: {"resources": RESOURCES},
         "resources/templates/list": lambda: {"resourceTemplates": TEMPLATES},
         "prompts/list": lambda: {"prompts": PROMPTS},
-        "ping": lambda: {},
+        "ping": dict,
         "tools/call": lambda: call(params),
         "resources/read": lambda: read(params),
     }[method]()

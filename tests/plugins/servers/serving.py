@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -107,10 +107,12 @@ class Wire:
 
 
 @asynccontextmanager
-async def serving(app: Any, tls: bool = False, **settings: Any) -> AsyncIterator[Served]:
+async def serving(
+    app: Any, tls: bool = False, sock: socket.socket | None = None, **settings: Any
+) -> AsyncIterator[Served]:
     """Serve `app` with these config keys; on leaving, stop it and wait for it."""
     log = Lines()
-    sock = socket.create_server(("127.0.0.1", 0))
+    sock = sock or socket.create_server(("127.0.0.1", 0))
     with tempfile.TemporaryDirectory() as folder:
         trust = None
         if tls:
@@ -136,9 +138,6 @@ async def serving(app: Any, tls: bool = False, **settings: Any) -> AsyncIterator
                     await served.task
 
 
-Application = Callable[[Any, Any, Any], Any]
-
-
 class App:
     """`/` echoes the body; `/hang` waits until it is let go or the client leaves; `/boom` fails."""
 
@@ -148,6 +147,11 @@ class App:
         self.let_go = asyncio.Event()
         self.calls = 0
         self.last: dict[str, Any] = {}
+
+    async def started(self) -> None:
+        """Return when a call has reached the application."""
+        async with asyncio.timeout(20):
+            await self.entered.wait()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.calls += 1

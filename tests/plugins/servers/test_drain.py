@@ -14,7 +14,6 @@ async def test_answers_say_close_once_draining_has_begun_and_listeners_stay_open
         wire.write(post(b"before"))
         assert b"connection: close" not in (await wire.answer())[0].lower()
         served.drain.set()
-        await asyncio.sleep(0)
         wire.write(post(b"after"))
         head, body = await wire.answer()
         assert b"connection: close" in head.lower()
@@ -36,7 +35,7 @@ async def test_a_call_in_flight_finishes_after_the_stop(tls: bool) -> None:
         app.entered.clear()
         wire = await served.connect()
         wire.write(post(b"x" * 200_000, b"/hang"))
-        await app.entered.wait()
+        await app.started()
         served.stop.set()
         assert await idle.rest() == b""  # idle connections end at once
         with pytest.raises(ConnectionRefusedError):
@@ -57,7 +56,7 @@ async def test_a_call_that_does_not_finish_is_cut_after_the_stop_timeout() -> No
     async with serving(app, stop_timeout=0.1) as served:
         wire = await served.connect()
         wire.write(post(b"", b"/hang"))
-        await app.entered.wait()
+        await app.started()
         served.stop.set()
         async with asyncio.timeout(5):
             await served.task
@@ -72,7 +71,7 @@ async def test_cancelling_ends_everything_at_once() -> None:
     async with serving(app, stop_timeout=60) as served:
         wire = await served.connect()
         wire.write(post(b"", b"/hang"))
-        await app.entered.wait()
+        await app.started()
         served.task.cancel()
         async with asyncio.timeout(5):
             await asyncio.wait({served.task})

@@ -113,7 +113,7 @@ async def test_a_reset_stream_disconnects_its_call_and_no_other() -> None:
         client = await Client.to(served)
         doomed = client.start("/hang")
         async with asyncio.timeout(5):
-            await app.entered.wait()
+            await app.started()
             client.h2.reset_stream(doomed, h2.errors.ErrorCodes.CANCEL)
             client.flush()
             await app.left.wait()
@@ -202,7 +202,7 @@ async def test_a_call_that_reads_nothing_does_not_block_its_connection() -> None
             client.h2.send_data(stream, b"x")
             client.flush()
             await client.wire.writer.drain()
-        await app.entered.wait()
+        await app.started()
         app.let_go.set()
         assert await client.status(stream) == "500"  # it ended without an answer
         assert await client.status(client.start("/")) == "200"
@@ -302,9 +302,8 @@ async def test_a_call_in_flight_finishes_after_the_stop() -> None:
     async with serving(app, tls=True, stop_timeout=10) as served:
         client = await Client.to(served)
         stream = client.start("/hang", body=b"x" * 60_000)
-        await app.entered.wait()
+        await app.started()
         served.stop.set()
-        await asyncio.sleep(0)
         await client.until(h2.events.StreamReset, client.start("/"))  # nothing new is taken
         app.let_go.set()
         assert await client.status(stream) == "200"

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-
 from tests.plugins.upstreams.kit import HERE
 
 

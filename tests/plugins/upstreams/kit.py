@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import uvicorn
+
 from portico.api import Era, Exchange, Host, Json, Principal, Refused, State, Target
 from portico_plugins.upstreams.mcp import MCP
 from portico_plugins.upstreams.mcp.config import McpConfig

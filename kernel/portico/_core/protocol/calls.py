@@ -27,6 +27,10 @@ Run = Callable[[Exchange], Awaitable[Result]]
 Outcome = Result | Refused
 OnFault = Callable[[Exchange, BaseException], None]
 
+_GATHER: Final = 0.02
+"""Seconds to wait after a question for others: questions put side by side belong in one round, and each round
+costs the client a request, but they reach us one message at a time."""
+
 _MODERN_FRAMES: Final = frozenset({"notifications/progress", "notifications/message"})
 
 
@@ -43,7 +47,10 @@ def admit(exchange: Exchange, method: str, params: Json) -> Json | None:
     if method == "notifications/message":
         wanted = LOG_LEVELS.get(exchange.log_level or "")
         rank = LOG_LEVELS.get(str(params.get("level")), 0)
-        return None if wanted is None or rank < wanted else params
+        if wanted is None:
+            # A legacy client that never set a level gets what the server likes (2025-11-25, logging).
+            return params if exchange.era is Era.LEGACY else None
+        return params if rank >= wanted else None
     return params if exchange.era is Era.LEGACY or method in _MODERN_FRAMES else None
 
 
@@ -60,10 +67,10 @@ def check_ask(capabilities: Json, method: str, params: Json) -> None:
     needed: Json = {name: {}}
     met = isinstance(declared, dict)
     if met and name == "elicitation" and isinstance(declared, dict):
-        mode = params.get("mode", "form")
+        mode = str(params.get("mode", "form"))
         # `elicitation: {}` is what form-only clients of every revision send.
         met = mode in declared or (mode == "form" and "url" not in declared)
-        needed = {name: {str(mode): {}}}
+        needed = {name: {mode: {}}}
     if not met:
         raise Refused(
             MISSING_CAPABILITY,
@@ -84,6 +91,7 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self.expired = False
         self.ended_by_gateway = False
+        self.unwanted = False
         self._timer: asyncio.TimerHandle | None = None
         exchange.client = self
         self.task: asyncio.Task[Result] = self._loop.create_task(_start(run, exchange))
@@ -114,6 +122,7 @@ class Call:
 
     def cancel(self) -> None:
         """Nobody wants the answer any more."""
+        self.unwanted = True
         self.task.cancel()
 
     def shut_down(self) -> None:
@@ -130,11 +139,15 @@ class Call:
 
     def outcome(self) -> Outcome:
         """The result, or the refusal to answer with. The task must be done."""
-        facts = {"request_id": self.exchange.id}
+        ident = self.exchange.id
         if self.expired:
-            return failure(UPSTREAM_TIMEOUT, "The call took too long", reason="upstream_timeout", **facts)
+            return failure(
+                UPSTREAM_TIMEOUT, "The call took too long", reason="upstream_timeout", request_id=ident
+            )
         if self.ended_by_gateway:
-            return failure(SHUTTING_DOWN, "The gateway is shutting down", reason="shutting_down", **facts)
+            return failure(
+                SHUTTING_DOWN, "The gateway is shutting down", reason="shutting_down", request_id=ident
+            )
         if self.task.cancelled():
             return Refused(INTERNAL_ERROR, "The request was cancelled")
         error = self.task.exception()
@@ -143,7 +156,7 @@ class Call:
         if isinstance(error, Refused):
             return error
         self._on_fault(self.exchange, error)
-        return failure(INTERNAL_ERROR, "Internal error", reason="internal_error", **facts)
+        return failure(INTERNAL_ERROR, "Internal error", reason="internal_error", request_id=ident)
 
 
 async def _start(run: Run, exchange: Exchange) -> Result:
@@ -179,6 +192,7 @@ class ModernCall(Call):
         self._frames: list[bytes] = []
         self._bytes = 0
         self._asks: dict[str, _Ask] = {}
+        self._asked = 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         super().__init__(exchange, run, on_fault)
@@ -206,6 +220,7 @@ class ModernCall(Call):
         # Ids and completion notices of url elicitation are gone from the modern era, as are task requests.
         shown = {k: v for k, v in params.items() if k not in ("elicitationId", "task", "_meta")}
         key = f"ask-{secrets.token_hex(6)}"
+        self._asked = self._loop.time()
         ask = self._asks[key] = _Ask(method, shown, self._loop.create_future())
         self._wake()
         try:
@@ -237,15 +252,16 @@ class ModernCall(Call):
                 return Frames(frames)
             if self.task.done():
                 return self.outcome()
-            if any(not ask.told for ask in self._asks.values()):
+            now = self._loop.time()
+            asking = any(not ask.told for ask in self._asks.values())
+            if asking and now >= self._asked + _GATHER:
                 for ask in self._asks.values():
                     ask.told = True
                 return Asking({k: {"method": a.method, "params": a.params} for k, a in self._asks.items()})
-            now = self._loop.time()
             deadline = deadline or now + seconds
             if now >= deadline:
                 return Frames([])
-            timer = self._loop.call_at(deadline, self._wake)
+            timer = self._loop.call_at(self._asked + _GATHER if asking else deadline, self._wake)
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -258,17 +274,18 @@ class ModernCall(Call):
         Answers nobody asked for are ignored; questions without an answer are put again (2026-07-28, MRTR).
         """
         exchange = self.exchange
+        exchange.capabilities = retry.capabilities
         exchange.progress_token = retry.progress_token
         exchange.log_level = retry.log_level
         exchange.headers = retry.headers
         exchange.deadline = retry.deadline
         self.arm()
-        for key, ask in self._asks.items():
+        for key, ask in list(self._asks.items()):
             ask.told = False
             answer = answers.get(key)
             if isinstance(answer, dict) and not ask.answer.done():
                 ask.answer.set_result(answer)
-                ask.told = True
+                del self._asks[key]  # at once: what is answered is neither asked again nor holds frames back
 
     def abandon(self) -> None:
         """Nobody came back with the answers."""

@@ -1,4 +1,4 @@
-"""The MCP routing headers (2026-07-28, streamable HTTP): value encoding, `x-mcp-header`, and agreement with the body."""
+"""The MCP routing headers (2026-07-28, streamable HTTP): encoding, `x-mcp-header`, the ladder of checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARAM_PREFIX: Final = "mcp-param-"
 _SENTINEL: Final = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _PLAIN: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?|")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,4300}")
+_INTEGER: Final = re.compile(r"([+-]?[0-9]{1,4300})(?:\.0+)?")
 _ONE: Final = [
     "items",
     "contains",
@@ -39,18 +39,25 @@ _SEVERAL: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 _NAMED: Final = ("patternProperties", "dependentSchemas", "$defs", "definitions")
 
 
+def _is_sentinel(value: str) -> bool:
+    # As the specification puts it, which makes `=?base64?=` one too, though nothing can be in it.
+    return value.startswith("=?base64?") and value.endswith("?=")
+
+
 def encode_header_value(value: str) -> str:
     """A value as a header carries it: itself when plain, else `=?base64?...?=` of its UTF-8."""
-    if _PLAIN.fullmatch(value) and not _SENTINEL.fullmatch(value):
+    if _PLAIN.fullmatch(value) and not _is_sentinel(value):
         return value
     return "=?base64?" + base64.b64encode(value.encode("utf-8", "surrogatepass")).decode() + "?="
 
 
 def decode_header_value(value: str) -> str | None:
-    """The inverse; None for a sentinel that does not hold canonical base64 of UTF-8."""
+    """The inverse; None for what is neither plain nor a sentinel with canonical base64 of UTF-8."""
+    if not _is_sentinel(value):
+        return value if _PLAIN.fullmatch(value) else None
     match = _SENTINEL.fullmatch(value)
     if match is None:
-        return value
+        return None
     try:
         raw = base64.b64decode(match[1], validate=True)
         return raw.decode() if base64.b64encode(raw).decode() == match[1] else None
@@ -125,6 +132,8 @@ def _at(arguments: Any, path: tuple[str, ...]) -> Any:
 def _scalar(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON Schema calls 42.0 an integer, too
     if isinstance(value, int):
         try:
             return str(value)
@@ -175,8 +184,9 @@ def check_params(headers: HeaderMap, arguments: Any, lines: Iterable[tuple[str, 
 
 
 def _same(said: str, value: Any, text: str) -> bool:
-    if isinstance(value, int) and not isinstance(value, bool) and _INTEGER.fullmatch(said):
-        return int(said) == value
+    number = _INTEGER.fullmatch(said)
+    if number and isinstance(value, int | float) and not isinstance(value, bool):
+        return int(number[1]) == value
     return said == text
 
 
@@ -203,8 +213,8 @@ def check_routing(method: str, params: Json, lines: Iterable[tuple[str, str]]) -
         lines: All header lines, names in lower case, repeated ones repeated.
 
     Raises:
-        Refused: -32020 for a repeated header, -32602 for lacking `_meta` keys, -32020 for a missing or disagreeing
-            header, -32022 for a version we do not serve; in this order.
+        Refused: -32020 for a repeated header, -32602 for lacking `_meta` keys, -32020 for a missing or
+            disagreeing header, -32022 for a version we do not serve; in this order.
     """
     said: dict[str, str] = {}
     for name, value in lines:
@@ -220,10 +230,10 @@ def check_routing(method: str, params: Json, lines: Iterable[tuple[str, str]]) -
         raise _mismatch("Mcp-Method and the body's method must be equal")
     field = NAME_PARAM.get(method)
     if field is not None:
-        name = said.get("mcp-name")
-        if name is None:
+        if "mcp-name" not in said:
             raise _mismatch("Mcp-Name is missing")
-        if decode_header_value(name) != params.get(field):
+        decoded = decode_header_value(said["mcp-name"])
+        if decoded is None or decoded != params.get(field):
             raise _mismatch(f"Mcp-Name and the body's params.{field} must be equal")
     check_version(version)
 

@@ -23,6 +23,7 @@ _texts: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 Id = str | int | None
 
 _FEW_NAMES: Final = 32
+_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
 # Possessive, and a string may lack its end: whatever the input, each byte is looked at once.
 _OPENERS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -167,7 +168,8 @@ def _suspicious(body: bytes, item: Json, params: Any) -> bool:
     names = [*item, *(params if isinstance(params, dict) else ())]
     if len(names) > _FEW_NAMES:
         return True
-    return any(body.count(b'"%s"' % name.encode("utf-8", "surrogatepass")) > 1 for name in names)
+    # A name that can only be written with an escape cannot be looked for either.
+    return any(_ESCAPED.search(name) or body.count(b'"%s"' % name.encode()) > 1 for name in names)
 
 
 def _response(item: Json, ident: Any, has_id: bool) -> Message:

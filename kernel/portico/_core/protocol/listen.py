@@ -25,7 +25,7 @@ MAX_URIS: Final = 1024
 
 
 class Listen:
-    """One open subscription. Frames go to `sink`: first the acknowledgement, last (a graceful end) the result.
+    """One open subscription. Frames go to `sink`: first the acknowledgement, at a graceful end the result.
 
     Args:
         endpoint: The virtual server.

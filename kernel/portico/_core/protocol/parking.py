@@ -24,8 +24,8 @@ class _Parked:
 class Parking:
     """The parked calls of one gateway process.
 
-    A handle works once, for the principal, server, method and params it was given for. A call that nobody comes
-    back to is cancelled, which tells its upstream so; it is never run again.
+    A handle works once, for the principal, server, method and params it was given for. A call that nobody
+    comes back to is cancelled, which tells its upstream so; it is never run again.
 
     Args:
         seal: Seals handles.

@@ -92,9 +92,10 @@ class Session:
         if self.endpoint.view.lacks(method):
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         if method == "logging/setLevel":
-            if params.get("level") not in LOG_LEVELS:
+            level = params.get("level")
+            if not isinstance(level, str) or level not in LOG_LEVELS:
                 raise Refused(INVALID_PARAMS, "Invalid params: level must be one of " + ", ".join(LOG_LEVELS))
-            self.log_level = params["level"]
+            self.log_level = level
             self._answer(sink, result_frame(message.id, b"{}"))
             return
         if method in ("resources/subscribe", "resources/unsubscribe"):
@@ -123,7 +124,7 @@ class Session:
             outcome = call.outcome()
             if isinstance(outcome, Result):
                 sink.push(result_frame(message.id, outcome.raw))
-            elif not call.task.cancelled() or not cancelled_by_client(call):
+            elif not cancelled_by_client(call):
                 sink.push(error_frame(message.id, outcome.body()))
             sink.end()
 
@@ -162,7 +163,7 @@ class Session:
     def _notification(self, message: Message) -> None:
         if message.method == "notifications/cancelled":
             ident = message.params.get("requestId")
-            call = self.calls.get((type(ident), ident))
+            call = self.calls.get((type(ident), ident)) if isinstance(ident, str | int) else None
             if call is not None:
                 call.cancel()
         elif message.method == "notifications/roots/list_changed":
@@ -250,5 +251,5 @@ class Session:
 
 
 def cancelled_by_client(call: LegacyCall) -> bool:
-    """Whether the call ended because its client cancelled it, and so gets no answer (2025-11-25, cancellation)."""
-    return not call.expired and not call.ended_by_gateway
+    """Whether its client cancelled it, so that it gets no answer (2025-11-25, cancellation)."""
+    return call.unwanted and not call.expired and not call.ended_by_gateway

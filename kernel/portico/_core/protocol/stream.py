@@ -9,6 +9,8 @@ from typing import Final, Protocol
 MAX_UNREAD: Final = 64
 MAX_UNREAD_BYTES: Final = 1 << 20
 KEEP_EVENTS: Final = 256
+MOST_UNREAD: Final = 1024
+MOST_UNREAD_BYTES: Final = 8 << 20
 
 
 class Sink(Protocol):
@@ -46,12 +48,12 @@ class Stream:
         "_bytes",
         "_events",
         "_read",
+        "_readers",
         "_room",
         "_waiter",
         "ended",
         "ident",
         "last",
-        "readers",
         "retry",
     )
 
@@ -59,7 +61,7 @@ class Stream:
         self.ident = ident
         self.last = 0
         self.ended = False
-        self.readers = 0
+        self._readers = 0
         self.retry: int | None = None
         self._events: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
@@ -70,7 +72,18 @@ class Stream:
     @property
     def attached(self) -> bool:
         """Whether somebody reads just now."""
-        return self.readers > 0
+        return self._readers > 0
+
+    @property
+    def readers(self) -> int:
+        """How many read just now."""
+        return self._readers
+
+    @readers.setter
+    def readers(self, readers: int) -> None:
+        self._readers = readers
+        if not readers:
+            self._make_room()  # whoever waits for a reader that has left would wait for ever
 
     def push(self, frame: bytes) -> None:
         """Take a frame at once, forgetting the oldest beyond the limits."""
@@ -80,8 +93,9 @@ class Stream:
         self._events.append((self.last, frame))
         self._bytes += len(frame)
         while len(self._events) > KEEP_EVENTS or (self._bytes > MAX_UNREAD_BYTES and len(self._events) > 1):
-            if self.readers and self._events[0][0] > self._read:
-                break  # a reader is entitled to what it has not had yet; put() is what bounds this
+            unread = self.readers and self._events[0][0] > self._read
+            if unread and len(self._events) <= MOST_UNREAD and self._bytes - len(frame) <= MOST_UNREAD_BYTES:
+                break  # a reader is entitled to what it has not had yet, unless it has stopped reading
             self._bytes -= len(self._events.popleft()[1])
         self.wake()
 

@@ -57,6 +57,8 @@ class Hub:
         self._resolver = resolver
         self._log = log
         self._subscriptions: dict[str, set[Subscription]] = {}
+        # Few sessions watch resources and many do not: only these are looked through.
+        self._watching: dict[Principal, set[Subscription]] = {}
         self._watched: dict[tuple[str, Principal], frozenset[str]] = {}
         self._watchers: dict[tuple[str, Principal], asyncio.Task[None]] = {}
 
@@ -79,15 +81,24 @@ class Hub:
             The tasks that carry it to the upstreams, for callers who want to wait for them.
         """
         principal = subscription.principal
+        watching = self._watching.setdefault(principal, set())
+        (watching.add if subscription.uris else watching.discard)(subscription)
+        if not watching:
+            del self._watching[principal]
+        return self._want(principal)
+
+    def reroute(self) -> None:
+        """The catalog is another now: URIs may lead elsewhere, or somewhere at last."""
+        for principal in tuple(self._watching):
+            self._want(principal)
+
+    def _want(self, principal: Principal) -> list[asyncio.Task[None]]:
         wanted: dict[str, set[str]] = {}
-        for server, subscriptions in self._subscriptions.items():
-            for each in subscriptions:
-                if each.principal != principal:
-                    continue
-                for uri in each.uris:
-                    target = self._resolver.route_uri(server, uri)
-                    if target is not None:
-                        wanted.setdefault(target.upstream, set()).add(target.name)
+        for each in self._watching.get(principal, ()):
+            for uri in each.uris:
+                target = self._resolver.route_uri(each.server, uri)
+                if target is not None:
+                    wanted.setdefault(target.upstream, set()).add(target.name)
         known = {upstream for upstream, owner in self._watched if owner == principal}
         for upstream in known | wanted.keys():
             key = (upstream, principal)
@@ -126,12 +137,12 @@ class Hub:
         uri = params.get("uri")
         if not isinstance(uri, str):
             return
-        for server, subscriptions in self._subscriptions.items():
-            shown = self._resolver.advertised_uri(server, upstream, uri)
-            if shown is None:
+        for owner, watching in tuple(self._watching.items()):
+            if principal not in (owner, GATEWAY):
                 continue
-            for subscription in tuple(subscriptions):
-                if shown in subscription.uris and principal in (subscription.principal, GATEWAY):
+            for subscription in tuple(watching):
+                shown = self._resolver.advertised_uri(subscription.server, upstream, uri)
+                if shown in subscription.uris:
                     subscription.deliver("notifications/resources/updated", {**params, "uri": shown})
 
     async def close(self) -> None:

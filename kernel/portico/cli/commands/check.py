@@ -81,7 +81,7 @@ def _summary(settings: Settings, report: dict[str, Any]) -> list[str]:
         counted(counts.get(kind, 0), noun)
         for kind, noun in (("upstreams", "upstreams"), ("policies", "policies"))
     ]
-    lines = [f"{settings.source}: no problems ({', '.join(parts)})"]
+    lines = [f"{settings.source}: the configuration has no problems ({', '.join(parts)})"]
     if "upstreams" in report:
         rows = [
             [

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from portico.cli.compose import PRECEDENCE, Sources, compose, installed, source_options
+from portico.cli.failures import Misuse
 
 if TYPE_CHECKING:
     from portico._core.gateway import Gateway
+    from portico._core.settings import Settings
 
 _EPILOG = f"{PRECEDENCE} SIGTERM or Ctrl-C lets calls in flight finish; a second one does not."
 
@@ -18,29 +21,54 @@ _EPILOG = f"{PRECEDENCE} SIGTERM or Ctrl-C lets calls in flight finish; a second
 @click.command("serve", epilog=_EPILOG)
 @source_options
 @click.option("--stdio", is_flag=True, help="Be an MCP server on stdin and stdout instead of listening.")
-@click.option(
-    "--server", metavar="NAME", default="default", help="With --stdio: the virtual server. [default: default]"
-)
+@click.option("--server", metavar="NAME", help="With --stdio: the virtual server.  [default: default]")
 @click.option("--quiet", is_flag=True, help="Do not print where to connect.")
-def command(sources: Sources, stdio: bool, server: str, quiet: bool) -> None:
+def command(sources: Sources, stdio: bool, server: str | None, quiet: bool) -> None:
     """Run the gateway: one MCP endpoint in front of the configured MCP servers.
 
-    With no file at all: gateway serve --upstream "mcp-server-time --local-timezone=UTC"
+    It needs no file: gateway serve --upstream "mcp-server-time --local-timezone=UTC"
     """
-    from portico.cli.banner import announce
+    from portico._core.serve import serve, serve_io
+    from portico.cli import banner
     from portico.cli.running import run
 
+    if server is not None and not stdio:
+        raise click.UsageError("--server goes with --stdio; over HTTP, every virtual server has its URL")
+    if stdio:
+        name = server or "default"
+        settings = _on_stdio(sources, name)
+
+        def talking(gateway: Gateway, _: Sequence[str]) -> None:
+            if not quiet:
+                banner.announce_stdio(gateway, name, sources)
+
+        run(serve_io, settings, talking)
+        return
     settings = compose(sources, installed(sources.plugins))
 
     def ready(gateway: Gateway, addresses: Sequence[str]) -> None:
         if not quiet:
-            announce(gateway, addresses)
+            banner.announce(gateway, addresses)
 
-    if stdio:
-        from portico._core.stdio_serve import serve_stdio
+    run(serve, settings, ready)
 
-        run(serve_stdio(settings, server))
-    else:
-        from portico._core.serve import serve
 
-        run(serve(settings, ready))
+def _on_stdio(sources: Sources, server: str) -> Settings:
+    """The settings with `stdio` as the only transport.
+
+    Raises:
+        Misuse: There is no such virtual server.
+    """
+    from portico._core.wording import nearest
+
+    table = {"use": "stdio", "server": server}
+    sources = attrs.evolve(sources, overrides=(*sources.overrides, (("transports", "stdio"), table)))
+    settings = compose(sources, installed(sources.plugins))
+    if server not in settings.servers:
+        raise Misuse(
+            f"there is no virtual server {server!r}{nearest(server, settings.servers, 'configured')}"
+        )
+    kept = {
+        key: each for key, each in settings.components.items() if key[0] != "transports" or key[1] == "stdio"
+    }
+    return attrs.evolve(settings, components=kept)

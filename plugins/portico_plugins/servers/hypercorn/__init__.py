@@ -14,7 +14,7 @@ from attrs.validators import ge, gt
 from portico.api import ConfigError, Factory, Host, Secret, Server, ServerFactory, doc, hookimpl
 
 if TYPE_CHECKING:
-    from hypercorn.config import Config
+    from portico_plugins.servers.hypercorn.listener import Settings
 
 gateway_api = (1, 0)
 
@@ -115,13 +115,12 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
     yield HypercornServer(_protocol_settings(config), bounds, _tls(config), host.log)
 
 
-def _protocol_settings(config: HypercornConfig) -> Config:
-    from hypercorn.config import Config
+def _protocol_settings(config: HypercornConfig) -> Settings:
+    from portico_plugins.servers.hypercorn.listener import Settings
 
-    settings = Config()
+    settings = Settings()
     settings.accesslog = None  # the gateway logs calls itself
     settings.errorlog = None
-    settings.include_server_header = False
     settings.keep_alive_max_requests = 2**31  # the default closes busy connections after 1,000 requests
     settings.h11_max_incomplete_size = 64 * 1024
     settings.h2_max_concurrent_streams = config.h2_max_concurrent_streams

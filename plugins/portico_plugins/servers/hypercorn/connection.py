@@ -222,7 +222,7 @@ class Connection:
         """Feed the protocol. While it cannot take more, nothing is read: the client is held back."""
         try:
             data = self._unread or await self._stream.reader.read(_CHUNK)
-            while data and not self._over.is_set():
+            while data and not self._answered:
                 await self._protocol.handle(RawData(data))
                 if self._idle:
                     self._watch_head()
@@ -238,7 +238,7 @@ class Connection:
 
     def _watch_head(self) -> None:
         """A request head that has begun must be whole in time; the idle time does not count for it."""
-        connection = getattr(self._protocol, "connection", None)
+        connection = self._protocol.connection
         if (
             self._head_timer.cancelled()
             and isinstance(connection, StrictConnection)
@@ -251,7 +251,8 @@ class Connection:
     async def _send(self, event: Event) -> None:
         """What the protocol wants done."""
         if isinstance(event, RawData):
-            await self._write(event.data)
+            if event.data:
+                await self._write(event.data)
         elif isinstance(event, Closed):
             self._answered = True
             self._over.set()

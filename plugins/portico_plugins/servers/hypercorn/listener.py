@@ -6,9 +6,11 @@ import asyncio
 import errno
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from email.utils import formatdate
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -30,6 +32,23 @@ _AT_ONCE: Final = 64
 _BREATH: Final = 0.5
 
 
+class Settings(Config):
+    """Hypercorn's settings, with a Date header that is made once a second and not once an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = 0
+        self._date: list[tuple[bytes, bytes]] = []
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """What the server itself adds to each answer."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._date = [(b"date", formatdate(second, usegmt=True).encode())]
+        return self._date
+
+
 class HypercornServer:
     """Hypercorn's protocols behind our own accept loop. Implements `Server`.
 
@@ -47,6 +66,8 @@ class HypercornServer:
         self._log = log
         self._open: dict[asyncio.Task[None], Connection | None] = {}
         self._peers: Counter[str] = Counter()
+        self._refused = 0
+        self._tell_next = 0.0
 
     async def serve(
         self,
@@ -85,7 +106,7 @@ class HypercornServer:
             await service.context.terminated.set()
             for sock in sockets:
                 loop.remove_reader(sock)
-                self._accept(service, sock)  # what the kernel has accepted already, closing would reset
+                self._accept(service, sock, bounds.backlog)  # closing would reset what waits in the kernel
                 sock.close()
             for connection in self._open.values():
                 if connection is not None:
@@ -104,9 +125,9 @@ class HypercornServer:
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
 
-    def _accept(self, service: Service, sock: socket.socket) -> None:
+    def _accept(self, service: Service, sock: socket.socket, most: int = _AT_ONCE) -> None:
         """Take connections that wait; not all of a flood at once, for the open ones are to be served, too."""
-        for _ in range(_AT_ONCE):
+        for _ in range(most):
             try:
                 conn, address = sock.accept()
             except OSError as error:
@@ -135,32 +156,37 @@ class HypercornServer:
             # asyncio does this only for sockets it knows to be TCP by their protocol number.
             with suppress(OSError):  # reset already
                 conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer = _peer(address)
+        client = peer(address)
         over = len(self._open) >= self._bounds.max_connections
-        if over or (peer and self._peers[peer] >= self._bounds.max_connections_per_ip):
-            self._log.warning("server.connection_refused", reason="total" if over else "per_ip", peer=peer)
-            self._turn_away(conn)
+        if over or (client and self._peers[client] >= self._bounds.max_connections_per_ip):
+            self._turn_away(conn, "total" if over else "per_ip", client)
             return
-        self._peers[peer] += 1
+        self._peers[client] += 1
         task = asyncio.get_running_loop().create_task(self._serve(service, conn))
         self._open[task] = None
 
         def closed(task: asyncio.Task[None]) -> None:
             del self._open[task]
-            self._peers[peer] -= 1
-            if not self._peers[peer]:
-                del self._peers[peer]
+            self._peers[client] -= 1
+            if not self._peers[client]:
+                del self._peers[client]
             if not task.cancelled() and task.exception() is not None:
                 self._log.error("server.connection_failed", error=type(task.exception()).__name__)
 
         task.add_done_callback(closed)
 
-    def _turn_away(self, conn: socket.socket) -> None:
+    def _turn_away(self, conn: socket.socket, reason: str, client: str) -> None:
         with conn:
             if self._tls is None:
                 with suppress(OSError):
                     conn.send(_FULL)
                     conn.recv(65536)  # unread bytes would turn the close into a reset
+        self._refused += 1
+        now = time.monotonic()
+        if now >= self._tell_next:  # a flood of connections is not to become a flood of log lines
+            self._tell_next = now + 1.0
+            self._log.warning("server.connection_refused", reason=reason, peer=client, count=self._refused)
+            self._refused = 0
 
     async def _serve(self, service: Service, conn: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -186,7 +212,7 @@ class HypercornServer:
         await connection.run()
 
 
-def _peer(address: Any) -> str:
+def peer(address: Any) -> str:
     """What connections are counted by: the IPv4 address or the IPv6 /64; "" for a Unix socket."""
     if not isinstance(address, tuple):
         return ""

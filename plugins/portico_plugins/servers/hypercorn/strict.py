@@ -167,13 +167,7 @@ class StrictH2(H2Protocol):
                 method = value
             elif name == b":path":
                 path = value
-        if (
-            method == b"CONNECT"
-            or not method.isascii()
-            or not path.isascii()
-            or path[:1] != b"/"
-            or hosts > 1
-        ):
+        if method == b"CONNECT" or not method.isascii() or not path.isascii() or path[:1] != b"/":
             self._reset(request.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
         elif isinstance(self.task_group, Calls) and self.task_group.full:
             # The calls of streams that were opened and reset at once have not ended yet: a flood.

@@ -63,15 +63,19 @@ class McpApp:
         )
         if isinstance(principal, Challenge):
             extra = [(name.lower().encode(), value.encode()) for name, value in principal.headers]
+            if principal.status == 401 and not any(name == b"www-authenticate" for name, _ in extra):
+                extra.append((b"www-authenticate", b"Bearer"))  # RFC 9110 wants one with every 401
             await send_body(send, principal.status, b'{"error":"%s"}' % principal.reason.encode(), extra)
             return
         if method == "POST":
             await self._post(lines, headers, principal, receive, send)
-        elif is_modern(headers.get("mcp-protocol-version")) or "mcp-session-id" not in headers:
+        elif is_modern(version := headers.get("mcp-protocol-version")) or "mcp-session-id" not in headers:
             # The modern era has neither; a legacy client has a session by the time it sends these.
             await send_empty(send, 405, [(b"allow", b"POST")])
+        elif version is not None and version not in LEGACY_VERSIONS:
+            await send_body(send, 400, b'{"error":"unknown MCP-Protocol-Version"}')
         elif method == "GET":
-            if not _accepts(headers.get("accept"), "text/event-stream"):
+            if not _accepts(_joined(lines, "accept"), "text/event-stream"):
                 await send_body(send, 406, b'{"error":"expected Accept: text/event-stream"}')
                 return
             await self.sessions.get(principal, headers, receive, send)
@@ -90,7 +94,7 @@ class McpApp:
         if kind != "application/json" or headers.get("content-encoding", "identity") != "identity":
             await send_body(send, 415, b'{"error":"expected Content-Type: application/json, not encoded"}')
             return
-        accept = headers.get("accept")
+        accept = _joined(lines, "accept")
         if not (_accepts(accept, "application/json") and _accepts(accept, "text/event-stream")):
             await send_body(send, 406, b'{"error":"expected Accept: application/json, text/event-stream"}')
             return
@@ -124,6 +128,12 @@ def _is_modern(version: str | None, meta: object) -> bool:
     if isinstance(meta, dict) and META_VERSION in meta:
         return True
     return version is not None and version.strip(" \t") not in LEGACY_VERSIONS
+
+
+def _joined(lines: list[tuple[str, str]], name: str) -> str | None:
+    """A list-valued header, which may come in several lines (RFC 9110, 5.3)."""
+    values = [value for each, value in lines if each == name]
+    return ",".join(values) if values else None
 
 
 def _accepts(accept: str | None, kind: str) -> bool:

@@ -40,10 +40,11 @@ KEEP_STREAMS = 8
 
 @attrs.define(eq=False)
 class HttpSession:
-    """A session and the streams its client may come back to."""
+    """A session and the streams its client may come back to; `extras` are GET streams beside the one told."""
 
     session: Session
     streams: OrderedDict[str, Stream] = attrs.field(factory=OrderedDict)
+    extras: list[Stream] = attrs.field(factory=list)
     opened: int = 0
 
     def new_stream(self) -> Stream:
@@ -59,6 +60,30 @@ class HttpSession:
             if over is None:
                 break
             del self.streams[over]
+
+    def listen(self) -> Stream:
+        """A stream for a GET. Beside an open one it gets nothing: each message goes out once (2025-11-25)."""
+        stream = self.new_stream()
+        outlet = self.session.outlet
+        if outlet is not None and outlet.attached:
+            self.extras.append(stream)
+        else:
+            self._tell(stream)
+        self.remember(stream)
+        return stream
+
+    def left(self, stream: Stream) -> None:
+        """A GET has ended. If it was the one told, its client may have the next already: that is told now."""
+        if stream in self.extras:
+            self.extras.remove(stream)
+            del self.streams[stream.ident]
+        elif stream is self.session.outlet and self.extras:
+            self._tell(self.extras.pop())
+
+    def _tell(self, stream: Stream) -> None:
+        if self.session.outlet is not None:
+            self.session.outlet.end()  # what it holds can still be fetched
+        self.session.outlet = stream
 
     @property
     def idle(self) -> bool:
@@ -172,7 +197,7 @@ class LegacySessions:
         if message.kind != "request":
             await send_empty(send, 202)
             return
-        await self._deliver(each, stream, receive, send)
+        await self._deliver(each, stream, receive, send, streamed=_prefers_stream(headers.get("accept", "")))
 
     async def post_batch(
         self, body: bytes, principal: Principal, headers: Mapping[str, str], receive: Receive, send: Send
@@ -200,7 +225,7 @@ class LegacySessions:
         if not answers:
             await send_empty(send, 202)
             return
-        await self._deliver(each, stream, receive, send, batch=True)
+        await self._deliver(each, stream, receive, send, batch=len(answers))
 
     async def _initialize(
         self, message: Message, principal: Principal, headers: Mapping[str, str], send: Send
@@ -230,16 +255,14 @@ class LegacySessions:
         last = headers.get("last-event-id", "")
         ident, _, number = last.rpartition("-")
         stream = each.streams.get(ident)
-        if stream is not None and number.isdecimal() and len(number) < 16 and not stream.readers:
-            await self._events(each, stream, int(number), receive, send, prime=False)
-            return
-        stream = each.new_stream()
-        outlet = each.session.outlet
-        if outlet is None or not outlet.attached:
-            # A second stream beside an open one gets nothing: each message goes out once (2025-11-25).
-            each.session.outlet = stream
-        each.remember(stream)
-        await self._events(each, stream, 0, receive, send, prime=True)
+        resumed = stream is not None and number.isdecimal() and len(number) < 16 and not stream.readers
+        if stream is None or not resumed:
+            stream = each.listen()
+        try:
+            at = int(number) if resumed else 0
+            await self._events(each, stream, at, receive, send, prime=not resumed)
+        finally:
+            each.left(stream)
 
     async def delete(self, principal: Principal, headers: Mapping[str, str], send: Send) -> None:
         """End a session at its client's wish."""
@@ -249,17 +272,31 @@ class LegacySessions:
             await send_empty(send, 204)
 
     async def _deliver(
-        self, each: HttpSession, stream: Stream, receive: Receive, send: Send, *, batch: bool = False
+        self,
+        each: HttpSession,
+        stream: Stream,
+        receive: Receive,
+        send: Send,
+        *,
+        batch: int = 0,
+        streamed: bool = False,
     ) -> None:
-        """Answer with JSON if the answer is all there is and is there soon, else with an event stream."""
+        """Answer with JSON if the answer is all there is and is there soon, else with an event stream.
+
+        A batch is answered by an array of as many answers as it asks for, or by a stream.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + self._grace
-        while not stream.ended and not (stream.last and not batch):
-            if loop.time() >= until:
-                break
-            await stream.wait(stream.last, until - loop.time())
-        frames = [frame for _, frame in stream.take(0)] if stream.ended else []
-        if frames and (batch or len(frames) == 1):
+        stream.readers += 1  # a burst of frames waits for us rather than pushing out its beginning
+        try:
+            while not streamed and not stream.ended and not (stream.last and not batch):
+                if loop.time() >= until or stream.retry is not None:
+                    break
+                await stream.wait(stream.last, until - loop.time())
+        finally:
+            stream.readers -= 1
+        frames = [frame for _, frame in stream.take(0)] if stream.ended and not streamed else []
+        if len(frames) == (batch or 1):
             await send_body(send, 200, b"[" + b",".join(frames) + b"]" if batch else frames[0])
             return
         each.remember(stream)
@@ -269,7 +306,6 @@ class LegacySessions:
         self, each: HttpSession, stream: Stream, at: int, receive: Receive, send: Send, *, prime: bool
     ) -> None:
         stream.readers += 1
-        stream.retry = None
         # Disconnecting is not cancelling: the call goes on, and what it yields waits for Last-Event-ID.
         left = asyncio.get_running_loop().create_task(gone(receive))
         left.add_done_callback(lambda _: stream.wake())
@@ -288,6 +324,7 @@ class LegacySessions:
                     break
                 elif stream.retry is not None:
                     await send_events(send, b"retry: %d\n\n" % stream.retry)
+                    stream.retry = None
                     break
                 elif not left.done():
                     await send_events(send, KEEP_ALIVE)
@@ -296,3 +333,9 @@ class LegacySessions:
             left.cancel()
             stream.readers -= 1
             each.session.last_seen = self._endpoint.clock.monotonic()
+
+
+def _prefers_stream(accept: str) -> bool:
+    """Whether a client that accepts both forms names event streams first; such a client gets them."""
+    stream, json = accept.find("text/event-stream"), accept.find("application/json")
+    return 0 <= stream < json

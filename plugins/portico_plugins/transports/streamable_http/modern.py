@@ -112,6 +112,9 @@ class ModernRequests:
                 else:
                     await send_body(send, status, frame, [(b"retry-after", b"1")] if status == 503 else [])
                 return
+        except BaseException:
+            call.cancel()  # the server gave this request up; nobody else can
+            raise
         finally:
             watch.cancel()
 

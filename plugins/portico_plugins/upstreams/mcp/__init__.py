@@ -10,6 +10,8 @@ from portico.api import Factory, Host, Upstream, hookimpl
 
 from .config import McpConfig
 
+gateway_api = (1, 0)
+
 
 @asynccontextmanager
 async def mcp(config: McpConfig, host: Host) -> AsyncIterator[Upstream]:

@@ -80,7 +80,7 @@ class Call:
             await self.wake
         item = self.inbox.popleft()
         if isinstance(item, Refused):
-            raise item
+            raise wire.again(item)
         return item
 
     def declared(self, method: str) -> bool:

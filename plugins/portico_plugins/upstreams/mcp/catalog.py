@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -24,6 +25,11 @@ _LEAST_POLL: Final = 5.0
 _GAP: Final = 0.25
 """Seconds between two fetches, however often a server announces changes."""
 _CHECK_GAP: Final = 1.0
+_UNREACHABLE: Final = frozenset(
+    {"address_not_allowed", "command_not_found", "command_not_runnable", "connect_timeout", "cwd_not_found"}
+    | {"connection_refused", "handshake_timeout", "name_not_found", "no_endpoint_event", "tls_failed"}
+)
+"""Reasons for which a call need not be tried: it would fail in the same way, only later."""
 _LISTEN: Final = {
     "tools": "toolsListChanged",
     "resources": "resourcesListChanged",
@@ -54,6 +60,7 @@ class Catalog:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._pending: set[str] = set()
+        self._missed = False
         self._suspected = False
         self._checked = 0.0
         self._fetched = 0.0
@@ -71,8 +78,11 @@ class Catalog:
             await asyncio.wait([self._task])
 
     def changed(self, kind: str) -> None:
-        """The server announced that a list has changed."""
-        self._pending.add(kind)
+        """The server announced that a list has changed; "" for that it may have, unheard."""
+        if kind:
+            self._pending.add(kind)
+        else:
+            self._missed = True
         self._wake.set()
 
     def suspect(self) -> None:
@@ -87,18 +97,20 @@ class Catalog:
 
     async def _run(self) -> None:
         backoff = Backoff()
+        connected = 0.0
         while True:
             link: Link | None = None
             try:
-                self._legs.forget()
                 link = await connect(self._legs, self._host)
+                connected = asyncio.get_running_loop().time()
+                self._pending.clear()
                 offer = await listing.fetch(_asker(link), link.offer, listing.KINDS, self._host)
                 self._ready(offer)
                 backoff.reset()
                 await self._attend(link)
             except SessionExpired:
                 self._host.log.info("upstream_session_expired")
-                if self.state is State.READY and link is not None:
+                if asyncio.get_running_loop().time() > connected + _CHECK_GAP:
                     continue
             except Refused as refusal:
                 self._degrade(refusal)
@@ -134,7 +146,6 @@ class Catalog:
         known = self.offer.eras if self.state is State.READY else frozenset()
         self.offer = attrs.evolve(offer, eras=offer.eras | known)
         self.down = None
-        self._pending.clear()
         self._suspected = False
         self._fetched = self._checked = asyncio.get_running_loop().time()
         self._host.log.info(
@@ -150,10 +161,7 @@ class Catalog:
         reason = reason_of(refusal) or f"error {refusal.code}: {refusal.message[:200]}"
         if self._config.command:
             reason = f"{reason}: {self._config.command[0]}"
-        unreachable = refusal.code == UPSTREAM_UNAVAILABLE and not reason.startswith(
-            ("upstream_unauth", "http_")
-        )
-        self.down = refusal if unreachable else None
+        self.down = refusal if reason.partition(" ")[0].rstrip(":") in _UNREACHABLE else None
         if self.state is not State.DEGRADED or self.reason != reason:
             self._host.log.warning("upstream_degraded", reason=reason)
         self._set(State.DEGRADED, reason)
@@ -190,7 +198,7 @@ class Catalog:
                     await self._check(link)
                 if self._pending:
                     await self._refetch(link)
-                elif asyncio.get_running_loop().time() >= self._fetched + self._interval():
+                elif self._missed or self._due():
                     await self._poll(link)
         finally:
             for task in tasks:
@@ -204,8 +212,9 @@ class Catalog:
             since = asyncio.get_running_loop().time() - self._fetched
             await asyncio.sleep(max(0.0, _GAP - since))
             return
+        interval = self._interval()
         try:
-            async with asyncio.timeout_at(self._fetched + self._interval()):
+            async with asyncio.timeout_at(None if interval is None else self._fetched + interval):
                 await self._wake.wait()
         except TimeoutError:
             pass
@@ -224,13 +233,17 @@ class Catalog:
                 out[name] = True
         return out
 
-    def _interval(self) -> float:
-        """Seconds from one fetch to the next."""
+    def _due(self) -> bool:
+        interval = self._interval()
+        return interval is not None and asyncio.get_running_loop().time() >= self._fetched + interval
+
+    def _interval(self) -> float | None:
+        """Seconds from one fetch to the next; None when the server says when."""
         if self._config.refresh_seconds is not None:
             return self._config.refresh_seconds
         kinds = [kind for kind in listing.KINDS if kind in self.offer.capabilities]
         if self._listening and len(self._announced()) == len(kinds):
-            return float("inf")
+            return None
         return max(self.offer.ttl_ms / 1000, _LEAST_POLL) if self.offer.ttl_ms else _POLL
 
     async def _check(self, link: Link) -> None:
@@ -255,7 +268,7 @@ class Catalog:
         self._host.wiring.offer_changed(self._host.name, kinds)
 
     async def _poll(self, link: Link) -> None:
-        old = self.offer
+        old, self._missed = self.offer, False
         self.offer = await listing.fetch(_asker(link), old, listing.KINDS, self._host)
         self._fetched = asyncio.get_running_loop().time()
         new = self.offer
@@ -268,10 +281,10 @@ class Catalog:
     async def _listen(self, link: Link, wanted: dict[str, bool]) -> None:
         """Keep a subscription to the modern server's announcements open."""
         backoff = Backoff()
-        while True:
+        for attempt in itertools.count():
             call = Call("subscriptions/listen")
             call.acknowledged = asyncio.Event()
-            listening = asyncio.create_task(self._acknowledged(call.acknowledged, backoff))
+            listening = asyncio.create_task(self._acknowledged(call.acknowledged, backoff, attempt > 0))
             try:
                 await link.ask("subscriptions/listen", {"notifications": wanted}, call)
             except Refused as refusal:
@@ -282,13 +295,13 @@ class Catalog:
                 self._listening = False
             self._wake.set()
             await asyncio.sleep(backoff.next())
-            # What was announced meanwhile was not heard.
-            self._pending |= {kind for kind, name in _LISTEN.items() if name in wanted}
 
-    async def _acknowledged(self, event: asyncio.Event, backoff: Backoff) -> None:
+    async def _acknowledged(self, event: asyncio.Event, backoff: Backoff, again: bool) -> None:
         await event.wait()
         self._listening = True
         backoff.reset()
+        if again:
+            self.changed("")
 
 
 def _asker(link: Link) -> Callable[[str, Json | None], Awaitable[bytes]]:

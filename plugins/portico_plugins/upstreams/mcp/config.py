@@ -148,7 +148,7 @@ class McpConfig:
         default=None,
         validator=optional(gt(0)),
         metadata=doc(
-            "Seconds after which the lists are asked for again. Without it: when the server says they changed; "
+            "Seconds after which the lists are asked for again. Without it: when the server says so; "
             "one that never does is asked when its `ttlMs` is over, or every 300 seconds."
         ),
     )

@@ -153,6 +153,11 @@ def _discovered(raw: bytes, host: Host) -> Offer:
     )
 
 
+def _names_ours(refusal: Refused) -> bool:
+    supported = refusal.data.get("supported") if isinstance(refusal.data, dict) else None
+    return refusal.code == UNSUPPORTED_VERSION and isinstance(supported, list) and wire.MODERN in supported
+
+
 def _judge_version_error(refusal: Refused, host: Host) -> None:
     """Tell a modern server of other revisions from a legacy one.
 
@@ -176,7 +181,14 @@ async def _modern_http(legs: Legs, host: Host) -> Link:
         return await stateless.request(method, params, gateway_caller(), call)
 
     try:
-        offer = _discovered(await ask("server/discover", None), host)
+        try:
+            raw = await ask("server/discover", None)
+        except Refused as refusal:
+            if not _names_ours(refusal):
+                raise
+            # It refuses our revision and names it as one it serves: what it serves is worth a second try.
+            raw = await ask("server/discover", None)
+        offer = _discovered(raw, host)
     except Refused as refusal:
         _judge_version_error(refusal, host)
         raise

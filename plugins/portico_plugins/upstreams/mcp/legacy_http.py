@@ -29,16 +29,23 @@ class StreamableHttp(Wire):
         host: Its host.
         caller: On whose behalf.
         backchannel: Makes the backchannel, given how to respond.
+        missed: Told when notifications may have been missed.
     """
 
     def __init__(
-        self, http: HttpClient, host: Host, caller: wire.Caller, backchannel: Callable[[Any], Backchannel]
+        self,
+        http: HttpClient,
+        host: Host,
+        caller: wire.Caller,
+        backchannel: Callable[[Any], Backchannel],
+        missed: Callable[[], None],
     ) -> None:
         super().__init__()
         self._http = http
         self._host = host
         self._caller = caller
         self._back = backchannel(self.post)
+        self._missed = missed
         self._session: str | None = None
         self._version = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,6 +109,7 @@ class StreamableHttp(Wire):
         retry: int | None = None
         while True:
             on_purpose = True
+            done = False
             try:
                 async for _, data, ident, pause in self._http.events(response):
                     last = ident if ident is not None else last
@@ -109,6 +117,7 @@ class StreamableHttp(Wire):
                     for message in wire.messages(data) if data else ():
                         result = await self._back.heard(message, call)
                         if result is not None:
+                            done = True
                             self._http.finish(response)
                             return result
             except (aiohttp.ClientError, OSError):
@@ -116,7 +125,7 @@ class StreamableHttp(Wire):
             except ValueError:
                 raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
             finally:
-                if not response.content.at_eof():
+                if not done:
                     response.close()
             if not last:
                 raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
@@ -180,7 +189,7 @@ class StreamableHttp(Wire):
     async def _get(self) -> None:
         """Keep the GET stream open: it carries what belongs to no request."""
         last: str | None = None
-        wait, failures = _RETRY_MS / 1000, 0
+        wait, failures, again = _RETRY_MS / 1000, 0, False
         while not self.lost.is_set():
             headers = self._headers("text/event-stream")
             if last:
@@ -202,12 +211,17 @@ class StreamableHttp(Wire):
                 wait = min(wait * 2, _LONGEST_WAIT)
             else:
                 failures = 0
+                if again:
+                    self._missed()
+                again = True
                 try:
                     async for _, data, ident, pause in self._http.events(response):
                         last = ident if ident is not None else last
                         wait = pause / 1000 if pause is not None else wait
                         for message in wire.messages(data) if data else ():
-                            await self._back.heard(message, None)
+                            # Some servers send what they ask in the middle of a call on this stream, too.
+                            call = self._back.related(message) if bytes(message.id) else None
+                            await self._back.heard(message, call)
                 except (aiohttp.ClientError, OSError, ValueError, Refused) as error:
                     self._host.log.debug("upstream_stream_ended", reason=type(error).__name__)
                 finally:

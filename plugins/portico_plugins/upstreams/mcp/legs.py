@@ -109,7 +109,7 @@ class Legs:
             return Stdio(self.config, self._host, backchannel, self.pool.restarts(want.owner).crashed)
         if self.transport == "sse":
             return HttpSse(self.http, self._host, want.caller, backchannel, self.config.connect_timeout)
-        return StreamableHttp(self.http, self._host, want.caller, backchannel)
+        return StreamableHttp(self.http, self._host, want.caller, backchannel, lambda: self._changed(""))
 
     def session(self, want: Want) -> Session:
         """A session, not open yet."""
@@ -120,6 +120,11 @@ class Legs:
         if want.era is Era.MODERN:
             return ModernPipe(wire_, self._host, self.info)
         return LegacySession(wire_, self._host, want.capabilities, want.client_info)
+
+    def forget(self) -> None:
+        """Nothing is known of the server any more: what it speaks is to be found out again."""
+        self.modern = None
+        self.legacy = None
 
     async def close(self) -> None:
         """End all sessions and connections."""

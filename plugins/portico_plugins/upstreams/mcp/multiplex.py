@@ -35,13 +35,13 @@ class Multiplex(Wire):
     async def post(self, body: bytes) -> None:
         """Send a notification or a response."""
         if self.lost.is_set():
-            raise self.why or wire.bad_response(self._host.name, "closed")
+            raise wire.again(self.why) if self.why else wire.bad_response(self._host.name, "closed")
         await self.write(body)
 
     async def perform(self, call: Call, body: bytes) -> bytes:
         """Send a request and wait for its answer."""
         if self.lost.is_set():
-            raise self.why or wire.bad_response(self._host.name, "closed")
+            raise wire.again(self.why) if self.why else wire.bad_response(self._host.name, "closed")
         self._back.calls[call.id] = call
         try:
             await self.write(body)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from portico.api import OVERLOADED, UPSTREAM_UNAVAILABLE, Era, Host, Json, Refused, failure
+from portico.api import OVERLOADED, SHUTTING_DOWN, UPSTREAM_UNAVAILABLE, Era, Host, Json, Refused, failure
 
 from . import wire
 from .config import McpConfig
@@ -49,6 +49,11 @@ class _Entry:
         self.owner: asyncio.Task[None] | None = None
 
 
+def _fail(entry: _Entry, refusal: Refused) -> None:
+    entry.ready.set_exception(refusal)
+    entry.ready.exception()  # retrieved, whether or not anybody waits
+
+
 class Pool:
     """Keeps sessions.
 
@@ -84,6 +89,9 @@ class Pool:
                 await asyncio.shield(entry.ready)
             else:
                 entry.ready.result()
+        except Refused as refusal:
+            self.release(session)
+            raise wire.again(refusal) from None
         except BaseException:
             self.release(session)
             raise
@@ -153,7 +161,8 @@ class Pool:
         finally:
             self._forget(entry)
             if not entry.ready.done():
-                entry.ready.cancel()
+                text = "The gateway is shutting down."
+                _fail(entry, failure(SHUTTING_DOWN, text, reason="shutting_down", upstream=self._host.name))
             await session.close()
 
     async def _opened(self, entry: _Entry) -> bool:
@@ -169,12 +178,14 @@ class Pool:
             failed = refusal
         except TimeoutError:
             failed = self._unavailable("The upstream does not answer the handshake.", "handshake_timeout")
+        except Exception as error:
+            self._host.log.error("upstream_session_failed", error=repr(error))
+            failed = self._unavailable("The upstream is not available.", "internal")
         else:
             entry.ready.set_result(None)
             return True
         self._forget(entry)
-        entry.ready.set_exception(failed)
-        entry.ready.exception()  # retrieved, whether or not anybody waits
+        _fail(entry, failed)
         return False
 
     def _unavailable(self, text: str, reason: str) -> Refused:

@@ -114,7 +114,7 @@ class McpUpstream:
         if not self._catalog.settled.is_set():
             await self._catalog.settled.wait()
         if self._catalog.down is not None:
-            raise self._catalog.down
+            raise wire.again(self._catalog.down)
         legs = self._legs
         if legs.modern is None:
             text = "The upstream is not available."

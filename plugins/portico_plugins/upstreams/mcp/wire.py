@@ -172,6 +172,11 @@ def error_response(ident: msgspec.Raw, refusal: Refused) -> bytes:
     return encode({"jsonrpc": "2.0", "id": ident, "error": body})
 
 
+def again(refusal: Refused) -> Refused:
+    """The same refusal for another caller; one exception raised many times would hoard tracebacks."""
+    return Refused(refusal.code, refusal.message, refusal.data)
+
+
 def bad_response(upstream: str, reason: str, exchange: Exchange | None = None) -> Refused:
     """What a call ends with when the upstream's answer is none."""
     ident = exchange.id if exchange else None

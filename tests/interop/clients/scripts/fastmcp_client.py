@@ -24,11 +24,11 @@ class FastMcp(Peer):
 
     def connection(self) -> dict[str, Any]:
         """What was negotiated."""
-        version = self.client.protocol_version
+        version, info = self.client.protocol_version, self.client.server_info
         return {
             "era": "modern" if version >= "2026" else "legacy",
             "version": version,
-            "server": self.client.server_info.name,
+            "server": info.name if info else None,
         }
 
     async def names(self, kind: str) -> list[str]:
@@ -87,7 +87,9 @@ class FastMcp(Peer):
     async def log_level(self, level: str) -> None:
         """`logging/setLevel`."""
         if self.connection()["era"] == "modern":
-            raise Unsupported("a modern client gets log messages of its own requests only; the server's are timed")
+            raise Unsupported(
+                "a modern client gets log messages of its own requests only; the server's are timed"
+            )
         await self.client.set_logging_level(level)
 
 

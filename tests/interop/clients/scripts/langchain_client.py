@@ -104,9 +104,7 @@ async def connect(plan: Plan) -> AsyncIterator[Peer]:
         },
         callbacks=Callbacks(on_elicitation=elicit, on_progress=progressed),
     )
-    peer.info = await peer.client.get_server_info(server_name=SERVER)
-    if isinstance(peer.info, dict):
-        peer.info = peer.info[SERVER]
+    peer.info = (await peer.client.get_server_info(server_name=SERVER))[SERVER]
     yield peer
 
 

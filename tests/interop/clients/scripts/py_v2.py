@@ -22,12 +22,12 @@ class V2(Peer):
     client: Any = None
 
     def connection(self) -> dict[str, Any]:
-        """What was negotiated."""
-        version = self.client.protocol_version
+        """What was negotiated; a pinned version is not, so the server's name is not known then."""
+        version, info = self.client.protocol_version, self.client.server_info
         return {
             "era": "modern" if version >= "2026" else "legacy",
             "version": version,
-            "server": self.client.server_info.name,
+            "server": info.name if info else None,
         }
 
     async def names(self, kind: str) -> list[str]:
@@ -68,7 +68,9 @@ class V2(Peer):
 
     async def prompt(self, name: str, arguments: dict[str, str]) -> str:
         """A prompt."""
-        return "\n".join(message.content.text for message in (await self.client.get_prompt(name, arguments)).messages)
+        return "\n".join(
+            message.content.text for message in (await self.client.get_prompt(name, arguments)).messages
+        )
 
     async def complete(self, prompt: str, argument: str, value: str) -> list[str]:
         """A completion."""
@@ -103,7 +105,9 @@ class V2(Peer):
     async def log_level(self, level: str) -> None:
         """`logging/setLevel`."""
         if self.connection()["era"] == "modern":
-            raise Unsupported("a modern client gets log messages of its own requests only; the server's are timed")
+            raise Unsupported(
+                "a modern client gets log messages of its own requests only; the server's are timed"
+            )
         await self.client.set_logging_level(level)
 
 

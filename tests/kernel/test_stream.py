@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import asyncio
+
+from portico._core.protocol.stream import KEEP_EVENTS, MAX_UNREAD, MAX_UNREAD_BYTES, Stream
+from tests.kernel.doubles import jumping, settle
+
+
+def numbers(stream: Stream, after: int = 0) -> list[int]:
+    return [number for number, _ in stream.take(after)]
+
+
+def test_frames_are_numbered_from_one_and_can_be_taken_after_any() -> None:
+    stream = Stream("s")
+    for text in (b"a", b"b", b"c"):
+        stream.push(text)
+    assert stream.take(0) == [(1, b"a"), (2, b"b"), (3, b"c")]
+    assert stream.take(2) == [(3, b"c")]
+    assert stream.take(3) == []
+
+
+def test_nothing_comes_after_the_end() -> None:
+    stream = Stream()
+    stream.end()
+    stream.push(b"late")
+    assert stream.take(0) == []
+    assert stream.last == 0
+
+
+def test_while_nobody_reads_the_oldest_frames_go_first() -> None:
+    stream = Stream()
+    for _ in range(KEEP_EVENTS + 10):
+        stream.push(b"x")
+    kept = numbers(stream)
+    assert kept == list(range(11, KEEP_EVENTS + 11))
+
+
+def test_a_frame_too_big_to_remember_is_still_delivered() -> None:
+    stream = Stream()
+    stream.push(b"x")
+    stream.push(b"y" * (MAX_UNREAD_BYTES + 1))
+    assert numbers(stream) == [2]
+
+
+def test_bytes_bound_what_is_remembered() -> None:
+    stream = Stream()
+    for _ in range(10):
+        stream.push(b"x" * (MAX_UNREAD_BYTES // 4))
+    assert len(stream.take(0)) == 4
+
+
+def test_a_reader_is_given_everything_it_has_not_had() -> None:
+    stream = Stream()
+    stream.readers = 1
+    for _ in range(KEEP_EVENTS + 10):
+        stream.push(b"x")
+    assert len(stream.take(0)) == KEEP_EVENTS + 10
+    stream.push(b"x")
+    assert len(stream.take(0)) == KEEP_EVENTS
+
+
+@jumping
+async def test_put_waits_until_the_reader_has_caught_up() -> None:
+    stream = Stream()
+    stream.readers = 1
+    for _ in range(MAX_UNREAD):
+        await stream.put(b"x")
+    waiting = asyncio.ensure_future(stream.put(b"last"))
+    await settle()
+    assert not waiting.done()
+    stream.take(0)
+    await waiting
+    assert stream.take(MAX_UNREAD) == [(MAX_UNREAD + 1, b"last")]
+
+
+@jumping
+async def test_put_waits_for_bytes_too_but_takes_one_big_frame() -> None:
+    stream = Stream()
+    stream.readers = 1
+    await stream.put(b"x" * (MAX_UNREAD_BYTES + 1))
+    await stream.put(b"y")
+    waiting = asyncio.ensure_future(stream.put(b"z"))
+    await settle()
+    assert not waiting.done()
+    stream.take(0)
+    await waiting
+
+
+@jumping
+async def test_put_does_not_wait_while_nobody_reads() -> None:
+    stream = Stream()
+    for _ in range(MAX_UNREAD * 2):
+        await stream.put(b"x")
+    assert stream.last == MAX_UNREAD * 2
+
+
+@jumping
+async def test_put_no_longer_waits_for_a_reader_that_has_left() -> None:
+    stream = Stream()
+    stream.readers = 1
+    for _ in range(MAX_UNREAD):
+        await stream.put(b"x")
+    waiting = [asyncio.ensure_future(stream.put(b"more")) for _ in range(3)]
+    await settle()
+    assert not any(each.done() for each in waiting)
+    stream.readers -= 1
+    await asyncio.gather(*waiting)
+    assert stream.last == MAX_UNREAD + 3
+
+
+@jumping
+async def test_put_ends_with_the_stream() -> None:
+    stream = Stream()
+    stream.readers = 1
+    for _ in range(MAX_UNREAD):
+        await stream.put(b"x")
+    waiting = asyncio.ensure_future(stream.put(b"more"))
+    await settle()
+    stream.end()
+    await waiting
+    assert stream.last == MAX_UNREAD
+
+
+@jumping
+async def test_a_writer_that_is_cancelled_leaves_the_others_waiting() -> None:
+    stream = Stream()
+    stream.readers = 1
+    for _ in range(MAX_UNREAD):
+        await stream.put(b"x")
+    one, other = (asyncio.ensure_future(stream.put(b"more")) for _ in range(2))
+    await settle()
+    one.cancel()
+    await settle()
+    assert not other.done()
+    stream.take(0)
+    await other
+
+
+@jumping
+async def test_a_reader_wakes_for_a_frame_an_end_and_being_sent_away() -> None:
+    for event in (lambda s: s.push(b"x"), lambda s: s.end(), lambda s: s.poll(500)):
+        stream = Stream()
+        waiting = asyncio.ensure_future(stream.wait(0, 60))
+        await settle()
+        assert not waiting.done()
+        event(stream)
+        assert await waiting
+
+
+@jumping
+async def test_a_reader_waits_no_longer_than_it_said() -> None:
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    assert not await Stream().wait(0, 15)
+    assert loop.time() - before == 15
+
+
+@jumping
+async def test_what_is_there_already_is_not_waited_for() -> None:
+    stream = Stream()
+    stream.push(b"x")
+    assert stream.ready(0)
+    assert await stream.wait(0, 60)
+    assert not stream.ready(1)
+
+
+def test_a_stream_is_attached_while_somebody_reads() -> None:
+    stream = Stream()
+    assert not stream.attached
+    stream.readers = 1
+    assert stream.attached
