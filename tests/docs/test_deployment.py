@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.docs.commands import GATEWAY, ROOT
 
 from portico._core.discovery import discover
 from portico._core.settings import load, read
+from tests.docs.commands import GATEWAY, ROOT
 
 Instructions = list[tuple[str, str]]
 

@@ -8,11 +8,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from docs.generate import drifted
-from tests.docs.commands import GATEWAY, PAGES, ROOT, Block, blocks
 
+from docs.generate import drifted
 from portico._core.discovery import discover
 from portico._core.settings import Document, load
+from tests.docs.commands import GATEWAY, PAGES, ROOT, Block, blocks
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 QUOTED = [block for block in BLOCKS if block.file]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.docs.commands import ROOT, blocks, reader
 
 README = ROOT / "README.md"

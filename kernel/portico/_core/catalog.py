@@ -287,6 +287,8 @@ def _resources(
                     template_names[shown_as] = target
                     templates.append((Template(shown_as), target))
                 items[method].append((shown_as, encode(shown)))
+    # Those shown as something else come first: what they were told apart from would take their URIs, too.
+    templates.sort(key=lambda each: each[1].name not in renamed.get(each[1].upstream, {}))
     return resources, templates, template_names
 
 

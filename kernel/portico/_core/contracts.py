@@ -301,15 +301,14 @@ class Result:
     @property
     def kind(self) -> str:
         """`resultType`: "complete" (also when absent), "input_required", or an extension's value."""
-        if self._kind is None:
-            if self._value is not None:
-                self._kind = self._value.get("resultType") or "complete"
-            else:
-                try:
-                    self._kind = _kind_of(self._raw or b"{}").result_type or "complete"
-                except msgspec.ValidationError:
-                    self._kind = "invalid"
-        return self._kind
+        kind = self._kind
+        if kind is None:
+            try:
+                kind = self._value.get("resultType") if self._value else _kind_of(self._raw or b"{}").result_type
+            except msgspec.ValidationError:
+                kind = "invalid"
+            kind = self._kind = kind or "complete"
+        return kind
 
     @property
     def value(self) -> Json:
@@ -642,8 +641,8 @@ class Server(Protocol):
         self,
         app: ASGIApp,
         sockets: Sequence[socket.socket],
-        drain: Callable[[], Awaitable[None]],
-        stop: Callable[[], Awaitable[None]],
+        drain: Callable[[], Awaitable[object]],
+        stop: Callable[[], Awaitable[object]],
     ) -> None:
         """Serve until `stop()` returns, then close what is left and return.
 

@@ -33,6 +33,9 @@ from portico._core.settings import Component, ServerSettings, Settings
 from portico._core.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
 
 
+_WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
+
+
 class _Clock:
     """The process's own clocks."""
 
@@ -216,11 +219,13 @@ def limits_of(settings: Settings) -> Limits:
     public = urlsplit(gateway.public_url) if gateway.public_url else None
     names = [*gateway.allowed_hosts, *([public.netloc] if public else [])]
     origins = [*gateway.allowed_origins, *([f"{public.scheme}://{public.netloc}"] if public else [])]
-    if any(is_loopback(host) for host in hosts):
+    everywhere = any(host in _WILDCARDS for host in hosts)
+    # A health check inside a container asks 127.0.0.1 of a gateway that listens everywhere.
+    if any(is_loopback(host) for host in hosts) or (everywhere and names):
         names += LOOPBACK_HOSTS
         origins += LOOPBACK_ORIGINS
     for host in hosts:
-        if not is_loopback(host) and host not in ("0.0.0.0", "::", "*"):  # noqa: S104 - compared, not bound
+        if not is_loopback(host) and host not in _WILDCARDS:
             names.append(f"[{host}]" if ":" in host else host)
     if not names:
         names = ["*"]  # every address is listened on, by authenticated callers, and no name was given

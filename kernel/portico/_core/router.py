@@ -46,7 +46,7 @@ class Router:
         self._upstreams = upstreams
         self._seal = seal
         self._lists = lists
-        self._tasks = Tasks(seal, self._forward)
+        self._tasks = Tasks(seal, self._forward, self._answers)
 
     @property
     def view(self) -> View:
@@ -165,12 +165,7 @@ class Router:
         state = result.value.get("requestState")
         answers: Json = {}
         if asked:
-            asks = [asyncio.ensure_future(self._ask_one(exchange, request)) for request in asked.values()]
-            try:
-                answers = dict(zip(asked, await asyncio.gather(*asks), strict=True))
-            finally:
-                for ask in asks:  # once one is refused, nobody needs the answers to the others
-                    ask.cancel()
+            answers = await self._answers(exchange, result)
         else:
             # State only means "retry at once" (load shedding); a little patience keeps it from spinning.
             await asyncio.sleep(min(0.05 * (round_number + 1), 0.25))
@@ -180,6 +175,16 @@ class Router:
             **({"inputResponses": answers} if asked else {}),
             **({"requestState": state} if state is not None else {}),
         }
+
+    async def _answers(self, exchange: Exchange, result: Result) -> Json:
+        """What the client says to the questions of a result, by their keys."""
+        asked = _requests_of(exchange, result)
+        asks = [asyncio.ensure_future(self._ask_one(exchange, request)) for request in asked.values()]
+        try:
+            return dict(zip(asked, await asyncio.gather(*asks), strict=True))
+        finally:
+            for ask in asks:  # once one is refused, nobody needs the answers to the others
+                ask.cancel()
 
     async def _ask_one(self, exchange: Exchange, request: Json) -> Json:
         method, params = str(request.get("method")), request.get("params") or {}

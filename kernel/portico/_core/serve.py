@@ -75,9 +75,7 @@ async def serve(settings: Settings, ready: Callable[[Gateway, Sequence[str]], No
     try:
         async with started(settings, log) as gateway:
             servers = [
-                asyncio.create_task(
-                    _served(server.serve(gateway.app, sockets, _waiter(stop), _waiter(closing)))
-                )
+                asyncio.create_task(_served(server.serve(gateway.app, sockets, stop.wait, closing.wait)))
                 for server in gateway.servers.values()
             ]
             ready(gateway, addresses)
@@ -128,10 +126,14 @@ async def serve_io(settings: Settings, ready: Callable[[Gateway, Sequence[str]],
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             stopped.cancel()
+            # First, so that the transports can still write what this has to say.
+            await gateway.plane.close(gateway.parking)
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await gateway.plane.close(gateway.parking)
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
 
 async def _end(gateway: Gateway, hurry: asyncio.Event, closing: asyncio.Event) -> None:
@@ -142,16 +144,9 @@ async def _end(gateway: Gateway, hurry: asyncio.Event, closing: asyncio.Event) -
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(gateway.settings.gateway.drain_notice):
             await hurry.wait()
-    await drain(gateway, hurry=hurry)
     closing.set()
+    await drain(gateway, hurry=hurry)
     log.info("gateway.stopped")
-
-
-def _waiter(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
-    async def wait() -> None:
-        await event.wait()
-
-    return wait
 
 
 async def _served(serving: Awaitable[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import attrs
@@ -14,9 +15,9 @@ from portico._core.seal import Seal, Unsealable
 
 TASK_METHODS: Final = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
 HANDLE_TTL: Final = 30 * 86_400.0
-_POLL_SECONDS: Final = 1.0
+_POLL_MS: Final = 1000
 _CANCEL_SECONDS: Final = 5.0
-_POLL_RANGE: Final = (0.05, 30.0)
+_POLL_RANGE_MS: Final = (50, 30_000)
 
 
 class Forward(Protocol):
@@ -33,11 +34,15 @@ class Tasks:
     Args:
         seal: For ids; they are bound to the principal and outlive a restart when `gateway.secret` is set.
         forward: How to reach upstreams.
+        ask: Puts the questions of a result to the client; gives the answers by their keys.
     """
 
-    def __init__(self, seal: Seal, forward: Forward) -> None:
+    def __init__(
+        self, seal: Seal, forward: Forward, ask: Callable[[Exchange, Result], Awaitable[Json]]
+    ) -> None:
         self._seal = seal
         self._forward = forward
+        self._ask = ask
 
     def seal_result(self, exchange: Exchange, target: Target, result: Result) -> Result:
         """A `task` result under the id the client shall know."""
@@ -71,6 +76,7 @@ class Tasks:
         own = task.get("taskId")
         if not isinstance(own, str):
             raise self._bad(exchange, target, "a task without an id")
+        answered: set[str] = set()
         try:
             while True:
                 status = task.get("status")
@@ -80,27 +86,46 @@ class Tasks:
                     raise _error_of(task.get("error"))
                 if status == "cancelled":
                     raise self._bad(exchange, target, "a cancelled task")
-                if status == "input_required":
-                    await self._give_input(exchange, target, own, task.get("inputRequests") or {})
-                else:
+                if status != "input_required" or not await self._give_input(
+                    exchange, target, own, task, answered
+                ):
                     await asyncio.sleep(_interval(task.get("pollIntervalMs")))
                 task = (await self._send("tasks/get", exchange, target, own)).value
         except asyncio.CancelledError:
-            # Whatever becomes of this, the exchange stays cancelled, and soon.
-            with contextlib.suppress(Refused, TimeoutError):
-                async with asyncio.timeout(_CANCEL_SECONDS):
-                    await self._send("tasks/cancel", exchange, target, own)
+            await self._give_up(exchange, target, own)
             raise
 
     async def _send(self, method: str, exchange: Exchange, target: Target, own: str, **more: Any) -> Result:
         derived = attrs.evolve(exchange, method=method, progress_token=None)
         return await self._forward(derived, Target(target.upstream, own), {"taskId": own, **more})
 
-    async def _give_input(self, exchange: Exchange, target: Target, own: str, asked: Json) -> None:
-        answers: Json = {}
-        for key, request in asked.items():
-            answers[key] = await exchange.client.ask(str(request.get("method")), request.get("params") or {})
+    async def _give_up(self, exchange: Exchange, target: Target, own: str) -> None:
+        """Cancel the task upstream. Whatever becomes of this, the exchange ends, and soon."""
+        with contextlib.suppress(Refused, TimeoutError):
+            async with asyncio.timeout(_CANCEL_SECONDS):
+                await self._send("tasks/cancel", exchange, target, own)
+
+    async def _give_input(
+        self, exchange: Exchange, target: Target, own: str, task: Json, answered: set[str]
+    ) -> bool:
+        """Answer what was not answered before; whether there was such a thing.
+
+        An upstream goes on showing a question until it has taken note of the answer; keys are never used for
+        another (SEP-2663).
+        """
+        asked = task.get("inputRequests") or {}
+        if isinstance(asked, dict):
+            asked = {key: request for key, request in asked.items() if key not in answered}
+            if not asked:
+                return False
+        try:
+            answers = await self._ask(exchange, Result(value={"inputRequests": asked}))
+        except Refused:
+            await self._give_up(exchange, target, own)
+            raise
+        answered.update(answers)
         await self._send("tasks/update", exchange, target, own, inputResponses=answers)
+        return True
 
     def _bad(self, exchange: Exchange, target: Target, what: str) -> Refused:
         return failure(
@@ -113,8 +138,8 @@ class Tasks:
 
 
 def _interval(said: Any) -> float:
-    seconds = said / 1000 if isinstance(said, int | float) and not isinstance(said, bool) else _POLL_SECONDS
-    return min(max(seconds, _POLL_RANGE[0]), _POLL_RANGE[1])
+    ms = said if isinstance(said, int | float) and not isinstance(said, bool) else _POLL_MS
+    return min(max(ms, _POLL_RANGE_MS[0]), _POLL_RANGE_MS[1]) / 1000
 
 
 def _error_of(error: Any) -> Refused:

@@ -122,7 +122,8 @@ async def token_scheme(config: TokenConfig, host: Host) -> AsyncIterator[AuthSch
     """Create the scheme.
 
     Raises:
-        ConfigError: With every problem: no token, one that is too short, two subjects that share one, a bad line.
+        ConfigError: With every problem: no token, one that is too short, two subjects that share one, a bad
+            line in the file.
     """
     where = f"auth.{host.name}"
     problems: Problems = []

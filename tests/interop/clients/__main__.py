@@ -1,7 +1,7 @@
 """Real clients, through a gateway, to real servers.
 
-`python -m tests.interop.clients [--only CLIENT ...] [--json] [--cache DIR] [--output DIR]`. Exit status 1 when any
-client could not do what it can do.
+`python -m tests.interop.clients [--only CLIENT ...] [--json] [--cache DIR] [--output DIR]`. Exit status 1
+when any client could not do what it can do.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import attrs
 import msgspec
+
 from tests.interop.clients.install import InstallFailed, install
 from tests.interop.clients.peers import ALL, CLIENTS, Outcome, run
 from tests.interop.clients.stage import stage

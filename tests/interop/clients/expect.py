@@ -116,6 +116,11 @@ def _files(facts: Facts, doing: Doing) -> str:
     return "" if (facts["text"], on_disk) == (wanted, wanted) else _wrong(f"{wanted!r}, also on disk", facts)
 
 
+def _own_roots(facts: Facts, _: Doing) -> str:
+    wanted = f"Allowed directories:\n{facts['folder']}"
+    return "" if facts["text"] == wanted else _wrong(repr(wanted), facts["text"])
+
+
 def _memory(facts: Facts, doing: Doing) -> str:
     entities = json.loads(facts["text"])["entities"] if not facts["error"] else []
     names = [entity["name"] for entity in entities]
@@ -148,8 +153,13 @@ def _tool_error(facts: Facts, _: Doing) -> str:
     return "" if fine else _wrong("a tool error about allowed directories", facts)
 
 
-def _refused(facts: Facts, _: Doing) -> str:
-    return "" if facts["refused"] else _wrong("a refusal", facts)
+def _refused(unknown: str) -> Check:
+    def check(facts: Facts, _: Doing) -> str:
+        # Not every client passes the code on; all of them pass on what is unknown.
+        fine = facts["refused"] and facts["code"] in (None, -32602) and unknown in facts["message"]
+        return "" if fine else _wrong(f"-32602 naming {unknown}", facts)
+
+    return check
 
 
 CHECKS: dict[str, Check] = {
@@ -166,6 +176,8 @@ CHECKS: dict[str, Check] = {
     "image": _says("MCP logo", kinds=["text", "image", "text"]),
     "time": _says("Europe/Paris"),
     "git": _says("On branch trunk", "untracked.txt"),
+    # Before any other call to that server, so that its first call is over sooner than its question.
+    "own-roots": _own_roots,
     "files": _files,
     "memory": _memory,
     "read": _says("# Everything Server"),
@@ -183,12 +195,12 @@ CHECKS: dict[str, Check] = {
     "logging": _arrived,
     "cancel": _cancel,
     "tool-error": _tool_error,
-    "unknown-tool": _refused,
-    "unknown-resource": _refused,
+    "unknown-tool": _refused("no-such-tool"),
+    "unknown-resource": _refused("demo://resource/nowhere"),
     "close": lambda facts, doing: "",
 }
 
-OF_OTHERS = frozenset({"time", "git", "files", "memory", "read-memory", "tool-error"})
+OF_OTHERS = frozenset({"time", "git", "files", "own-roots", "memory", "read-memory", "tool-error"})
 """Acts on servers that only the default virtual server has."""
 
 

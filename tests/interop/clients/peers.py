@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import attrs
+
 from tests.interop.clients import expect
 from tests.interop.clients.install import Installed
 from tests.interop.clients.stage import Stage

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
+
 from tests.interop.clients.install import Installed
 from tests.interop.processes import START_SECONDS, STOP_SECONDS, NotReady, free_port
 
@@ -25,7 +26,7 @@ class Stage:
 
     Attributes:
         gateway: The gateway's address, without a path.
-        folder: What the filesystem server may touch.
+        folder: The clients' only root, within what the filesystem server may touch without asking for roots.
         repository: A Git repository with one commit and one untracked file.
         memory: The memory server's file.
         log: The gateway's log.
@@ -49,8 +50,8 @@ def stage(installed: Installed, scratch: Path) -> Iterator[Stage]:
     Raises:
         NotReady: One of them did not start, or the gateway did not reach one of its upstreams.
     """
-    folder, repository, memory = scratch / "files", scratch / "repository", scratch / "memory.jsonl"
-    folder.mkdir()
+    folder, repository, memory = scratch / "files/work", scratch / "repository", scratch / "memory.jsonl"
+    folder.mkdir(parents=True)
     _repository(repository)
     port, http, sse = free_port(), free_port(), free_port()
     config = scratch / "gateway.toml"
@@ -98,7 +99,7 @@ command = {node("mcp-server-everything", "stdio")}
 
 [upstreams.filesystem]
 use = "mcp"
-command = {node("mcp-server-filesystem", str(folder))}
+command = {node("mcp-server-filesystem", str(folder.parent))}
 
 [upstreams.memory]
 use = "mcp"

@@ -79,7 +79,9 @@ async def test_a_file_has_a_subject_and_a_token_a_line(tmp_path: Path) -> None:
 
 async def test_a_file_saved_on_windows_reads_the_same(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_bytes(b"\xef\xbb\xbfada:" + GOOD.encode() + b"\r\n")
-    assert await judge(TokenConfig(file=Path("tokens")), f"Bearer {GOOD}", tmp_path) == Principal("ada", "people")
+    assert await judge(TokenConfig(file=Path("tokens")), f"Bearer {GOOD}", tmp_path) == Principal(
+        "ada", "people"
+    )
 
 
 async def test_a_file_and_the_config_add_up(tmp_path: Path) -> None:

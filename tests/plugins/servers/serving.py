@@ -127,9 +127,8 @@ async def serving(
         served = Served(sock, log, trust)
         settings = {"stop_timeout": 0.0} | settings
         async with HYPERCORN.create(HypercornConfig(**settings), host(log)) as server:
-            served.task = asyncio.ensure_future(
-                server.serve(app, [sock], served.drain.wait, served.stop.wait)  # type: ignore[arg-type]
-            )
+            switches: Any = (served.drain.wait, served.stop.wait)
+            served.task = asyncio.ensure_future(server.serve(app, [sock], *switches))
             try:
                 yield served
             finally:

@@ -7,7 +7,7 @@ import errno
 import socket
 import struct
 import tempfile
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.plugins.servers.serving import App, Wire, post, serving
@@ -276,7 +276,7 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
 
     async with serving(big, write_timeout=0.1) as served:
         wire = await served.connect()
-        wire.writer.transport.pause_reading()
+        cast("asyncio.Transport", wire.writer.transport).pause_reading()
         wire.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         async with asyncio.timeout(10):
             await ended.wait()

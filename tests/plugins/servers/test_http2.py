@@ -57,7 +57,7 @@ class Client:
         async with asyncio.timeout(20):
             while True:
                 for event in self.events:
-                    if isinstance(event, kind) and (stream is None or event.stream_id == stream):  # type: ignore[attr-defined]
+                    if isinstance(event, kind) and stream in (None, getattr(event, "stream_id", None)):
                         self.events.remove(event)
                         return event
                 data = await self.wire.reader.read(65536)
@@ -71,7 +71,7 @@ class Client:
 
     async def status(self, stream: int) -> str:
         event = await self.until(h2.events.ResponseReceived, stream)
-        return dict(event.headers)[":status"]  # type: ignore[no-any-return]
+        return str(dict(event.headers)[":status"])
 
     async def ended(self) -> None:
         """Return when the server has closed the connection."""

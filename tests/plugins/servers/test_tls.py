@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -41,9 +42,8 @@ def test_the_plugin_registers_a_hardened_server() -> None:
 
 async def test_half_a_certificate_is_a_config_error() -> None:
     for name in ("certfile", "keyfile", "ca_certs"):
-        assert await refused(HypercornConfig(**{name: Path("x")})) == [
-            (name, "needs both `certfile` and `keyfile`")
-        ]
+        given: dict[str, Any] = {name: Path("x")}
+        assert await refused(HypercornConfig(**given)) == [(name, "needs both `certfile` and `keyfile`")]
 
 
 async def test_a_missing_file_is_a_config_error(certificate: tuple[Path, Path]) -> None:

@@ -42,7 +42,7 @@ FORM: Json = {"message": "Your name?", "requestedSchema": {"type": "object", "pr
 
 _PLAIN = (
     *("echo", "big", "progress", "flood", "log", "hang", "gate", "stubborn", "fail", "crash"),
-    *("elicit", "elicit_late", "rounds", "poll"),
+    *("elicit", "elicit_late", "rounds", "poll", "state"),
 )
 
 
@@ -115,6 +115,11 @@ class Scripted:
 
     async def _echo(self, exchange: Exchange, arguments: Json) -> Result:
         return _text(arguments)
+
+    async def _state(self, exchange: Exchange, arguments: Json) -> Result:
+        """What a test in another process would look at."""
+        await self.cancelled.wait() if arguments.get("cancelled") else None
+        return _text({"calls": [name for name, _ in self.calls], "cancelled": self.cancelled.is_set()})
 
     async def _big(self, exchange: Exchange, arguments: Json) -> Result:
         return Result(raw=BIG)

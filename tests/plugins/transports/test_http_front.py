@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from portico.api import LATEST_MODERN, META_CAPABILITIES, META_VERSION, Json
+from portico.api import LATEST_MODERN, Json
+from tests.plugins.transports.kit import META, TOKENS
 from tests.plugins.transports.web import BASE, Web, frame, gateway
 
-META = {META_VERSION: LATEST_MODERN, META_CAPABILITIES: {}}
 MODERN = {**BASE, "mcp-protocol-version": LATEST_MODERN, "mcp-method": "tools/list"}
 LIST = frame(1, "tools/list", {"_meta": META})
-TOKENS = """
-[auth.people]
-use = "token"
-tokens = { alice = "alice-0123456789abcdef", bob = "bob-0123456789abcdef" }
-"""
 
 
 @pytest.mark.parametrize(
@@ -86,8 +81,14 @@ async def test_a_body_that_becomes_too_large_is_dropped() -> None:
     async with gateway(auth="[gateway]\nbody_limit = 2048") as web:
         headers = [(k.encode(), v.encode()) for k, v in {**MODERN, "transfer-encoding": "chunked"}.items()]
         scope = {
-            **{"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": "/mcp"},
-            **{"raw_path": b"/mcp", "query_string": b"", "headers": headers, "client": None},
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/mcp",
+            "query_string": b"",
+            "headers": headers,
+            "client": None,
         }
         sent: list[Json] = []
 
@@ -130,7 +131,7 @@ async def test_a_virtual_server_sees_only_its_upstreams() -> None:
         assert len(web.upstream.calls) == 1
 
 
-# --- who is asking ------------------------------------------------------------------------------------------
+# --- who is asking --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])

@@ -8,16 +8,10 @@ from typing import Any
 import pytest
 
 from portico.api import Json
+from tests.plugins.transports.kit import TOKENS, YES
 from tests.plugins.transports.web import PATIENCE, Answer, Web, gateway
 
 ASKABLE: Json = {"elicitation": {"form": {}}}
-YES: Json = {"action": "accept", "content": {"name": "Ada"}}
-
-TOKENS = """
-[auth.people]
-use = "token"
-tokens = { alice = "alice-0123456789abcdef", bob = "bob-0123456789abcdef" }
-"""
 
 
 async def asked(answer: Answer) -> tuple[str, str]:

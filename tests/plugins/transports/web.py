@@ -126,7 +126,7 @@ class Answer:
 
     async def event(self) -> Any:
         """The next event with its id; comments are skipped."""
-        await self.until(lambda: self._next())
+        await self.until(self._next)
         assert self._events, f"the stream ended: {bytes(self._data)!r}"
         return self._events.pop(0)
 
@@ -213,7 +213,9 @@ class Web:
         if method in NAME_PARAM:
             lines["mcp-name"] = encode_header_value(str(sent.get(NAME_PARAM[method])))
         lines.update(headers or {})
-        return self.open("POST", {k: v for k, v in lines.items() if v is not None}, frame(ident, method, sent))
+        return self.open(
+            "POST", {k: v for k, v in lines.items() if v is not None}, frame(ident, method, sent)
+        )
 
     def call(self, name: str, arguments: Json | None = None, **options: Any) -> Answer:
         """Call a tool, modern."""

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+
 from tests.plugins.upstreams.kit import HERE
 
 

@@ -42,13 +42,8 @@ Answer = Callable[[Seen], Awaitable[Response]]
 
 def result(seen: Seen, text: str | bytes | Json, status: int = 200) -> Response:
     """A JSON answer with this result."""
-    raw = (
-        text
-        if isinstance(text, bytes)
-        else text.encode()
-        if isinstance(text, str)
-        else json.dumps(text).encode()
-    )
+    text = text if isinstance(text, bytes | str) else json.dumps(text)
+    raw = text if isinstance(text, bytes) else text.encode()
     body = b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (json.dumps(seen.id).encode(), raw)
     return Response(body, status, media_type="application/json")
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,13 +54,28 @@ async def test_the_program_listens_before_the_upstream_starts_and_is_gone_after_
     assert not alive(pid)
 
 
+class WatchedLog(RecordingLog):
+    """Hands over the process id of each start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: asyncio.Queue[int] = asyncio.Queue()
+
+    def info(self, event: str, **facts: Any) -> None:
+        super().info(event, **facts)
+        if event == "launched":
+            self.started.put_nowait(facts["pid"])
+
+
 async def test_a_program_that_crashes_is_started_again(tmp_path: Path) -> None:
-    async with launched(config(tmp_path), make_host(base=tmp_path)):
-        os.kill(pids(tmp_path)[0], 9)
-        async with asyncio.timeout(30):
-            while len(pids(tmp_path)) < 2:
-                await asyncio.sleep(0.01)
-    assert not any(alive(pid) for pid in pids(tmp_path))
+    log = WatchedLog()
+    async with launched(config(tmp_path), make_host(base=tmp_path, log=log)), asyncio.timeout(30):
+        first = await log.started.get()
+        os.kill(first, 9)
+        second = await log.started.get()
+        assert alive(second)
+    assert not alive(first)
+    assert not alive(second)
 
 
 async def test_a_program_that_keeps_ending_is_given_up(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from starlette.responses import Response
-from tests.plugins.upstreams.kit import ALICE, Client, call, exchange, running, serving, text
-from tests.plugins.upstreams.scripted import Scripted, Seen, error, event, notice, result, stream
 
 from portico.api import Era, Refused, Secret, State
+from tests.plugins.upstreams.kit import ALICE, Client, call, exchange, running, serving, text
+from tests.plugins.upstreams.scripted import Scripted, Seen, error, event, notice, result, stream
 
 ODD = (
     b'{"content":[{"type":"hologram","x":null},{"text":"a\\u00e9\xc3\xa9","type":"text"}],"z":9223372036854775807,'
@@ -91,7 +91,10 @@ async def test_a_result_passes_byte_for_byte(sse: bool) -> None:
 
 async def test_input_required_is_passed_on_untouched_and_so_is_the_retry() -> None:
     app = Scripted()
-    asked = b'{"resultType":"input_required","inputRequests":{"k":{"method":"roots/list","params":{}}},"requestState":"s\\u0041"}'
+    asked = (
+        b'{"resultType":"input_required","inputRequests":{"k":{"method":"roots/list","params":{}}},'
+        b'"requestState":"s\\u0041"}'
+    )
 
     async def answer(seen: Seen) -> Response:
         return result(

@@ -66,11 +66,12 @@ def check_ask(capabilities: Json, method: str, params: Json) -> None:
     declared = capabilities.get(name)
     needed: Json = {name: {}}
     met = isinstance(declared, dict)
-    if met and name == "elicitation" and isinstance(declared, dict):
+    if name == "elicitation":
         mode = str(params.get("mode", "form"))
-        # `elicitation: {}` is what form-only clients of every revision send.
-        met = mode in declared or (mode == "form" and "url" not in declared)
         needed = {name: {mode: {}}}
+        if isinstance(declared, dict):
+            # `elicitation: {}` is what form-only clients of every revision send.
+            met = mode in declared or (mode == "form" and "url" not in declared)
     if not met:
         raise Refused(
             MISSING_CAPABILITY,

@@ -73,7 +73,7 @@ def _has_duplicates(body: bytes) -> bool:
 
     Called only when a look at the text suggests it: the second parser costs as much as the first.
     """
-    envelope: tuple[tuple[str, Any], ...] = json.loads(body, object_pairs_hook=tuple)
+    envelope: tuple[tuple[str, Any], ...] = json.loads(body, object_pairs_hook=tuple, parse_int=str)
     objects = [
         envelope,
         *(value for name, value in envelope if name == "params" and isinstance(value, tuple)),

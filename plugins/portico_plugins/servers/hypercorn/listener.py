@@ -73,8 +73,8 @@ class HypercornServer:
         self,
         app: ASGIApp,
         sockets: Sequence[socket.socket],
-        drain: Callable[[], Awaitable[None]],
-        stop: Callable[[], Awaitable[None]],
+        drain: Callable[[], Awaitable[object]],
+        stop: Callable[[], Awaitable[object]],
     ) -> None:
         """Serve until `stop()` returns; then close the sockets and let running answers finish.
 

@@ -10,11 +10,27 @@ from contextlib import asynccontextmanager
 import attrs
 from starlette.routing import BaseRoute
 
-from portico.api import ConfigError, Factory, Host, Principal, Transport, at_least, doc, hookimpl, nearest
+from portico.api import (
+    PARSE_ERROR,
+    ConfigError,
+    Factory,
+    Host,
+    Principal,
+    Refused,
+    Transport,
+    at_least,
+    doc,
+    error_frame,
+    hookimpl,
+    nearest,
+)
 from portico_plugins.transports.stdio.pipe import Pipe, lines_of_stdin
 from portico_plugins.transports.stdio.talk import Talk
 
 gateway_api = (1, 0)
+
+LAST_WORDS_SECONDS = 0.5
+"""How long what was asked before stdin ended may take; clients that end a server wait about two seconds."""
 
 
 @attrs.frozen
@@ -53,18 +69,30 @@ class Stdio:
         return ()
 
     async def run(self) -> None:
-        """Serve until stdin ends."""
+        """Serve until stdin ends, or nobody reads stdout any more."""
         pipe = Pipe()
         talk = Talk(self._endpoint, self._principal, pipe)
+        reader = asyncio.create_task(self._listen(talk, pipe))
         writer = asyncio.create_task(pipe.write_out())
         try:
-            async for line in lines_of_stdin(self._max_line):
-                talk.receive(line)
-                await pipe.room()
+            await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
+            if reader.done():
+                reader.result()
+                await talk.finish(LAST_WORDS_SECONDS)
         finally:
+            reader.cancel()
             await talk.close()
             pipe.close()
             await writer
+
+    async def _listen(self, talk: Talk, pipe: Pipe) -> None:
+        async for line in lines_of_stdin(self._max_line):
+            if line is None:
+                too_long = Refused(PARSE_ERROR, f"Parse error: a message of more than {self._max_line} bytes")
+                pipe.push(error_frame(None, too_long.body()))
+            else:
+                talk.receive(line)
+            await pipe.room()
 
 
 @asynccontextmanager

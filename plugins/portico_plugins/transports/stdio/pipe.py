@@ -3,40 +3,78 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from itertools import chain
 
 MAX_WAITING = 256
+_PIECE = 1 << 16
 
 
-async def lines_of_stdin(longest: int) -> AsyncIterator[bytes]:
-    """The lines of stdin as they come; ends with it, or with a line that is longer than `longest` bytes.
+async def lines_of_stdin(longest: int) -> AsyncIterator[bytes | None]:
+    """The lines of stdin as they come, None for one that is longer than `longest` bytes; ends with it.
 
     A thread reads: stdin may be a pipe, a terminal or a file, and only pipes can be polled.
     """
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[bytes] = asyncio.Queue()
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue()
     taken = threading.Semaphore(MAX_WAITING)
+    # Not `sys.stdin.buffer`: its lock, held by a thread that reads, aborts the interpreter when it exits.
+    lines = split(partial(os.read, sys.stdin.fileno(), _PIECE), longest)
 
     def read() -> None:
-        while True:
-            line = sys.stdin.buffer.readline(longest + 1)
-            if len(line) > longest:
-                line = b""  # no message border can be found in what follows
+        for line in chain(lines, (b"",)):
             taken.acquire()
             try:
                 loop.call_soon_threadsafe(queue.put_nowait, line)
             except RuntimeError:  # the loop has closed
                 return
-            if not line:
-                return
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
-    while line := await queue.get():
+    while (line := await queue.get()) != b"":
         taken.release()
-        if line.strip():
-            yield line
+        yield line
+
+
+def split(read: Callable[[], bytes], longest: int) -> Iterator[bytes | None]:
+    """The lines that are not blank, without their ends; None in place of one longer than `longest` bytes.
+
+    Args:
+        read: Gives the next bytes, b"" at the end.
+        longest: In bytes. Of what is longer, nothing is kept.
+    """
+    rest = bytearray()
+    skipping = False
+    while piece := _next(read):
+        scanned = len(rest)
+        rest += piece
+        start = 0
+        while (end := rest.find(b"\n", max(start, scanned))) >= 0:
+            line = bytes(rest[start:end])
+            start = end + 1
+            if skipping or len(line) > longest:
+                yield None
+            elif line.strip():
+                yield line
+            skipping = False
+        del rest[:start]
+        if len(rest) > longest:
+            rest.clear()
+            skipping = True
+    if skipping:
+        yield None
+    elif rest.strip():
+        yield bytes(rest)
+
+
+def _next(read: Callable[[], bytes]) -> bytes:
+    try:
+        return read()
+    except OSError:  # a terminal that was closed
+        return b""
 
 
 class Pipe:
@@ -53,6 +91,8 @@ class Pipe:
 
     def push(self, frame: bytes) -> None:
         """Take a frame at once. JSON text has no raw newline, so a frame is a line."""
+        if self._closed:
+            return
         self._frames.append(frame + b"\n")
         if len(self._frames) > MAX_WAITING:
             self._drained.clear()
@@ -85,7 +125,8 @@ class Pipe:
             if frames:
                 try:
                     await loop.run_in_executor(None, _write, b"".join(frames))
-                except OSError:
+                except (OSError, ValueError):  # a broken pipe, or a closed file
+                    self._closed = True
                     return
                 finally:
                     self._drained.set()

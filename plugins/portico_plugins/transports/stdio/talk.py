@@ -41,12 +41,15 @@ class _ListenSink:
     def __init__(self, pipe: Pipe, ident: Id) -> None:
         self._pipe = pipe
         self._ident = ident
+        self.cancelled = False
 
     def push(self, frame: bytes) -> None:
-        self._pipe.push(frame)
+        if not self.cancelled:
+            self._pipe.push(frame)
 
     async def put(self, frame: bytes) -> None:
-        await self._pipe.put(frame)
+        if not self.cancelled:
+            await self._pipe.put(frame)
 
     def end(self) -> None:
         self._pipe.push(notification_frame("notifications/cancelled", {"requestId": self._ident}))
@@ -67,7 +70,7 @@ class Talk:
         self._pipe = pipe
         self._session = endpoint.session(principal, "", pipe)
         self._calls: dict[tuple[type, Id], ModernCall] = {}
-        self._listens: dict[tuple[type, Id], Listen] = {}
+        self._listens: dict[tuple[type, Id], tuple[Listen, _ListenSink]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def receive(self, line: bytes) -> None:
@@ -98,9 +101,14 @@ class Talk:
         if message.method != "notifications/cancelled":
             return False
         ident = message.params.get("requestId")
+        if not isinstance(ident, str | int):
+            return False
         key = (type(ident), ident)
-        if (listen := self._listens.pop(key, None)) is not None:
-            listen.end()
+        if (open_listen := self._listens.pop(key, None)) is not None:
+            # A request that its client cancelled is not answered (2026-07-28, cancellation).
+            listen, sink = open_listen
+            sink.cancelled = True
+            listen.close()
             return True
         call = self._calls.get(key)
         if call is not None:
@@ -124,7 +132,8 @@ class Talk:
             exchange = self._endpoint.modern_exchange(message.method, message.params, self._principal, {})
             if message.method == "subscriptions/listen":
                 sink = _ListenSink(self._pipe, message.id)
-                listen = self._listens[key] = self._endpoint.listen(exchange, message.id, sink)
+                listen = self._endpoint.listen(exchange, message.id, sink)
+                self._listens[key] = listen, sink
                 self._spawn(listen.open())
                 return
             call = self._calls[key] = self._endpoint.begin(exchange)
@@ -157,9 +166,15 @@ class Talk:
         finally:
             del self._calls[key]
 
+    async def finish(self, seconds: float) -> None:
+        """The client says no more: let what it has asked be answered, for a while."""
+        calls = [*self._tasks, *(call.task for call in self._session.calls.values())]
+        if calls:
+            await asyncio.wait(calls, timeout=seconds)
+
     async def close(self) -> None:
         """The client has gone: end what it has open."""
-        for listen in self._listens.values():
+        for listen, _ in self._listens.values():
             listen.close()
         for call in list(self._calls.values()):
             call.cancel()

@@ -7,7 +7,6 @@ from starlette.types import Receive, Scope, Send
 from portico.api import (
     LEGACY_VERSIONS,
     META_VERSION,
-    PARSE_ERROR,
     Challenge,
     Credentials,
     Endpoint,
@@ -109,9 +108,6 @@ class McpApp:
             message = parse(body, depth=self._endpoint.depth_limit)
         except Refused as refusal:
             await send_refusal(send, 400, refusal)
-            return
-        except ValueError:  # integers beyond sys.get_int_max_str_digits
-            await send_refusal(send, 400, Refused(PARSE_ERROR, "Parse error: a number is too long"))
             return
         meta = message.params.get("_meta")
         if _is_modern(version, meta):

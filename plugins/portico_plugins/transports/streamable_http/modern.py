@@ -1,4 +1,4 @@
-"""Requests of the modern era: self-contained, answered once, cancelled by closing (2026-07-28, streamable HTTP)."""
+"""Requests of the modern era: self-contained, answered once, cancelled by closing (2026-07-28)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from portico.api import (
     Asking,
     Endpoint,
     Frames,
+    Listen,
     Message,
     ModernCall,
     Principal,
@@ -72,18 +73,20 @@ class ModernRequests:
             if message.method == "subscriptions/listen":
                 stream = Stream()
                 listen = self._endpoint.listen(exchange, message.id, stream)
+                serving = self._listen(listen, stream, receive, send)
             else:
-                call = self._endpoint.begin(exchange)
+                serving = self._answer(message, self._endpoint.begin(exchange), receive, send)
         except Refused as refusal:
             await send_refusal(send, STATUS.get(refusal.code, 200), refusal, message.id)
             return
-        if message.method == "subscriptions/listen":
-            try:
-                await self._until_gone(self._pour(stream, listen.open, send), receive)
-            finally:
-                listen.close()
-        else:
-            await self._answer(message, call, receive, send)
+        await serving
+
+    async def _listen(self, listen: Listen, stream: Stream, receive: Receive, send: Send) -> None:
+        """Send what the subscription says, until it ends or the client has left."""
+        try:
+            await self._until_gone(self._pour(stream, listen.open, send), receive)
+        finally:
+            listen.close()
 
     async def _answer(self, message: Message, call: ModernCall, receive: Receive, send: Send) -> None:
         """Take turns with the call; the status stays open until the first thing there is to send."""

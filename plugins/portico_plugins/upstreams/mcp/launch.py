@@ -105,6 +105,7 @@ async def _run_once(config: McpConfig, host: Host) -> None:
     env = environment(config)
     cwd = host.base / config.cwd if config.cwd is not None else host.base
     child = await Child.start(resolved(config.launch, env), env, cwd, host.log, said, ended)
+    host.log.info("launched", program=config.launch[0], pid=child.pid)
     try:
         await over.wait()
     finally:

@@ -125,6 +125,19 @@ async function files(peer) {
   return facts(await peer.call("read_text_file", { path }), { wrote: facts(wrote).text, path });
 }
 
+// server-filesystem asks for the roots at the start of its session; until it has them it serves its own.
+async function ownRoots(peer) {
+  if (peer.connection().era === "modern")
+    throw new Unsupported("a modern client can be asked in the course of a call only, not at a session's start");
+  let result;
+  for (let tries = 0; tries < 20; tries += 1) {
+    result = facts(await peer.call("list_allowed_directories", {}), { folder: peer.plan.folder });
+    if (result.text.split("\n").includes(peer.plan.folder)) break;
+    await within(250, new Promise(() => {}));
+  }
+  return result;
+}
+
 async function memory(peer) {
   const entity = { name: peer.plan.token, entityType: "client", observations: ["was here"] };
   await peer.call("create_entities", { entities: [entity] });
@@ -195,6 +208,7 @@ const ACTS = {
   time: (p) => call(p, "get_current_time", { timezone: "Europe/Paris" }),
   git: (p) => call(p, "git_status", { repo_path: p.plan.repository }),
   files,
+  "own-roots": ownRoots,
   memory,
   read: async (p) => ({ text: await p.read("demo://resource/static/document/features.md") }),
   "read-template": async (p) => ({ text: await p.read("demo://resource/dynamic/text/7") }),

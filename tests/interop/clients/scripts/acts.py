@@ -140,6 +140,20 @@ async def _files(peer: Peer) -> dict[str, Any]:
     return _facts(await peer.call("read_text_file", {"path": path}), wrote=wrote.text, path=path)
 
 
+async def _own_roots(peer: Peer) -> dict[str, Any]:
+    """server-filesystem asks for the roots when its session begins; until it has them it serves its own."""
+    if peer.connection()["era"] == "modern":
+        raise Unsupported(
+            "a modern client can be asked in the course of a call only, not at a session's start"
+        )
+    for _ in range(20):
+        answer = await peer.call("list_allowed_directories", {})
+        if peer.plan.folder in answer.text.splitlines():
+            break
+        await anyio.sleep(0.25)
+    return _facts(answer, folder=peer.plan.folder)
+
+
 async def _memory(peer: Peer) -> dict[str, Any]:
     entity = {"name": peer.plan.token, "entityType": "client", "observations": ["was here"]}
     await peer.call("create_entities", {"entities": [entity]})
@@ -186,10 +200,22 @@ async def _cancel(peer: Peer) -> dict[str, Any]:
 async def _refused(request: Awaitable[Any]) -> dict[str, Any]:
     try:
         answer = await request
-    except Exception as error:
+    except Exception as raised:
+        error = _innermost(raised)
         code = getattr(getattr(error, "error", error), "code", None)
         return {"refused": True, "code": code, "message": str(error)}
     return {"refused": getattr(answer, "error", False), "code": None, "message": getattr(answer, "text", "")}
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What lies beneath the groups and wrappers libraries put around an error."""
+    while True:
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        elif error.__cause__ is not None:
+            error = error.__cause__
+        else:
+            return error
 
 
 async def _say(**facts: Any) -> dict[str, Any]:
@@ -225,6 +251,7 @@ ACTS: dict[str, Callable[[Peer], Awaitable[dict[str, Any]]]] = {
     "time": lambda p: _call(p, "get_current_time", {"timezone": "Europe/Paris"}),
     "git": lambda p: _call(p, "git_status", {"repo_path": p.plan.repository}),
     "files": _files,
+    "own-roots": _own_roots,
     "memory": _memory,
     "read": lambda p: _text(p.read("demo://resource/static/document/features.md")),
     "read-template": lambda p: _text(p.read("demo://resource/dynamic/text/7")),
@@ -250,8 +277,7 @@ def _print(act: str, **outcome: Any) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = _innermost(error)
     traceback.print_exception(error, file=sys.stderr)
     return f"{type(error).__name__}: {error}"
 

@@ -12,6 +12,7 @@ import mcp_types as types
 from acts import Answer, Peer, Plan, Unsupported, main
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
+from mcp.client.subscriptions import listen
 
 MODES = {"legacy": "legacy", "auto": "auto", "modern": "2026-07-28"}
 
@@ -78,11 +79,14 @@ class FastMcp(Peer):
 
     @asynccontextmanager
     async def _watching(self, uri: str) -> AsyncIterator[None]:
+        session = self.client.session
         if self.connection()["era"] == "modern":
-            raise Unsupported("fastmcp.Client has no listen streams of its own")
-        await self.client.session.subscribe_resource(uri)
-        yield
-        await self.client.session.unsubscribe_resource(uri)
+            async with listen(session, resource_subscriptions=[uri]):
+                yield
+        else:
+            await session.subscribe_resource(uri)
+            yield
+            await session.unsubscribe_resource(uri)
 
     async def log_level(self, level: str) -> None:
         """`logging/setLevel`."""

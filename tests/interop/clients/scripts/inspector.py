@@ -34,6 +34,7 @@ class Inspector(Peer):
         "elicit-url": ONE_SHOT,
         "sample": ONE_SHOT,
         "roots": ONE_SHOT,
+        "own-roots": NO_FLAG.format("roots"),
         "watch": NO_FLAG.format("subscriptions"),
         "logging": NO_FLAG.format("sight of log messages"),
         "cancel": NO_FLAG.format("way to cancel"),

@@ -29,6 +29,7 @@ class LangChain(Peer):
         "complete": NO_CALL.format("completion"),
         "watch": NO_CALL.format("subscriptions"),
         "logging": "each call has a session of its own, which is over when the server's timer fires",
+        "own-roots": "each call has a session of its own, which is over when the server gets round to asking",
         "unknown-tool": "only listed tools become LangChain tools",
     }
 
