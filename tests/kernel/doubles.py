@@ -1,4 +1,4 @@
-"""Small doubles around real kernel objects: time that jumps, a scripted upstream, and clients of both eras."""
+"""Doubles around real kernel objects: time that jumps, a scripted upstream, clients of both eras."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import asyncio
 import functools
 import inspect
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, ParamSpec
+
+import attrs
 
 from portico._core.catalog import ServerSpec
 from portico._core.endpoint import Endpoint, Load
@@ -21,14 +25,18 @@ from portico._core.protocol.session import Session
 from portico._core.protocol.stream import Stream
 from portico._core.router import Router
 from portico._core.seal import Seal
+from portico._core.settings import Component, GatewaySettings, ServerSettings, Settings
 from portico.api import (
     LATEST_MODERN,
     META_CAPABILITIES,
     META_VERSION,
     AuthScheme,
+    Credentials,
     Era,
     Event,
     Exchange,
+    Factory,
+    Host,
     Json,
     Offer,
     Policy,
@@ -46,7 +54,7 @@ KEY = bytes(range(32))
 P = ParamSpec("P")
 
 
-# --- time ---------------------------------------------------------------------------------------------
+# --- time ----------------------------------------------------------------------------------------------
 
 
 class _Jump(selectors.DefaultSelector):
@@ -103,7 +111,7 @@ async def settle(rounds: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-# --- upstreams ------------------------------------------------------------------------------------------
+# --- upstreams -----------------------------------------------------------------------------------------
 
 Act = Callable[[Exchange, Target], Result | Awaitable[Result]]
 
@@ -180,7 +188,9 @@ def offer(
         have["prompts"] = {}
     return Offer(
         tools=tuple(each if isinstance(each, dict) else tool(each) for each in tools),
-        resources=tuple(each if isinstance(each, dict) else {"uri": each, "name": each} for each in resources),
+        resources=tuple(
+            each if isinstance(each, dict) else {"uri": each, "name": each} for each in resources
+        ),
         templates=tuple(
             each if isinstance(each, dict) else {"uriTemplate": each, "name": each} for each in templates
         ),
@@ -191,7 +201,7 @@ def offer(
     )
 
 
-# --- a gateway without sockets ----------------------------------------------------------------------------
+# --- a gateway without sockets -------------------------------------------------------------------------
 
 
 class World:
@@ -308,15 +318,15 @@ class LegacyPeer:
 
     def open(self, version: str = "2025-11-25", capabilities: Json | None = None) -> LegacyPeer:
         """Shake hands; the stream for what belongs to no call is read from now on."""
-        self.request("initialize", hello(version, capabilities), id="hello")
+        self.request("initialize", hello(version, capabilities), ident="hello")
         self.say("notifications/initialized")
-        self.outlet.readers = 1
+        self.outlet.attach()
         return self
 
-    def request(self, method: str, params: Json | None = None, *, id: str | int = 1) -> Stream:
+    def request(self, method: str, params: Json | None = None, *, ident: str | int = 1) -> Stream:
         """Send a request; gives the stream its answer comes on."""
         stream = Stream()
-        self._receive({"id": id, "method": method, "params": params or {}}, stream)
+        self._receive({"id": ident, "method": method, "params": params or {}}, stream)
         return stream
 
     def say(self, method: str, params: Json | None = None) -> None:
@@ -355,3 +365,50 @@ async def answer_of(stream: Stream) -> Json:
     while not stream.ended:
         await stream.wait(stream.last, 15.0)
     return frames_of(stream)[-1]
+
+
+# --- a composition of stubs ----------------------------------------------------------------------------
+
+
+@attrs.frozen
+class NoConfig:
+    """Nothing to configure."""
+
+
+def stub_component(kind: str, name: str, thing: Any) -> Component:
+    """A configured component that is the given thing, or made by it of its host."""
+
+    @asynccontextmanager
+    async def create(config: NoConfig, host: Host) -> AsyncIterator[Any]:
+        make: Any = thing if inspect.isclass(thing) else lambda host: thing
+        yield make(host)
+
+    factory = Factory(name="stub", summary="A stub.", config=NoConfig, create=create)
+    return Component(kind, name, "stub", NoConfig(), factory, "test")
+
+
+class Anybody:
+    """Lets anybody in, as `anonymous` does."""
+
+    lets_anyone_in = True
+
+    def __init__(self, *, public: bool = False) -> None:
+        self.public = public
+
+    async def authenticate(self, credentials: Credentials) -> Principal:
+        return ALICE
+
+
+def composed(
+    components: Mapping[tuple[str, str], Any], server: Mapping[str, Any] | None = None, **gateway: Any
+) -> Settings:
+    """Settings of a gateway made of stubs, with one virtual server over all upstreams and auth schemes."""
+    made = {(kind, name): stub_component(kind, name, thing) for (kind, name), thing in components.items()}
+    named = {
+        "upstreams": tuple(name for kind, name in made if kind == "upstreams"),
+        "auth": tuple(name for kind, name in made if kind == "auth"),
+        "policies": tuple(name for kind, name in made if kind == "policies"),
+        **(server or {}),
+    }
+    gateway.setdefault("listen", ("127.0.0.1:0",))
+    return Settings(GatewaySettings(**gateway), {"default": ServerSettings(**named)}, made, "test", Path())

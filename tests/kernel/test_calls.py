@@ -63,7 +63,7 @@ async def refusal_of(call: ModernCall) -> Refused:
     return turn
 
 
-# --- what may be told ---------------------------------------------------------------------------------------
+# --- what may be told ----------------------------------------------------------------------------------
 
 
 def admitted(method: str, params: Json, era: Era = Era.MODERN, **options: Any) -> Json | None:
@@ -74,11 +74,15 @@ def admitted(method: str, params: Json, era: Era = Era.MODERN, **options: Any) -
 def test_progress_needs_the_clients_token_and_carries_that(era: Era) -> None:
     told = {"progressToken": "upstream's", "progress": 1}
     assert admitted("notifications/progress", told, era) is None
-    assert admitted("notifications/progress", told, era, progress_token=0) == {"progressToken": 0, "progress": 1}
+    assert admitted("notifications/progress", told, era, progress_token=0) == {
+        "progressToken": 0,
+        "progress": 1,
+    }
 
 
 @pytest.mark.parametrize(
-    ("level", "passes"), [("debug", False), ("info", False), ("warning", True), ("emergency", True), ("odd", False)]
+    ("level", "passes"),
+    [("debug", False), ("info", False), ("warning", True), ("emergency", True), ("odd", False)],
 )
 @pytest.mark.parametrize("era", Era)
 def test_log_messages_pass_from_the_level_that_was_asked_for(era: Era, level: str, passes: bool) -> None:
@@ -86,19 +90,23 @@ def test_log_messages_pass_from_the_level_that_was_asked_for(era: Era, level: st
     assert admitted("notifications/message", told, era, log_level="warning") == (told if passes else None)
 
 
-def test_without_a_level_a_modern_client_gets_no_log_messages_and_a_legacy_one_what_the_server_likes() -> None:
+def test_without_a_level_a_modern_client_gets_no_log_messages_and_a_legacy_one_what_the_server_likes() -> (
+    None
+):
     told = {"level": "debug", "data": "x"}
     assert admitted("notifications/message", told) is None
     assert admitted("notifications/message", told, Era.LEGACY) == told
 
 
-@pytest.mark.parametrize("method", ["notifications/tools/list_changed", "notifications/resources/updated", "x/y"])
+@pytest.mark.parametrize(
+    "method", ["notifications/tools/list_changed", "notifications/resources/updated", "x/y"]
+)
 def test_a_modern_response_stream_carries_nothing_else(method: str) -> None:
     assert admitted(method, {}) is None
     assert admitted(method, {"a": 1}, Era.LEGACY) == {"a": 1}
 
 
-# --- what may be asked ----------------------------------------------------------------------------------------
+# --- what may be asked ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -130,7 +138,9 @@ def test_a_client_may_be_asked_what_it_declared(capabilities: Json, method: str,
         ({"roots": None}, "roots/list", {}, {"roots": {}}),
     ],
 )
-def test_a_capability_that_is_lacking_is_named(capabilities: Json, method: str, params: Json, needed: Json) -> None:
+def test_a_capability_that_is_lacking_is_named(
+    capabilities: Json, method: str, params: Json, needed: Json
+) -> None:
     with pytest.raises(Refused) as caught:
         check_ask(capabilities, method, params)
     assert caught.value.code == MISSING_CAPABILITY
@@ -150,7 +160,7 @@ def test_nobody_can_be_asked_anything_else(method: str) -> None:
     assert caught.value.code == METHOD_NOT_FOUND
 
 
-# --- outcomes -----------------------------------------------------------------------------------------------------
+# --- outcomes ------------------------------------------------------------------------------------------
 
 
 @jumping
@@ -188,7 +198,8 @@ async def test_a_fault_is_reported_and_the_client_learns_nothing_of_it() -> None
 
 
 async def forever(exchange: Exchange) -> Result:
-    return await asyncio.get_running_loop().create_future()
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError
 
 
 @jumping
@@ -247,7 +258,7 @@ async def test_a_call_cancelled_before_it_began_never_runs() -> None:
     assert began == []
 
 
-# --- frames ---------------------------------------------------------------------------------------------------------
+# --- frames --------------------------------------------------------------------------------------------
 
 
 @jumping
@@ -322,7 +333,8 @@ async def test_a_legacy_calls_frames_go_on_its_stream() -> None:
         await exchange.client.notify("notifications/message", {"level": "debug"})
         return Result(value=await exchange.client.ask("roots/list", {}))
 
-    sink, done = Stream(), []
+    sink = Stream()
+    done: list[Call] = []
     call = legacy(body, sink, done, progress_token=7, log_level="error", capabilities={"roots": {}})
     await asyncio.wait([call.task])
     await settle()
@@ -362,7 +374,53 @@ async def test_only_a_stream_can_send_its_client_away() -> None:
     modern(forever).poll(700)
 
 
-# --- questions ---------------------------------------------------------------------------------------------------------
+@jumping
+async def test_without_waiting_there_is_the_next_thing_or_nothing() -> None:
+    gate = asyncio.Event()
+
+    async def body(exchange: Exchange) -> Result:
+        await exchange.client.notify("notifications/progress", {"progress": 1})
+        await gate.wait()
+        return Result(value={})
+
+    woken: list[int] = []
+    call = modern(body, progress_token=1)
+    call.follow(lambda: woken.append(1))
+    assert call.next() is None
+    await settle()
+    assert woken == [1]
+    assert call.next(hold=True) is None
+    assert isinstance(call.next(), Frames)
+    assert call.next() is None
+    gate.set()
+    await settle()
+    assert woken == [1, 1]
+    assert isinstance(call.next(), Result)
+
+
+@jumping
+async def test_a_follower_is_called_again_when_what_it_waits_for_is_ready() -> None:
+    woken: list[int] = []
+    call = modern(forever)
+    call.follow(lambda: woken.append(1))
+    room = asyncio.Event()
+
+    async def ready() -> None:
+        await room.wait()
+
+    call.follow_after(ready())
+    await settle()
+    assert woken == []
+    room.set()
+    await settle()
+    assert woken == [1]
+    call.follow(None)
+    call.cancel()
+    await settle()
+    assert woken == [1]
+
+
+# --- questions -----------------------------------------------------------------------------------------
 
 
 async def ask_two(exchange: Exchange) -> Result:

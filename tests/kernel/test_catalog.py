@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from portico._core.catalog import ServerSpec, View, build_view, has_tasks
 from portico._core.naming import Selection
-from portico._core.protocol.jsonrpc import decode
 from portico._core.protocol.eras import TASKS_EXTENSION
+from portico._core.protocol.jsonrpc import decode
 from portico.api import INVALID_PARAMS, METHOD_NOT_FOUND, Era, Json, Offer, Refused, Target
 from tests.kernel.doubles import offer, tool
 
@@ -29,7 +29,7 @@ def refused(made: View, method: str, params: Json) -> Refused:
     return caught.value
 
 
-# --- lists ---------------------------------------------------------------------------------------------------
+# --- lists ---------------------------------------------------------------------------------------------
 
 
 def test_definitions_pass_whole_in_config_order() -> None:
@@ -55,7 +55,13 @@ def test_the_same_offers_make_the_same_view() -> None:
 
 
 def test_an_offer_that_lists_a_thing_twice_shows_it_once() -> None:
-    made = view({"a": offer("x", "x", resources=["m://x", "m://x"], templates=["m://{v}", "m://{v}"], prompts=["p", "p"])})
+    made = view(
+        {
+            "a": offer(
+                "x", "x", resources=["m://x", "m://x"], templates=["m://{v}", "m://{v}"], prompts=["p", "p"]
+            )
+        }
+    )
     assert [len(items) for items in made.items.values()] == [1, 1, 1, 1]
     assert made.conflicts == []
 
@@ -63,7 +69,8 @@ def test_an_offer_that_lists_a_thing_twice_shows_it_once() -> None:
 def test_descriptions_are_overridden_by_either_name() -> None:
     describe = {"a/x": "full", "y": "own", "b__z": "shown", "m://r": "resource"}
     made = view(
-        {"a": offer("x", "y", "z", resources=["m://r"]), "b": offer(tool("z", description="old"))}, describe=describe
+        {"a": offer("x", "y", "z", resources=["m://r"]), "b": offer(tool("z", description="old"))},
+        describe=describe,
     )
     told = {each["name"]: each.get("description") for each in listed(made)}
     assert told == {"x": "full", "y": "own", "a__z": None, "b__z": "shown"}
@@ -102,7 +109,7 @@ def test_nonsense_from_one_upstream_does_not_end_the_catalog_of_the_others(odd: 
     assert made.route("resources/read", {"uri": "good://r"}).upstream == "good"
 
 
-# --- routing ---------------------------------------------------------------------------------------------------
+# --- routing -------------------------------------------------------------------------------------------
 
 
 def test_an_advertised_name_leads_to_the_upstreams_own() -> None:
@@ -128,7 +135,8 @@ def test_a_hidden_tool_answers_like_an_unknown_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["prompts/get", "prompts/list", "resources/read", "completion/complete", "logging/setLevel", "x/y"]
+    "method",
+    ["prompts/get", "prompts/list", "resources/read", "completion/complete", "logging/setLevel", "x/y"],
 )
 def test_a_method_without_its_capability_is_unknown(method: str) -> None:
     assert refused(view({"a": offer("x")}), method, {}).code == METHOD_NOT_FOUND
@@ -166,11 +174,16 @@ def test_references_are_completed_where_the_thing_is() -> None:
     ],
 )
 def test_a_reference_to_nothing_is_invalid_params(ref: Any) -> None:
-    made = view({"a": offer(prompts=["p"], resources=["m://x"], capabilities=COMPLETES), "b": offer(resources=["n://y"])})
+    made = view(
+        {
+            "a": offer(prompts=["p"], resources=["m://x"], capabilities=COMPLETES),
+            "b": offer(resources=["n://y"]),
+        }
+    )
     assert refused(made, "completion/complete", {"ref": ref}).code == INVALID_PARAMS
 
 
-# --- URIs ---------------------------------------------------------------------------------------------------------
+# --- URIs ----------------------------------------------------------------------------------------------
 
 
 def test_uris_pass_unchanged_where_nobody_else_has_them() -> None:
@@ -190,7 +203,10 @@ def test_a_collision_is_shown_as_something_else_and_leads_back() -> None:
 
 def test_a_template_that_collides_leads_back_for_each_of_its_expansions() -> None:
     made = view({"a": offer(templates=["m://{v}"]), "b": offer(templates=["m://{v}"])})
-    assert [each["uriTemplate"] for each in listed(made, "resources/templates/list")] == ["m://{v}", "m://b~{v}"]
+    assert [each["uriTemplate"] for each in listed(made, "resources/templates/list")] == [
+        "m://{v}",
+        "m://b~{v}",
+    ]
     for shown, upstream in (("m://7", "a"), ("m://b~7", "b")):
         target = made.route_uri(shown)
         assert (target.upstream, target.name) == (upstream, "m://7")
@@ -245,7 +261,10 @@ def test_the_only_upstream_with_resources_is_asked_for_any() -> None:
 
 @pytest.mark.parametrize("uri", [None, "", 7, [], {}])
 def test_a_uri_that_is_no_text_is_invalid_params(uri: Any) -> None:
-    assert refused(view({"a": offer(resources=["m://x"])}), "resources/read", {"uri": uri}).code == INVALID_PARAMS
+    assert (
+        refused(view({"a": offer(resources=["m://x"])}), "resources/read", {"uri": uri}).code
+        == INVALID_PARAMS
+    )
 
 
 @pytest.mark.parametrize(
@@ -257,7 +276,9 @@ def test_a_uri_that_is_no_text_is_invalid_params(uri: Any) -> None:
         (Selection(include=("m://x",)), ["m://{v}"]),
     ],
 )
-def test_a_hidden_resource_cannot_be_read_by_any_way_round(selection: Selection, templates: list[str]) -> None:
+def test_a_hidden_resource_cannot_be_read_by_any_way_round(
+    selection: Selection, templates: list[str]
+) -> None:
     made = view(
         {"a": offer(resources=["m://x", "m://secret"], templates=templates, capabilities=COMPLETES)},
         resources=selection,
@@ -271,20 +292,23 @@ def test_a_hidden_resource_cannot_be_read_by_any_way_round(selection: Selection,
 
 def test_a_hidden_resource_takes_no_uri_from_another() -> None:
     made = view(
-        {"a": offer(resources=["m://x"]), "b": offer(resources=["m://x"])}, resources=Selection(exclude=("a/*",))
+        {"a": offer(resources=["m://x"]), "b": offer(resources=["m://x"])},
+        resources=Selection(exclude=("a/*",)),
     )
     assert [each["uri"] for each in listed(made, "resources/list")] == ["m://x"]
     assert made.route_uri("m://x").upstream == "b"
 
 
-# --- capabilities and the rest -----------------------------------------------------------------------------------
+# --- capabilities and the rest -------------------------------------------------------------------------
 
 
 def test_capabilities_are_the_union_of_what_can_be_honoured() -> None:
     made = view(
         {
             "a": offer("x", capabilities={"tools": {"listChanged": False}, "tasks": {"list": {}}, "odd": {}}),
-            "b": offer(resources=["m://x"], capabilities={"resources": {}, "logging": {}, "completions": {"n": 1}}),
+            "b": offer(
+                resources=["m://x"], capabilities={"resources": {}, "logging": {}, "completions": {"n": 1}}
+            ),
         }
     )
     assert made.capabilities == {
@@ -296,7 +320,9 @@ def test_capabilities_are_the_union_of_what_can_be_honoured() -> None:
 
 
 def test_subscriptions_are_promised_when_one_upstream_has_them() -> None:
-    made = view({"a": offer(resources=["m://x"]), "b": offer(resources=["n://x"], capabilities={"resources": {}})})
+    made = view(
+        {"a": offer(resources=["m://x"]), "b": offer(resources=["n://x"], capabilities={"resources": {}})}
+    )
     assert made.capabilities["resources"] == {"listChanged": True, "subscribe": True}
 
 
@@ -318,7 +344,12 @@ def test_an_upstream_that_never_answered_may_have_tools() -> None:
 
 @pytest.mark.parametrize(
     ("capabilities", "has"),
-    [({"extensions": {TASKS_EXTENSION: {}}}, True), ({"extensions": {}}, False), ({"extensions": []}, False), ({}, False)],
+    [
+        ({"extensions": {TASKS_EXTENSION: {}}}, True),
+        ({"extensions": {}}, False),
+        ({"extensions": []}, False),
+        ({}, False),
+    ],
 )
 def test_the_tasks_extension_is_found_in_either_sides_capabilities(capabilities: Json, has: bool) -> None:
     assert has_tasks(capabilities) is has
@@ -328,7 +359,10 @@ def test_lists_may_be_kept_as_long_as_the_strictest_upstream_says() -> None:
     patient = offer("x", ttl_ms=60_000, public=True)
     strict = attrs.evolve(offer("y", ttl_ms=1000), public=False)
     assert (view({"a": patient}).ttl_ms, view({"a": patient}).public) == (60_000, True)
-    assert (view({"a": patient, "b": strict}).ttl_ms, view({"a": patient, "b": strict}).public) == (1000, False)
+    assert (view({"a": patient, "b": strict}).ttl_ms, view({"a": patient, "b": strict}).public) == (
+        1000,
+        False,
+    )
     assert (view({}).ttl_ms, view({}).public) == (0, False)
 
 

@@ -91,7 +91,7 @@ def test_decoding_never_fails_with_anything_but_none(said: str) -> None:
     assert decoded is None or encode_header_value(decoded) == said
 
 
-# --- the ladder --------------------------------------------------------------------------------------------
+# --- the ladder ----------------------------------------------------------------------------------------
 
 
 def params(version: Any = LATEST_MODERN, **more: Any) -> Json:
@@ -111,7 +111,9 @@ def refused(method: str, body: Json, said: list[tuple[str, str]]) -> Refused:
 
 def test_a_request_whose_headers_say_what_its_body_says_passes() -> None:
     check_routing("tools/call", params(name="add"), lines(mcp_name="add"))
-    check_routing("resources/read", params(uri="x://é"), lines("resources/read", mcp_name="=?base64?eDovL8Op?="))
+    check_routing(
+        "resources/read", params(uri="x://é"), lines("resources/read", mcp_name="=?base64?eDovL8Op?=")
+    )
     check_routing("tasks/get", params(taskId="t"), lines("tasks/get", mcp_name="t"))
     check_routing("tools/list", params(), lines("tools/list"))
 
@@ -120,7 +122,11 @@ def test_white_space_around_a_value_is_not_part_of_it() -> None:
     check_routing(
         "tools/call",
         params(name="add"),
-        [("mcp-protocol-version", f"\t{LATEST_MODERN} "), ("mcp-method", " tools/call"), ("mcp-name", "add \t")],
+        [
+            ("mcp-protocol-version", f"\t{LATEST_MODERN} "),
+            ("mcp-method", " tools/call"),
+            ("mcp-name", "add \t"),
+        ],
     )
 
 
@@ -209,7 +215,7 @@ def test_meta_keys_of_the_wrong_type_are_invalid(meta: Json) -> None:
     assert caught.value.code == INVALID_PARAMS
 
 
-# --- x-mcp-header ------------------------------------------------------------------------------------------------
+# --- x-mcp-header --------------------------------------------------------------------------------------
 
 X = "x-mcp-header"
 SCHEMA: Json = {
@@ -273,7 +279,9 @@ def test_annotations_that_break_the_rules_are_found(schema: Json) -> None:
 
 def test_data_that_looks_like_an_annotation_is_none() -> None:
     data = {"properties": {"x": {"type": "number", X: "not a token"}}, X: ""}
-    schema = with_property({"type": "object", "default": data, "enum": [data], "const": data, "examples": [data]})
+    schema = with_property(
+        {"type": "object", "default": data, "enum": [data], "const": data, "examples": [data]}
+    )
     assert invalid_header_reason(schema) is None
 
 

@@ -96,7 +96,7 @@ def test_a_meta_that_is_no_object_is_invalid_params() -> None:
     assert refusal(body).code == INVALID_PARAMS
 
 
-# --- what is strict JSON -----------------------------------------------------------------------------------
+# --- what is strict JSON -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_meta_that_is_no_object_is_invalid_params() -> None:
         CALL.replace(b'"a":1', b'"a":1e999'),
         CALL.replace(b'"a":1', b'"a":01'),
         CALL.replace(b'"a":1', b'"a":+1'),
-        CALL.replace(b'"a":1', b'"a":\'x\''),
+        CALL.replace(b'"a":1', b"\"a\":'x'"),
         CALL.replace(b'"a":1', b"a:1"),
         CALL.replace(b'"a":1', b'"a":"\x01"'),
         CALL.replace(b'"a":1', b'"a":"\\x41"'),
@@ -152,7 +152,7 @@ def test_an_id_is_echoed_with_its_type_and_value(ident: str | int) -> None:
     assert (echoed, type(echoed)) == (ident, type(ident))
 
 
-# --- nesting ------------------------------------------------------------------------------------------------
+# --- nesting -------------------------------------------------------------------------------------------
 
 
 def nested(levels: int) -> bytes:
@@ -180,7 +180,9 @@ def test_depth_is_found_in_one_pass_even_in_text_that_never_ends_its_strings() -
     assert not depth_exceeds(b"[]" * 70 + b'\\"' * 500_000, 64)
 
 
-@given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+)
 def test_depth_is_what_a_naive_count_says(value: Any) -> None:
     def levels(node: Any) -> int:
         if isinstance(node, dict):
@@ -192,7 +194,7 @@ def test_depth_is_what_a_naive_count_says(value: Any) -> None:
     assert depth == 0 or depth_exceeds(body, depth - 1)
 
 
-# --- members that stand twice --------------------------------------------------------------------------------
+# --- members that stand twice --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -268,7 +270,7 @@ def test_exactly_the_ambiguous_messages_are_refused(outer: list[str], inner: lis
         assert parse(body).kind == "request"
 
 
-# --- batches ------------------------------------------------------------------------------------------------------
+# --- batches -------------------------------------------------------------------------------------------
 
 
 def test_a_batch_is_taken_apart_in_order_and_its_bad_members_are_refused_alone() -> None:
@@ -297,17 +299,15 @@ def test_a_batch_that_is_no_json_is_a_parse_error() -> None:
     assert caught.value.code == PARSE_ERROR
 
 
-# --- frames -----------------------------------------------------------------------------------------------------------
+# --- frames --------------------------------------------------------------------------------------------
 
 SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text()
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 )
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
 )
 OBJECTS = st.dictionaries(st.text().filter(lambda key: key != "_meta"), VALUES, max_size=5)
 IDS = st.integers() | st.text()
@@ -341,6 +341,7 @@ def test_the_bytes_of_a_result_are_not_touched() -> None:
 @settings(max_examples=300)
 def test_arbitrary_bytes_are_a_message_or_a_refusal_and_nothing_else(body: bytes) -> None:
     try:
-        parse(body)
+        code = parse(body) and 0
     except Refused as refused:
-        assert refused.code in (PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS)
+        code = refused.code
+    assert code in (0, PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS)

@@ -123,7 +123,7 @@ def test_an_output_schema_legacy_clients_cannot_have_is_left_out_for_them() -> N
     assert pages.get()["tools"] == [array, fine, untyped]
 
 
-# --- discovery ------------------------------------------------------------------------------------------------
+# --- discovery -----------------------------------------------------------------------------------------
 
 
 def test_discovery_says_who_we_are_and_what_can_be_done() -> None:
@@ -144,7 +144,7 @@ def test_configured_instructions_replace_the_upstreams_even_by_nothing() -> None
     assert "instructions" not in Pages(said, instructions="").get("server/discover")
 
 
-# --- pages -----------------------------------------------------------------------------------------------------
+# --- pages ---------------------------------------------------------------------------------------------
 
 NAMES = [f"t{number}" for number in range(7)]
 
@@ -194,8 +194,12 @@ def test_if_the_list_has_become_shorter_than_the_place_the_page_is_empty() -> No
     assert rest_after(["a", "b", "c", "d"], ["z"]) == []
 
 
-@given(st.lists(st.sampled_from(NAMES), unique=True, min_size=3), st.lists(st.sampled_from(NAMES), unique=True))
-def test_walking_while_the_catalog_changes_always_ends_and_repeats_nothing(before: list[str], after: list[str]) -> None:
+@given(
+    st.lists(st.sampled_from(NAMES), unique=True, min_size=3), st.lists(st.sampled_from(NAMES), unique=True)
+)
+def test_walking_while_the_catalog_changes_always_ends_and_repeats_nothing(
+    before: list[str], after: list[str]
+) -> None:
     after = [name for name in NAMES if name in after]
     before = [name for name in NAMES if name in before]
     pages = Pages(tools(*before), size=2)

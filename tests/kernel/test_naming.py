@@ -24,7 +24,7 @@ def names(
     return {name: f"{claim.upstream}/{claim.own}" for name, claim in given}
 
 
-# --- modes -----------------------------------------------------------------------------------------------
+# --- modes ---------------------------------------------------------------------------------------------
 
 
 def test_always_prefixes_every_name() -> None:
@@ -63,7 +63,7 @@ def test_an_upstream_that_lists_a_thing_twice_is_in_no_conflict_with_itself() ->
     assert conflicts == []
 
 
-# --- the alphabet and the length ------------------------------------------------------------------------------
+# --- the alphabet and the length -----------------------------------------------------------------------
 
 
 def test_a_prefixed_name_of_exactly_the_longest_length_is_not_cut() -> None:
@@ -116,13 +116,15 @@ def test_naming_is_a_pure_function_and_keeps_the_order(claimed: list[Claim], mod
 
 
 @given(CLAIMS.flatmap(lambda made: st.tuples(st.just(made), st.permutations(made))))
-def test_with_prefixes_for_all_a_name_does_not_depend_on_the_order(pair: tuple[list[Claim], list[Claim]]) -> None:
+def test_with_prefixes_for_all_a_name_does_not_depend_on_the_order(
+    pair: tuple[list[Claim], list[Claim]],
+) -> None:
     one, other = (dict(advertise(claimed, Selection(), "always", "__")[0]) for claimed in pair)
     # Only who keeps a name that two prefixed ones fall on is decided by the order.
     assert one.keys() == other.keys()
 
 
-# --- selection and aliases -------------------------------------------------------------------------------------
+# --- selection and aliases -----------------------------------------------------------------------------
 
 
 def test_patterns_are_over_the_name_or_the_upstream_and_the_name() -> None:

@@ -93,7 +93,8 @@ async def test_answers_that_are_no_object_count_as_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"arguments": {"a": 2}}, {"arguments": {}}, {"name": "u"}, {"extra": 1}, {"arguments": {"a": 1.5}}]
+    "change",
+    [{"arguments": {"a": 2}}, {"arguments": {}}, {"name": "u"}, {"extra": 1}, {"arguments": {"a": 1.5}}],
 )
 @jumping
 async def test_a_handle_is_for_the_params_it_was_given_for(change: Json) -> None:
@@ -227,6 +228,14 @@ def test_a_binding_leaves_out_what_a_retry_changes_and_nothing_else() -> None:
     def bound(method: str = "tools/call", server: str = "default", **params: Any) -> str:
         return binding_of(make_exchange(method, params, server=server))
 
-    assert bound(name="x") == bound(name="x", inputResponses={"a": 1}, requestState="s", _meta={"progressToken": 1})
-    kinds = {bound(name="x"), bound(name="y"), bound("prompts/get", name="x"), bound(server="o", name="x"), bound()}
+    assert bound(name="x") == bound(
+        name="x", inputResponses={"a": 1}, requestState="s", _meta={"progressToken": 1}
+    )
+    kinds = {
+        bound(name="x"),
+        bound(name="y"),
+        bound("prompts/get", name="x"),
+        bound(server="o", name="x"),
+        bound(),
+    }
     assert len(kinds) == 5

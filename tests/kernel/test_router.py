@@ -54,7 +54,9 @@ class Routed:
         self.last = made
         return (await self.router(made)).value
 
-    async def refused(self, method: str = "tools/call", params: Json | None = None, **options: Any) -> Refused:
+    async def refused(
+        self, method: str = "tools/call", params: Json | None = None, **options: Any
+    ) -> Refused:
         with pytest.raises(Refused) as caught:
             await self.send(method, params, **options)
         return caught.value
@@ -73,7 +75,7 @@ def _stub(routed: Routed, upstream: str) -> StubUpstream:
     return routed.upstreams[upstream]
 
 
-# --- names and URIs ------------------------------------------------------------------------------------------
+# --- names and URIs ------------------------------------------------------------------------------------
 
 
 @jumping
@@ -95,7 +97,9 @@ async def test_references_are_sent_in_the_upstreams_words() -> None:
         a=StubUpstream(offer(prompts=["p"], templates=["m://{v}"], capabilities=completes)),
         b=StubUpstream(offer(prompts=["p"], templates=["m://{v}"])),
     )
-    await routed.send("completion/complete", {"ref": {"type": "ref/prompt", "name": "b__p", "x": 1}, "argument": {}})
+    await routed.send(
+        "completion/complete", {"ref": {"type": "ref/prompt", "name": "b__p", "x": 1}, "argument": {}}
+    )
     await routed.send("completion/complete", {"ref": {"type": "ref/resource", "uri": "m://b~{v}"}})
     assert sent(routed, "b") == [
         {"ref": {"type": "ref/prompt", "name": "p", "x": 1}, "argument": {}},
@@ -164,12 +168,14 @@ async def test_an_unknown_kind_of_result_is_the_upstreams_fault() -> None:
 
 @jumping
 async def test_only_some_methods_may_be_answered_by_a_question() -> None:
-    routed = only({"resultType": "input_required", "requestState": "s"}, capabilities={"completions": {}}, prompts=["p"])
+    routed = only(
+        {"resultType": "input_required", "requestState": "s"}, capabilities={"completions": {}}, prompts=["p"]
+    )
     refusal = await routed.refused("completion/complete", {"ref": {"type": "ref/prompt", "name": "p"}})
     assert refusal.code == UPSTREAM_BAD_RESPONSE
 
 
-# --- requestState of modern clients ---------------------------------------------------------------------------
+# --- requestState of modern clients --------------------------------------------------------------------
 
 
 def question(state: str | None = "inner", **requests: Json) -> Json:
@@ -220,7 +226,8 @@ async def test_a_state_is_refused_with_other_params() -> None:
 
 @jumping
 async def test_a_state_is_refused_when_it_is_tampered_with_or_made_up() -> None:
-    for state in ("inner", "", 7, [], "A" * 99):
+    states: list[Any] = ["inner", "", 7, [], "A" * 99]
+    for state in states:
         assert (await retried(only(question()), {"requestState": state})).code == INVALID_PARAMS
 
 
@@ -277,7 +284,7 @@ async def test_pages_a_legacy_upstream_wants_opened_become_a_question() -> None:
     assert (await only(wants).refused(era=Era.LEGACY)) is wants
 
 
-# --- questions driven for legacy clients ----------------------------------------------------------------------
+# --- questions driven for legacy clients ---------------------------------------------------------------
 
 
 @jumping
@@ -296,7 +303,11 @@ async def test_a_legacy_client_is_asked_and_the_call_sent_again_with_the_answers
         },
         {"name": "t", "arguments": {}, "inputResponses": {"k": {"action": "accept"}}, "requestState": "s2"},
     ]
-    assert sorted(method for method, _ in client.asked) == ["elicitation/create", "elicitation/create", "roots/list"]
+    assert sorted(method for method, _ in client.asked) == [
+        "elicitation/create",
+        "elicitation/create",
+        "roots/list",
+    ]
 
 
 @jumping
@@ -321,7 +332,8 @@ async def test_when_one_question_fails_the_call_the_others_are_taken_back() -> N
 
     async def never(params: Json) -> Json:
         try:
-            return await asyncio.get_running_loop().create_future()
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError
         except asyncio.CancelledError:
             ended.append("taken back")
             raise
@@ -374,11 +386,13 @@ async def test_an_upstream_that_is_for_ever_busy_is_given_up() -> None:
 @jumping
 async def test_what_a_legacy_client_calls_a_state_is_none_of_ours() -> None:
     routed = only()
-    assert (await routed.refused(params={"name": "t", "requestState": "x"}, era=Era.LEGACY)).code == INVALID_PARAMS
+    assert (
+        await routed.refused(params={"name": "t", "requestState": "x"}, era=Era.LEGACY)
+    ).code == INVALID_PARAMS
     assert sent(routed) == []
 
 
-# --- what goes with an exchange ----------------------------------------------------------------------------------
+# --- what goes with an exchange ------------------------------------------------------------------------
 
 
 @jumping

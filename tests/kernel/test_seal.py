@@ -42,9 +42,11 @@ def test_no_two_handles_are_the_same() -> None:
     [("subject", "bob"), ("source", "robots"), ("client", "key-2"), ("tenant", "other")],
 )
 def test_a_handle_is_worth_nothing_to_anybody_else(field: str, value: str) -> None:
+    change: Any = {field: value}
+    principal = attrs.evolve(ALICE, **change)
     handle = seal().close("task", ALICE, "x", 60)
     with pytest.raises(Unsealable):
-        seal().open("task", attrs.evolve(ALICE, **{field: value}), handle)
+        seal().open("task", principal, handle)
 
 
 def test_identities_that_only_look_alike_when_joined_stay_apart() -> None:
@@ -113,7 +115,17 @@ def test_a_key_is_of_the_secret_or_random() -> None:
 
 def test_a_digest_does_not_depend_on_the_order_of_members_but_on_everything_else() -> None:
     assert digest({"a": 1, "b": [1, {"c": 2, "d": 3}]}) == digest({"b": [1, {"d": 3, "c": 2}], "a": 1})
-    values: list[Any] = [{"a": 1}, {"a": "1"}, {"a": 1.5}, {"a": [1]}, {"a": None}, {}, [], {"b": 1}, {"a": True}]
+    values: list[Any] = [
+        {"a": 1},
+        {"a": "1"},
+        {"a": 1.5},
+        {"a": [1]},
+        {"a": None},
+        {},
+        [],
+        {"b": 1},
+        {"a": True},
+    ]
     assert len({digest(value) for value in values}) == len(values)
 
 

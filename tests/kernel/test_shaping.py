@@ -37,7 +37,7 @@ def legacy(raw: bytes, method: str = "tools/call") -> bytes:
     return shape_result(Result(raw=raw), method, Era.LEGACY, INFO).raw
 
 
-# --- results for modern clients ----------------------------------------------------------------------------
+# --- results for modern clients ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,10 @@ def legacy(raw: bytes, method: str = "tools/call") -> bytes:
     [
         ("tools/call", b'{ "resultType":"complete" , "content":[ ],"_meta":{}, "n":1.10e2}'),
         ("tools/call", b'{"resultType":"input_required","requestState":"s","_meta":{"a":1}}'),
-        ("resources/read", b'\n{"contents":[],"ttlMs":5,"cacheScope":"public","_meta":{},"resultType":"complete"}\n'),
+        (
+            "resources/read",
+            b'\n{"contents":[],"ttlMs":5,"cacheScope":"public","_meta":{},"resultType":"complete"}\n',
+        ),
         ("resources/read", b'{"resultType":"input_required","_meta":{},"inputRequests":{}}'),
         ("server/discover", b'{"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{}}'),
     ],
@@ -110,7 +113,7 @@ def test_splicing_adds_members_and_changes_none(members: Json, before: str, insi
     assert shaped.keys() >= {"resultType", "_meta"}
 
 
-# --- results for legacy clients --------------------------------------------------------------------------------
+# --- results for legacy clients ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -132,10 +135,12 @@ def test_structured_content_that_is_no_object_is_left_out_for_legacy_clients(str
     assert b"structuredContent" in modern(raw)
 
 
-# --- errors --------------------------------------------------------------------------------------------------------
+# --- errors --------------------------------------------------------------------------------------------
 
 
-def error(code: int, era: Era, method: str = "tools/call", params: Json | None = None, data: Any = None) -> Refused:
+def error(
+    code: int, era: Era, method: str = "tools/call", params: Json | None = None, data: Any = None
+) -> Refused:
     return shape_error(Refused(code, "why", data), method, params or {}, era)
 
 
@@ -160,7 +165,12 @@ def test_a_legacy_client_learns_of_a_missing_resource_in_its_own_words() -> None
 
 @pytest.mark.parametrize(
     ("method", "data"),
-    [("tools/call", {"uri": "x"}), ("resources/read", None), ("resources/read", {"other": 1}), ("resources/read", [])],
+    [
+        ("tools/call", {"uri": "x"}),
+        ("resources/read", None),
+        ("resources/read", {"other": 1}),
+        ("resources/read", []),
+    ],
 )
 def test_other_invalid_params_stay_what_they_are(method: str, data: Any) -> None:
     assert error(INVALID_PARAMS, Era.LEGACY, method, {}, data).code == INVALID_PARAMS
@@ -188,7 +198,7 @@ def test_a_legacy_client_keeps_its_own_code_for_pages_to_open() -> None:
     assert error(URL_ELICITATION_REQUIRED_LEGACY, Era.LEGACY).code == URL_ELICITATION_REQUIRED_LEGACY
 
 
-# --- -32042 ----------------------------------------------------------------------------------------------------------
+# --- -32042 --------------------------------------------------------------------------------------------
 
 
 def elicitations(data: Any) -> Result | None:
@@ -212,7 +222,8 @@ def test_pages_to_open_become_questions_without_ids() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [None, [], {}, {"elicitations": None}, {"elicitations": []}, {"elicitations": [1, {}, {"url": 7}]}]
+    "data",
+    [None, [], {}, {"elicitations": None}, {"elicitations": []}, {"elicitations": [1, {}, {"url": 7}]}],
 )
 def test_nothing_to_open_is_no_question(data: Any) -> None:
     assert elicitations(data) is None

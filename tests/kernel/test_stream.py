@@ -1,10 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
-from portico._core.protocol.stream import KEEP_EVENTS, MAX_UNREAD, MAX_UNREAD_BYTES, Stream
+from portico._core.protocol.stream import (
+    KEEP_EVENTS,
+    MAX_UNREAD,
+    MAX_UNREAD_BYTES,
+    MOST_UNREAD,
+    MOST_UNREAD_BYTES,
+    Stream,
+)
 from tests.kernel.doubles import jumping, settle
 
 
@@ -53,7 +61,7 @@ def test_bytes_bound_what_is_remembered() -> None:
 
 def test_a_reader_is_given_everything_it_has_not_had() -> None:
     stream = Stream()
-    stream.readers = 1
+    stream.attach()
     for _ in range(KEEP_EVENTS + 10):
         stream.push(b"x")
     assert len(stream.take(0)) == KEEP_EVENTS + 10
@@ -64,7 +72,7 @@ def test_a_reader_is_given_everything_it_has_not_had() -> None:
 @jumping
 async def test_put_waits_until_the_reader_has_caught_up() -> None:
     stream = Stream()
-    stream.readers = 1
+    stream.attach()
     for _ in range(MAX_UNREAD):
         await stream.put(b"x")
     waiting = asyncio.ensure_future(stream.put(b"last"))
@@ -78,7 +86,7 @@ async def test_put_waits_until_the_reader_has_caught_up() -> None:
 @jumping
 async def test_put_waits_for_bytes_too_but_takes_one_big_frame() -> None:
     stream = Stream()
-    stream.readers = 1
+    stream.attach()
     await stream.put(b"x" * (MAX_UNREAD_BYTES + 1))
     await stream.put(b"y")
     waiting = asyncio.ensure_future(stream.put(b"z"))
@@ -99,13 +107,13 @@ async def test_put_does_not_wait_while_nobody_reads() -> None:
 @jumping
 async def test_put_no_longer_waits_for_a_reader_that_has_left() -> None:
     stream = Stream()
-    stream.readers = 1
+    stream.attach()
     for _ in range(MAX_UNREAD):
         await stream.put(b"x")
     waiting = [asyncio.ensure_future(stream.put(b"more")) for _ in range(3)]
     await settle()
     assert not any(each.done() for each in waiting)
-    stream.readers -= 1
+    stream.detach(stream.reader)
     await asyncio.gather(*waiting)
     assert stream.last == MAX_UNREAD + 3
 
@@ -113,7 +121,7 @@ async def test_put_no_longer_waits_for_a_reader_that_has_left() -> None:
 @jumping
 async def test_put_ends_with_the_stream() -> None:
     stream = Stream()
-    stream.readers = 1
+    stream.attach()
     for _ in range(MAX_UNREAD):
         await stream.put(b"x")
     waiting = asyncio.ensure_future(stream.put(b"more"))
@@ -126,7 +134,7 @@ async def test_put_ends_with_the_stream() -> None:
 @jumping
 async def test_a_writer_that_is_cancelled_leaves_the_others_waiting() -> None:
     stream = Stream()
-    stream.readers = 1
+    stream.attach()
     for _ in range(MAX_UNREAD):
         await stream.put(b"x")
     one, other = (asyncio.ensure_future(stream.put(b"more")) for _ in range(2))
@@ -140,7 +148,10 @@ async def test_a_writer_that_is_cancelled_leaves_the_others_waiting() -> None:
 
 @jumping
 async def test_a_reader_wakes_for_a_frame_an_end_and_being_sent_away() -> None:
-    for event in (lambda s: s.push(b"x"), lambda s: s.end(), lambda s: s.poll(500)):
+    events: list[Callable[[Stream], None]] = [
+        lambda s: s.push(b"x"), lambda s: s.end(), lambda s: s.poll(500),
+    ]  # fmt: skip
+    for event in events:
         stream = Stream()
         waiting = asyncio.ensure_future(stream.wait(0, 60))
         await settle()
@@ -168,6 +179,42 @@ async def test_what_is_there_already_is_not_waited_for() -> None:
 
 def test_a_stream_is_attached_while_somebody_reads() -> None:
     stream = Stream()
-    assert not stream.attached
-    stream.readers = 1
-    assert stream.attached
+    seen = [stream.attached]
+    reader = stream.attach()
+    seen.append(stream.attached)
+    stream.detach(reader)
+    seen.append(stream.attached)
+    assert seen == [False, True, False]
+
+
+@jumping
+async def test_a_new_reader_takes_over_and_the_old_one_notices() -> None:
+    stream = Stream()
+    old = stream.attach()
+    waiting = asyncio.ensure_future(stream.wait(0, 60))
+    await settle()
+    new = stream.attach()
+    before = asyncio.get_running_loop().time()
+    assert not await waiting
+    assert asyncio.get_running_loop().time() == before
+    assert stream.reader is new
+    stream.detach(old)
+    assert stream.reader is new
+
+
+def test_a_reader_that_stopped_reading_is_not_kept_everything_for() -> None:
+    stream = Stream()
+    stream.attach()
+    for _ in range(MOST_UNREAD * 2):
+        stream.push(b"x")
+    kept = numbers(stream)
+    assert len(kept) == MOST_UNREAD
+    assert kept[-1] == MOST_UNREAD * 2
+
+
+def test_a_reader_that_stopped_reading_is_not_kept_every_byte_for() -> None:
+    stream = Stream()
+    stream.attach()
+    for _ in range(40):
+        stream.push(b"x" * MAX_UNREAD_BYTES)
+    assert sum(len(frame) for _, frame in stream.take(0)) <= MOST_UNREAD_BYTES + MAX_UNREAD_BYTES

@@ -58,7 +58,7 @@ async def refused(world: World, method: str, params: Json, **options: Any) -> Re
     return caught.value
 
 
-# --- for clients that know tasks ---------------------------------------------------------------------------
+# --- for clients that know tasks -----------------------------------------------------------------------
 
 
 @jumping
@@ -71,7 +71,9 @@ async def test_a_task_passes_with_its_id_sealed_and_leads_back_under_it() -> Non
     assert "own-1" not in handle
     got = await world.modern("tasks/get", {"taskId": handle}, capabilities=HAS_TASKS)
     assert (got["taskId"], got["status"]) == (handle, "completed")
-    await world.modern("tasks/update", {"taskId": handle, "inputResponses": {"k": {}}}, capabilities=HAS_TASKS)
+    await world.modern(
+        "tasks/update", {"taskId": handle, "inputResponses": {"k": {}}}, capabilities=HAS_TASKS
+    )
     await world.modern("tasks/cancel", {"taskId": handle}, capabilities=HAS_TASKS)
     assert [(method, params["taskId"], target) for method, params, target in up.sent[1:]] == [
         (method, "own-1", Target("a", "own-1")) for method in ("tasks/get", "tasks/update", "tasks/cancel")
@@ -110,17 +112,21 @@ async def test_the_upstreams_own_id_is_none(ident: Any) -> None:
 @jumping
 async def test_a_task_without_an_id_is_the_upstreams_fault() -> None:
     for capabilities in (HAS_TASKS, {}):
-        up = StubUpstream(offer("t", capabilities=HAS_TASKS), lambda e, t: Result(value={"resultType": "task"}))
+        up = StubUpstream(
+            offer("t", capabilities=HAS_TASKS), lambda e, t: Result(value={"resultType": "task"})
+        )
         refusal = await refused(World({"a": up}), "tools/call", CALL, capabilities=capabilities)
         assert refusal.code == UPSTREAM_BAD_RESPONSE
 
 
-# --- for clients that know none -----------------------------------------------------------------------------
+# --- for clients that know none ------------------------------------------------------------------------
 
 
 @jumping
 async def test_a_task_is_polled_to_its_end_for_a_client_that_knows_none() -> None:
-    up = TaskUpstream({"status": "working"}, {"status": "working"}, {"status": "completed", "result": {"content": [1]}})
+    up = TaskUpstream(
+        {"status": "working"}, {"status": "working"}, {"status": "completed", "result": {"content": [1]}}
+    )
     loop = asyncio.get_running_loop()
     before = loop.time()
     result = await World({"a": up}).modern("tools/call", CALL)
@@ -139,7 +145,10 @@ async def test_it_is_polled_for_a_legacy_client_too() -> None:
     assert answer["result"] == {"content": []}
 
 
-@pytest.mark.parametrize(("said", "seconds"), [(0, 0.05), (-5, 0.05), (10**9, 30.0), (10**400, 30.0), ("x", 1.0), (True, 1.0), (2500.0, 2.5)])
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [(0, 0.05), (-5, 0.05), (10**9, 30.0), (10**400, 30.0), ("x", 1.0), (True, 1.0), (2500.0, 2.5)],
+)
 @jumping
 async def test_the_interval_is_the_upstreams_within_reason(said: Any, seconds: float) -> None:
     states = [{"status": "working", "pollIntervalMs": said}, {"status": "completed", "result": {}}]
@@ -156,10 +165,14 @@ async def test_a_failed_task_fails_the_call_with_its_error() -> None:
     assert refusal.body() == failed["error"]
 
 
-@pytest.mark.parametrize("state", [{"status": "failed"}, {"status": "failed", "error": "no"}, {"status": "cancelled"}])
+@pytest.mark.parametrize(
+    "state", [{"status": "failed"}, {"status": "failed", "error": "no"}, {"status": "cancelled"}]
+)
 @jumping
 async def test_a_task_that_ends_without_a_word_is_the_upstreams_fault(state: Json) -> None:
-    assert (await refused(World({"a": TaskUpstream(state)}), "tools/call", CALL)).code == UPSTREAM_BAD_RESPONSE
+    assert (
+        await refused(World({"a": TaskUpstream(state)}), "tools/call", CALL)
+    ).code == UPSTREAM_BAD_RESPONSE
 
 
 @jumping
@@ -168,7 +181,10 @@ async def test_a_completed_task_without_a_result_is_the_upstreams_fault() -> Non
     assert (await refused(World({"a": up}), "tools/call", CALL)).code == UPSTREAM_BAD_RESPONSE
 
 
-ASKS: Json = {"status": "input_required", "inputRequests": {"k": {"method": "elicitation/create", "params": {"q": 1}}}}
+ASKS: Json = {
+    "status": "input_required",
+    "inputRequests": {"k": {"method": "elicitation/create", "params": {"q": 1}}},
+}
 DONE: Json = {"status": "completed", "result": {"content": []}}
 
 
@@ -280,7 +296,7 @@ async def test_a_legacy_client_that_cancels_gets_no_answer_even_if_the_task_cann
 
     up.on_cancel = refuse
     peer = World({"a": up}).legacy().open()
-    stream = peer.request("tools/call", CALL, id="x")
+    stream = peer.request("tools/call", CALL, ident="x")
     await stream.wait(0, 0.5)
     peer.say("notifications/cancelled", {"requestId": "x"})
     while not stream.ended:

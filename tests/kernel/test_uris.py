@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from portico._core.uris import MAX_MATCHED, Template, disambiguate, rewrite_uris, scheme_of
 
-# --- templates ---------------------------------------------------------------------------------------------
+# --- templates -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,9 @@ def test_matching_is_what_a_backtracking_pattern_would_say(
     pieces: list[tuple[str, str]], uri: str, tail: str
 ) -> None:
     template = "".join(f"{literal}{{{operator}v}}" for literal, operator in pieces) + tail
-    pattern = "".join(re.escape(literal) + CLASSES[operator] for literal, operator in pieces) + re.escape(tail)
+    pattern = "".join(re.escape(literal) + CLASSES[operator] for literal, operator in pieces) + re.escape(
+        tail
+    )
     assert Template(template).matches(uri) == bool(re.fullmatch(pattern, uri, re.DOTALL))
 
 
@@ -106,7 +108,7 @@ def test_a_malformed_template_is_no_error(template: str) -> None:
     assert Template("x://{").matches("x://{")
 
 
-# --- telling apart --------------------------------------------------------------------------------------------
+# --- telling apart -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_schemes_are_compared_in_lower_case() -> None:
     assert scheme_of("no scheme") == ""
 
 
-# --- rewriting -------------------------------------------------------------------------------------------------
+# --- rewriting -----------------------------------------------------------------------------------------
 
 CHANGED = {"m://x": "m://b~x"}
 
@@ -167,9 +169,11 @@ def test_uris_are_rewritten_where_results_hold_them_and_nowhere_else() -> None:
 
 JSONISH = st.recursive(
     st.none() | st.integers() | st.just("m://x") | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["uri", "content", "contents", "messages", "resource", "_meta", "ui", "z"]), inner
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["uri", "content", "contents", "messages", "resource", "_meta", "ui", "z"]), inner
+        )
     ),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
@@ -304,7 +304,9 @@ class Result:
         kind = self._kind
         if kind is None:
             try:
-                kind = self._value.get("resultType") if self._value else _kind_of(self._raw or b"{}").result_type
+                kind = (
+                    self._value.get("resultType") if self._value else _kind_of(self._raw or b"{}").result_type
+                )
             except msgspec.ValidationError:
                 kind = "invalid"
             kind = self._kind = kind or "complete"
@@ -512,7 +514,11 @@ class Transport(Protocol):
 
 @runtime_checkable
 class AuthScheme(Protocol):
-    """Credentials of a request -> who it is."""
+    """Credentials of a request -> who it is.
+
+    A scheme that needs no I/O also has `decide(credentials)`, which is `authenticate` without waiting; then a
+    request needs no task for it.
+    """
 
     async def authenticate(self, credentials: Credentials) -> Principal | Challenge | None:
         """A principal, a challenge ("mine, and wrong" or "none given"), or None: not mine."""
@@ -566,7 +572,9 @@ class Store(Protocol):
         """Set it, for `ttl` seconds."""
         ...
 
-    async def compare_and_set(self, key: str, expected: bytes | None, value: bytes, ttl: float | None = None) -> bool:
+    async def compare_and_set(
+        self, key: str, expected: bytes | None, value: bytes, ttl: float | None = None
+    ) -> bool:
         """Set it if it still is what was expected."""
         ...
 
@@ -633,6 +641,77 @@ class Observer(Protocol):
         ...
 
 
+Scope = MutableMapping[str, Any]
+"""An ASGI HTTP connection scope."""
+
+
+class Reply(Protocol):
+    """Where the answer to one HTTP request goes; every method returns at once.
+
+    Either `send` is called once, or `start`, any number of `write`, and `end`. Calls after the client has gone
+    do nothing.
+
+    Attributes:
+        on_gone: Called once, if the client leaves before the answer has ended.
+    """
+
+    on_gone: Callable[[], None] | None
+
+    def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole answer; adds `content-length`."""
+        ...
+
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send the head of an answer whose length is not known."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of it."""
+        ...
+
+    def end(self) -> None:
+        """It is complete."""
+        ...
+
+    @property
+    def full(self) -> bool:
+        """Whether the client is slower than what has been written; wait for `room()` before the next write."""
+        ...
+
+    async def room(self) -> None:
+        """Return when the client has caught up, or has gone."""
+        ...
+
+
+Direct = Callable[[Scope, bytes, Reply], None]
+"""Answers a request whose body has come whole, without ASGI: `(scope, body, reply)`."""
+
+
+@attrs.frozen
+class Admission:
+    """What the kernel says to the head of a request that a server could answer without ASGI.
+
+    Attributes:
+        scope: The scope without the headers that clients may not set.
+        handle: Answers it; None when it is refused.
+        status: Of the refusal.
+        body: Of the refusal, JSON.
+        body_bytes: The most its body may have; beyond: 413.
+        body_seconds: How long its body may take; beyond: 408.
+    """
+
+    scope: Scope
+    handle: Direct | None
+    status: int = 200
+    body: bytes = b""
+    body_bytes: int = 0
+    body_seconds: float = 0.0
+
+
+Admit = Callable[[Scope], Admission | None]
+"""Judges the head of a request; None: ASGI has it (which judges by the same rules)."""
+
+
 @runtime_checkable
 class Server(Protocol):
     """Runs the finished ASGI app on given sockets until told to stop."""
@@ -643,6 +722,7 @@ class Server(Protocol):
         sockets: Sequence[socket.socket],
         drain: Callable[[], Awaitable[object]],
         stop: Callable[[], Awaitable[object]],
+        admit: Admit | None = None,
     ) -> None:
         """Serve until `stop()` returns, then close what is left and return.
 
@@ -652,6 +732,7 @@ class Server(Protocol):
             drain: Returns when draining begins: from then on, answers carry `Connection: close`; when it has
                 returned, listeners stay open until `stop`.
             stop: Returns when listeners are to be closed and connections ended.
+            admit: Says which requests may be answered without ASGI. A server need not make use of it.
         """
         ...
 
@@ -679,7 +760,6 @@ class Page:
     path: str
     title: str
     route: BaseRoute
-
 
 
 @attrs.frozen

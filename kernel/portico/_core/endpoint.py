@@ -94,6 +94,7 @@ class Endpoint:
         self.depth_limit = depth_limit
         self._pipeline = pipeline
         self._schemes = schemes
+        self._decide = _decider(schemes)
         self._parking = parking
         self._load = load
         self._log = log
@@ -124,6 +125,17 @@ class Endpoint:
                 return verdict
             challenge = challenge or verdict
         return challenge or Challenge(reason="no_scheme")
+
+    def recognise(self, credentials: Credentials) -> Principal | Challenge | None:
+        """The same at once, where every scheme can do without I/O; None where one cannot."""
+        decide = self._decide
+        if decide is None:
+            return None
+        try:
+            return decide(credentials)
+        except Exception as error:  # fail closed, as above
+            self._log.error("auth.failed", error=repr(error))
+            return Challenge(reason="auth_error")
 
     def exchange(
         self,
@@ -301,6 +313,27 @@ class Endpoint:
         self._log.error(
             "call.fault", request_id=exchange.id, method=exchange.method, exc_info=error, notes=list(notes)
         )
+
+
+def _decider(
+    schemes: Sequence[tuple[str, AuthScheme]],
+) -> Callable[[Credentials], Principal | Challenge] | None:
+    """The schemes' own `decide`, compiled into one function; None where one has none."""
+    found = [getattr(scheme, "decide", None) for _, scheme in schemes]
+    if not found or not all(found):
+        return None
+    decides: list[Callable[[Credentials], Principal | Challenge | None]] = [each for each in found if each]
+
+    def decide(credentials: Credentials) -> Principal | Challenge:
+        challenge: Challenge | None = None
+        for each in decides:
+            verdict = each(credentials)
+            if isinstance(verdict, Principal):
+                return verdict
+            challenge = challenge or verdict
+        return challenge or Challenge(reason="no_scheme")
+
+    return decide
 
 
 class _Nobody:

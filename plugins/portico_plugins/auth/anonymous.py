@@ -33,6 +33,10 @@ class Anonymous:
         self.public = config.public
         self._principal = Principal("anonymous", name)
 
+    def decide(self, credentials: Credentials) -> Principal:
+        """The anonymous principal."""
+        return self._principal
+
     async def authenticate(self, credentials: Credentials) -> Principal:
         """The anonymous principal."""
         return self._principal

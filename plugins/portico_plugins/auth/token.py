@@ -63,6 +63,10 @@ class Tokens:
         self._known = [(_digest(token), Principal(subject, name)) for subject, token in tokens.items()]
 
     async def authenticate(self, credentials: Credentials) -> Principal | Challenge | None:
+        """As `decide`."""
+        return self.decide(credentials)
+
+    def decide(self, credentials: Credentials) -> Principal | Challenge | None:
         """The principal a token stands for (RFC 6750).
 
         A request without a bearer token is challenged; one with another scheme is not ours.

@@ -175,7 +175,7 @@ async def test_closing_the_connection_does_not_cancel_a_legacy_call() -> None:
         primed = SseParser().feed(await first.chunk())[0]
         await first.close()
         sessions = it.web.sessions._sessions
-        while any(s.readers for each in sessions.values() for s in each.streams.values()):
+        while any(s.attached for each in sessions.values() for s in each.streams.values()):
             second = await it.connect()
             second.send("POST", headers, frame(2, "ping", {}))
             assert (await second.body())["result"] == {}

@@ -34,7 +34,7 @@ class Seen:
 
     @property
     def id(self) -> Any:
-        return self.body.get("id")
+        return (self.body or {}).get("id")
 
 
 Answer = Callable[[Seen], Awaitable[Response]]

@@ -236,16 +236,10 @@ async def test_every_page_of_every_list_is_asked_for() -> None:
     pages = {None: ("a", ""), "": ("b", "x"), "x": ("c", None)}
 
     async def listed(seen: Seen) -> Response:
-        member = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources"}[
-            seen.method
-        ]
+        member = seen.method.partition("/")[0]
         name, cursor = pages[seen.params.get("cursor")]
         page: dict[str, Any] = {member: [{"name": name, "uri": name, "inputSchema": {}, "extra": None}]}
-        hints = (
-            {"ttlMs": 5000, "cacheScope": "public"}
-            if name != "b"
-            else {"ttlMs": 3000, "cacheScope": "public"}
-        )
+        hints = {"ttlMs": 3000 if name == "b" else 5000, "cacheScope": "public"}
         return result(seen, page | hints | ({"nextCursor": cursor} if cursor is not None else {}))
 
     app.on |= dict.fromkeys(("tools/list", "prompts/list", "resources/list"), listed)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 import attrs
 
@@ -137,6 +137,8 @@ class Call:
 
     def _finished(self, task: asyncio.Task[Result]) -> None:
         self.disarm()
+        if not task.cancelled():
+            task.exception()  # a parked call may fail with nobody left to hear of it
 
     def outcome(self) -> Outcome:
         """The result, or the refusal to answer with. The task must be done."""
@@ -195,6 +197,7 @@ class ModernCall(Call):
         self._asks: dict[str, _Ask] = {}
         self._asked = 0.0
         self._waiter: asyncio.Future[None] | None = None
+        self._follower: Callable[[], None] | None = None
         self._room: asyncio.Future[None] | None = None
         super().__init__(exchange, run, on_fault)
 
@@ -233,41 +236,64 @@ class ModernCall(Call):
         return any(ask.told for ask in self._asks.values())
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._follower is not None:
+            self._follower()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _finished(self, task: asyncio.Task[Result]) -> None:
         super()._finished(task)
         self._wake()
 
+    def follow(self, follower: Callable[[], None] | None) -> None:
+        """Have `follower` called whenever `next` may have something; None for nobody."""
+        self._follower = follower
+
+    def follow_after(self, ready: Coroutine[Any, Any, None]) -> None:
+        """Call the follower once more when `ready` is done."""
+        waiting = self._loop.create_task(ready)
+        waiting.add_done_callback(lambda _: self._wake())
+
+    def next(self, *, hold: bool = False) -> Frames | Asking | Outcome | None:
+        """The next thing to tell the client, if there is one now.
+
+        Args:
+            hold: The client is slow: keep frames, and all that comes after them, until later.
+        """
+        if self._frames:
+            if hold:
+                return None
+            frames, self._frames, self._bytes = self._frames, [], 0
+            if self._room is not None:
+                if not self._room.done():
+                    self._room.set_result(None)
+                self._room = None
+            return Frames(frames)
+        if self.task.done():
+            return self.outcome()
+        if all(ask.told for ask in self._asks.values()):
+            return None
+        due = self._asked + _GATHER
+        if self._loop.time() < due:
+            self._loop.call_at(due, self._wake)
+            return None
+        for ask in self._asks.values():
+            ask.told = True
+        return Asking({k: {"method": a.method, "params": a.params} for k, a in self._asks.items()})
+
     async def turn(self, seconds: float) -> Frames | Asking | Outcome:
         """Wait for the next thing to tell the client; no frames after `seconds` of nothing."""
-        deadline = 0.0
-        while True:
-            if self._frames:
-                frames, self._frames, self._bytes = self._frames, [], 0
-                if self._room is not None:
-                    if not self._room.done():
-                        self._room.set_result(None)
-                    self._room = None
-                return Frames(frames)
-            if self.task.done():
-                return self.outcome()
-            now = self._loop.time()
-            asking = any(not ask.told for ask in self._asks.values())
-            if asking and now >= self._asked + _GATHER:
-                for ask in self._asks.values():
-                    ask.told = True
-                return Asking({k: {"method": a.method, "params": a.params} for k, a in self._asks.items()})
-            deadline = deadline or now + seconds
-            if now >= deadline:
+        deadline = self._loop.time() + seconds
+        while (turn := self.next()) is None:
+            if self._loop.time() >= deadline:
                 return Frames([])
-            timer = self._loop.call_at(self._asked + _GATHER if asking else deadline, self._wake)
+            timer = self._loop.call_at(deadline, self._wake)
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
             finally:
                 timer.cancel()
+        return turn
 
     def resume(self, retry: Exchange, answers: Json) -> None:
         """Go on with a parked call on behalf of the client's retry.

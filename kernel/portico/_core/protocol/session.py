@@ -60,9 +60,13 @@ class Session:
 
     # --- from the client -------------------------------------------------------------------------
 
+    def touch(self) -> None:
+        """Note that its client is there."""
+        self.last_seen = self.endpoint.clock.monotonic()
+
     def receive(self, message: Message, sink: Sink, headers: Mapping[str, str]) -> None:
         """Take one message; its answer, if it has one, goes to `sink`, which then ends."""
-        self.last_seen = self.endpoint.clock.monotonic()
+        self.touch()
         if message.kind == "request":
             try:
                 self._request(message, sink, headers)

@@ -48,12 +48,12 @@ class Stream:
         "_bytes",
         "_events",
         "_read",
-        "_readers",
         "_room",
         "_waiter",
         "ended",
         "ident",
         "last",
+        "reader",
         "retry",
     )
 
@@ -61,7 +61,7 @@ class Stream:
         self.ident = ident
         self.last = 0
         self.ended = False
-        self._readers = 0
+        self.reader: object | None = None
         self.retry: int | None = None
         self._events: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
@@ -72,17 +72,18 @@ class Stream:
     @property
     def attached(self) -> bool:
         """Whether somebody reads just now."""
-        return self._readers > 0
+        return self.reader is not None
 
-    @property
-    def readers(self) -> int:
-        """How many read just now."""
-        return self._readers
+    def attach(self) -> object:
+        """Begin to read, in place of whoever did; gives the token that `reader` is while this lasts."""
+        self.reader = reader = object()
+        self.wake()
+        return reader
 
-    @readers.setter
-    def readers(self, readers: int) -> None:
-        self._readers = readers
-        if not readers:
+    def detach(self, reader: object) -> None:
+        """Stop reading, unless another reader has taken over."""
+        if self.reader is reader:
+            self.reader = None
             self._make_room()  # whoever waits for a reader that has left would wait for ever
 
     def push(self, frame: bytes) -> None:
@@ -93,7 +94,7 @@ class Stream:
         self._events.append((self.last, frame))
         self._bytes += len(frame)
         while len(self._events) > KEEP_EVENTS or (self._bytes > MAX_UNREAD_BYTES and len(self._events) > 1):
-            unread = self.readers and self._events[0][0] > self._read
+            unread = self.attached and self._events[0][0] > self._read
             if unread and len(self._events) <= MOST_UNREAD and self._bytes - len(frame) <= MOST_UNREAD_BYTES:
                 break  # a reader is entitled to what it has not had yet, unless it has stopped reading
             self._bytes -= len(self._events.popleft()[1])
@@ -101,7 +102,7 @@ class Stream:
 
     async def put(self, frame: bytes) -> None:
         """Take a frame once the reader is less than `MAX_UNREAD` frames behind; at once if nobody reads."""
-        while self.readers and not self.ended and self._behind():
+        while self.attached and not self.ended and self._behind():
             if self._room is None:
                 self._room = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._room)

@@ -10,6 +10,7 @@ import attrs
 from starlette.routing import BaseRoute, Route
 
 from portico.api import Factory, Host, Transport, at_least, doc, hookimpl, positive
+from portico_plugins.transports.streamable_http.answer import Manner
 from portico_plugins.transports.streamable_http.app import McpApp
 
 gateway_api = (1, 0)
@@ -26,6 +27,11 @@ class StreamableHttpConfig:
         default=20_000,
         validator=at_least(1),
         metadata=doc("Legacy sessions open at once, per virtual server."),
+    )
+    max_sessions_each: int = attrs.field(
+        default=10_000,
+        validator=at_least(1),
+        metadata=doc("Legacy sessions of one principal open at once, per virtual server."),
     )
     keep_alive: float = attrs.field(
         default=15.0,
@@ -53,9 +59,8 @@ class StreamableHttp:
                 endpoint,
                 session_idle=config.session_idle,
                 max_sessions=config.max_sessions,
-                keep_alive=config.keep_alive,
-                stream_after=config.stream_after,
-                retry=config.retry,
+                max_sessions_each=config.max_sessions_each,
+                manner=Manner(config.keep_alive, config.stream_after, config.retry),
             )
             for name, endpoint in host.wiring.endpoints.items()
         }

@@ -1,6 +1,9 @@
-"""The ASGI application of one MCP endpoint: who is it, which era, and on to the code that serves it."""
+"""One MCP endpoint: who is it, which era, and on to the code that serves it."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
 
 from starlette.types import Receive, Scope, Send
 
@@ -12,24 +15,30 @@ from portico.api import (
     Endpoint,
     Principal,
     Refused,
+    Reply,
     is_modern,
     parse,
 )
+from portico_plugins.transports.streamable_http.answer import Manner
+from portico_plugins.transports.streamable_http.asgi import AsgiReply
 from portico_plugins.transports.streamable_http.legacy import LegacySessions
 from portico_plugins.transports.streamable_http.modern import ModernRequests
-from portico_plugins.transports.streamable_http.wire import send_body, send_empty, send_refusal
+from portico_plugins.transports.streamable_http.wire import send_empty, send_problem, send_refusal
+
+Lines = list[tuple[str, str]]
+
+_REMEMBERED = 256
 
 
 class McpApp:
-    """One virtual server's MCP endpoint.
+    """One virtual server's MCP endpoint, for ASGI and for servers that hand requests in whole.
 
     Args:
         endpoint: The virtual server.
         session_idle: Seconds until an idle legacy session ends.
         max_sessions: Legacy sessions open at once.
-        keep_alive: Seconds of silence on a stream before a comment.
-        stream_after: Seconds before a legacy answer becomes an event stream.
-        retry: Milliseconds before legacy clients reconnect.
+        max_sessions_each: Legacy sessions of one principal open at once.
+        manner: How streams are served.
     """
 
     def __init__(
@@ -38,85 +47,122 @@ class McpApp:
         *,
         session_idle: float,
         max_sessions: int,
-        keep_alive: float,
-        stream_after: float,
-        retry: int,
+        max_sessions_each: int,
+        manner: Manner,
     ) -> None:
         self._endpoint = endpoint
-        self.sessions = LegacySessions(endpoint, session_idle, max_sessions, keep_alive, stream_after, retry)
-        self._modern = ModernRequests(endpoint, keep_alive)
+        self.sessions = LegacySessions(endpoint, session_idle, max_sessions, max_sessions_each, manner)
+        self._modern = ModernRequests(endpoint, manner.keep_alive)
+        self._authenticating: set[asyncio.Task[None]] = set()
+        self._acceptable: dict[tuple[str | None, str | None, str | None], tuple[int, bytes] | None] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request."""
+        """Serve one HTTP request over ASGI."""
+        body = await _read(receive) if scope["method"] == "POST" else b""
+        if body is not None:
+            reply = AsgiReply()
+            self.handle(scope, body, reply)
+            await reply.pump(receive, send)
+
+    def handle(self, scope: Scope, body: bytes, reply: Reply) -> None:
+        """Serve one HTTP request whose body has come whole."""
+        if scope["method"] not in ("POST", "GET", "DELETE"):
+            send_empty(reply, 405, (b"allow", b"POST, GET, DELETE"))
+            return
         lines = [
             (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]
         ]
         headers = dict(lines)
-        method = scope["method"]
-        if method not in ("POST", "GET", "DELETE"):
-            await send_empty(send, 405, [(b"allow", b"POST, GET, DELETE")])
-            return
         client = scope.get("client")
-        principal = await self._endpoint.authenticate(
-            Credentials(headers, client[0] if client else "", self._endpoint.name, scope["scheme"] == "https")
+        credentials = Credentials(
+            headers, client[0] if client else "", self._endpoint.name, scope["scheme"] == "https"
         )
+        verdict = self._endpoint.recognise(credentials)
+        if verdict is not None:
+            self._admitted(scope["method"], lines, headers, body, verdict, reply)
+            return
+
+        async def authenticate() -> None:
+            verdict = await self._endpoint.authenticate(credentials)
+            reply.on_gone = None
+            self._admitted(scope["method"], lines, headers, body, verdict, reply)
+
+        task = asyncio.get_running_loop().create_task(authenticate())
+        self._authenticating.add(task)
+        task.add_done_callback(self._authenticating.discard)
+        reply.on_gone = task.cancel
+
+    def _admitted(
+        self,
+        method: str,
+        lines: Lines,
+        headers: dict[str, str],
+        body: bytes,
+        principal: Principal | Challenge,
+        reply: Reply,
+    ) -> None:
         if isinstance(principal, Challenge):
             extra = [(name.lower().encode(), value.encode()) for name, value in principal.headers]
             if principal.status == 401 and not any(name == b"www-authenticate" for name, _ in extra):
                 extra.append((b"www-authenticate", b"Bearer"))  # RFC 9110 wants one with every 401
-            await send_body(send, principal.status, b'{"error":"%s"}' % principal.reason.encode(), extra)
-            return
-        if method == "POST":
-            await self._post(lines, headers, principal, receive, send)
+            send_problem(reply, principal.status, b'{"error":"%s"}' % principal.reason.encode(), *extra)
+        elif method == "POST":
+            self._post(lines, headers, body, principal, reply)
         elif is_modern(version := headers.get("mcp-protocol-version")) or "mcp-session-id" not in headers:
             # The modern era has neither; a legacy client has a session by the time it sends these.
-            await send_empty(send, 405, [(b"allow", b"POST")])
+            send_empty(reply, 405, (b"allow", b"POST"))
         elif version is not None and version not in LEGACY_VERSIONS:
-            await send_body(send, 400, b'{"error":"unknown MCP-Protocol-Version"}')
-        elif method == "GET":
-            if not _accepts(_joined(lines, "accept"), "text/event-stream"):
-                await send_body(send, 406, b'{"error":"expected Accept: text/event-stream"}')
-                return
-            await self.sessions.get(principal, headers, receive, send)
+            send_problem(reply, 400, b'{"error":"unknown MCP-Protocol-Version"}')
+        elif method == "DELETE":
+            self.sessions.delete(principal, headers, reply)
+        elif not _accepts(_joined(lines, "accept"), "text/event-stream"):
+            send_problem(reply, 406, b'{"error":"expected Accept: text/event-stream"}')
         else:
-            await self.sessions.delete(principal, headers, send)
+            self.sessions.get(principal, headers, reply)
 
-    async def _post(
-        self,
-        lines: list[tuple[str, str]],
-        headers: dict[str, str],
-        principal: Principal,
-        receive: Receive,
-        send: Send,
+    def _post(
+        self, lines: Lines, headers: dict[str, str], body: bytes, principal: Principal, reply: Reply
     ) -> None:
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json" or headers.get("content-encoding", "identity") != "identity":
-            await send_body(send, 415, b'{"error":"expected Content-Type: application/json, not encoded"}')
-            return
-        accept = _joined(lines, "accept")
-        if not (_accepts(accept, "application/json") and _accepts(accept, "text/event-stream")):
-            await send_body(send, 406, b'{"error":"expected Accept: application/json, text/event-stream"}')
-            return
-        body = await _read(receive)
-        if body is None:
+        refused = self._form(lines, headers)
+        if refused is not None:
+            send_problem(reply, *refused)
             return
         version = headers.get("mcp-protocol-version")
-        if body.lstrip(b" \t\r\n")[:1] == b"[" and not is_modern(version) and "mcp-session-id" in headers:
-            await self.sessions.post_batch(body, principal, headers, receive, send)
+        batch = body[:1] != b"{" and body.lstrip(b" \t\r\n")[:1] == b"["
+        if batch and not is_modern(version) and "mcp-session-id" in headers:
+            self.sessions.post_batch(body, principal, headers, reply)
             return
         try:
             message = parse(body, depth=self._endpoint.depth_limit)
         except Refused as refusal:
-            await send_refusal(send, 400, refusal)
+            send_refusal(reply, 400, refusal)
             return
-        meta = message.params.get("_meta")
-        if _is_modern(version, meta):
-            if message.kind in ("result", "error"):
-                await send_refusal(send, 400, Refused(-32600, "Invalid request: clients send no responses"))
-                return
-            await self._modern.serve(message, principal, headers, lines, receive, send)
+        if not _is_modern(version, message.params.get("_meta")):
+            self.sessions.post(message, principal, headers, reply)
+        elif message.kind in ("result", "error"):
+            send_refusal(reply, 400, Refused(-32600, "Invalid request: clients send no responses"))
         else:
-            await self.sessions.post(message, principal, headers, receive, send)
+            self._modern.serve(message, principal, headers, lines, reply)
+
+    def _form(self, lines: Lines, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
+        """The refusal for a body or answer of the wrong form. Clients repeat theirs, so it is remembered."""
+        key = (headers.get("content-type"), headers.get("content-encoding"), _joined(lines, "accept"))
+        try:
+            return self._acceptable[key]
+        except KeyError:
+            verdict = _form(*key)
+        if len(self._acceptable) < _REMEMBERED and sum(len(part or "") for part in key) < 512:
+            self._acceptable[key] = verdict
+        return verdict
+
+
+def _form(kind: str | None, encoding: str | None, accept: str | None) -> tuple[int, bytes] | None:
+    media = (kind or "").partition(";")[0].strip().lower()
+    if media != "application/json" or (encoding or "identity") != "identity":
+        return 415, b'{"error":"expected Content-Type: application/json, not encoded"}'
+    if not (_accepts(accept, "application/json") and _accepts(accept, "text/event-stream")):
+        return 406, b'{"error":"expected Accept: application/json, text/event-stream"}'
+    return None
 
 
 def _is_modern(version: str | None, meta: object) -> bool:
@@ -126,7 +172,7 @@ def _is_modern(version: str | None, meta: object) -> bool:
     return version is not None and version.strip(" \t") not in LEGACY_VERSIONS
 
 
-def _joined(lines: list[tuple[str, str]], name: str) -> str | None:
+def _joined(lines: Lines, name: str) -> str | None:
     """A list-valued header, which may come in several lines (RFC 9110, 5.3)."""
     values = [value for each, value in lines if each == name]
     return ",".join(values) if values else None

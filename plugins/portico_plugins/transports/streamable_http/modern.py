@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-
-from starlette.types import Receive, Send
+from collections.abc import Mapping, Sequence
 
 from portico.api import (
     LEGACY_ONLY,
     METHOD_NOT_FOUND,
     Asking,
     Endpoint,
+    Exchange,
     Frames,
-    Listen,
+    Id,
     Message,
     ModernCall,
     Principal,
     Refused,
+    Reply,
     Result,
     Stream,
     check_routing,
@@ -25,13 +25,12 @@ from portico.api import (
     result_frame,
     sse_event,
 )
+from portico_plugins.transports.streamable_http.events import pour
 from portico_plugins.transports.streamable_http.wire import (
+    JSON,
     KEEP_ALIVE,
     STATUS,
-    gone,
-    send_body,
     send_empty,
-    send_events,
     send_refusal,
     start_events,
 )
@@ -48,20 +47,20 @@ class ModernRequests:
     def __init__(self, endpoint: Endpoint, keep_alive: float) -> None:
         self._endpoint = endpoint
         self._keep_alive = keep_alive
+        self._listening: set[asyncio.Task[None]] = set()
 
-    async def serve(
+    def serve(
         self,
         message: Message,
         principal: Principal,
         headers: Mapping[str, str],
         lines: Sequence[tuple[str, str]],
-        receive: Receive,
-        send: Send,
+        reply: Reply,
     ) -> None:
         """Answer one message."""
         if message.kind == "notification":
             # Core defines none over HTTP and leaves their headers undefined: take it and let it be.
-            await send_empty(send, 202)
+            send_empty(reply, 202)
             return
         try:
             check_routing(message.method, message.params, lines)
@@ -71,92 +70,99 @@ class ModernRequests:
                 self._endpoint.check_params(message.params, lines)
             exchange = self._endpoint.modern_exchange(message.method, message.params, principal, headers)
             if message.method == "subscriptions/listen":
-                stream = Stream()
-                listen = self._endpoint.listen(exchange, message.id, stream)
-                serving = self._listen(listen, stream, receive, send)
+                self._listen(exchange, message.id, reply)
             else:
-                serving = self._answer(message, self._endpoint.begin(exchange), receive, send)
+                _Answer(self._endpoint, exchange, message.id, reply, self._keep_alive)
         except Refused as refusal:
-            await send_refusal(send, STATUS.get(refusal.code, 200), refusal, message.id)
-            return
-        await serving
+            send_refusal(reply, STATUS.get(refusal.code, 200), refusal, message.id)
 
-    async def _listen(self, listen: Listen, stream: Stream, receive: Receive, send: Send) -> None:
-        """Send what the subscription says, until it ends or the client has left."""
-        try:
-            await self._until_gone(self._pour(stream, listen.open, send), receive)
-        finally:
-            listen.close()
+    def _listen(self, exchange: Exchange, ident: Id, reply: Reply) -> None:
+        stream = Stream()
+        stream.attach()
+        listen = self._endpoint.listen(exchange, ident, stream)
 
-    async def _answer(self, message: Message, call: ModernCall, receive: Receive, send: Send) -> None:
-        """Take turns with the call; the status stays open until the first thing there is to send."""
-        watch = asyncio.get_running_loop().create_task(_cancel_when_gone(receive, call))
-        streaming = False
-        try:
-            while True:
-                turn = await call.turn(self._keep_alive)
-                if isinstance(turn, Frames):
-                    if not streaming:
-                        streaming = True
-                        await start_events(send)
-                    data = b"".join([sse_event(frame) for frame in turn.frames]) or KEEP_ALIVE
-                    await send_events(send, data)
-                    continue
-                if isinstance(turn, Asking):
-                    turn = self._endpoint.park(call, turn)
-                status = 200
-                if isinstance(turn, Result):
-                    frame = result_frame(message.id, turn.raw)
-                else:
-                    status = STATUS.get(turn.code, 200)
-                    frame = error_frame(message.id, turn.body())
-                if streaming:
-                    await send_events(send, sse_event(frame), more=False)
-                else:
-                    await send_body(send, status, frame, [(b"retry-after", b"1")] if status == 503 else [])
-                return
-        except BaseException:
-            call.cancel()  # the server gave this request up; nobody else can
-            raise
-        finally:
-            watch.cancel()
+        async def serve() -> None:
+            try:
+                await listen.open()
+                await pour(stream, reply, self._keep_alive)
+            finally:
+                listen.close()
 
-    async def _pour(self, stream: Stream, open_it: Callable[[], object], send: Send) -> None:
-        """Send what comes on a stream until it ends."""
-        opening = open_it()
-        if asyncio.iscoroutine(opening):
-            await opening
-        await start_events(send)
-        at = 0
-        stream.readers = 1
-        while True:
-            await stream.wait(at, self._keep_alive)
-            events = stream.take(at)
-            if events:
-                at = events[-1][0]
-                await send_events(send, b"".join([sse_event(frame) for _, frame in events]))
-            elif stream.ended:
-                await send_events(send, b"", more=False)
-                return
-            else:
-                await send_events(send, KEEP_ALIVE)
+        task = asyncio.get_running_loop().create_task(serve())
+        self._listening.add(task)
+        task.add_done_callback(self._listening.discard)
+        reply.on_gone = task.cancel
 
-    async def _until_gone(self, work: object, receive: Receive) -> None:
-        """Do the work until it is done or the client has left."""
+
+class _Answer:
+    """The answer to one call. The status stays open until there is something to send.
+
+    Raises:
+        Refused: The call cannot begin.
+    """
+
+    __slots__ = ("_call", "_endpoint", "_ident", "_keep_alive", "_reply", "_streaming", "_timer")
+
+    def __init__(
+        self, endpoint: Endpoint, exchange: Exchange, ident: Id, reply: Reply, keep_alive: float
+    ) -> None:
+        self._endpoint = endpoint
+        self._ident = ident
+        self._reply = reply
+        self._keep_alive = keep_alive
+        self._streaming = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._call: ModernCall = endpoint.begin(exchange)
+        reply.on_gone = self._gone
+        self._call.follow(self._go_on)
+        self._quiet()
+        self._go_on()  # a resumed call may have something to say at once
+
+    def _gone(self) -> None:
+        self._stop()
+        self._call.cancel()
+
+    def _stop(self) -> None:
+        self._call.follow(None)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _quiet(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         loop = asyncio.get_running_loop()
-        assert asyncio.iscoroutine(work)
-        tasks = [loop.create_task(work), loop.create_task(gone(receive))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        failed = results[0]
-        if isinstance(failed, Exception):
-            raise failed
+        self._timer = loop.call_later(self._keep_alive, self._write, KEEP_ALIVE)
 
+    def _write(self, data: bytes) -> None:
+        if not self._streaming:
+            self._streaming = True
+            start_events(self._reply)
+        self._reply.write(data)
+        self._quiet()
 
-async def _cancel_when_gone(receive: Receive, call: ModernCall) -> None:
-    await gone(receive)
-    call.cancel()
+    def _go_on(self) -> None:
+        """Write what there is; frames wait while the client is slow, which holds the upstream back."""
+        turn = self._call.next(hold=self._reply.full)
+        if turn is None:
+            if self._reply.full:
+                self._call.follow_after(self._reply.room())
+        elif isinstance(turn, Frames):
+            self._write(b"".join([sse_event(frame) for frame in turn.frames]))
+            self._go_on()
+        else:
+            self._finish(self._endpoint.park(self._call, turn) if isinstance(turn, Asking) else turn)
+
+    def _finish(self, outcome: Result | Refused) -> None:
+        self._stop()
+        self._reply.on_gone = None
+        if isinstance(outcome, Result):
+            status, frame = 200, result_frame(self._ident, outcome.raw)
+        else:
+            status, frame = STATUS.get(outcome.code, 200), error_frame(self._ident, outcome.body())
+        if self._streaming:
+            self._reply.write(sse_event(frame))
+            self._reply.end()
+        elif status == 503 and isinstance(outcome, Refused):
+            send_refusal(self._reply, status, outcome, self._ident)
+        else:
+            self._reply.send(status, JSON, frame)

@@ -1,13 +1,11 @@
-"""HTTP answers: whole JSON bodies, event streams, and which status an error code has."""
+"""HTTP answers through a `Reply`: whole JSON bodies, event streams, and which status an error code has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
-from starlette.types import Receive, Send
-
-from portico.api import Id, Refused, error_frame
+from portico.api import Id, Refused, Reply, error_frame
 
 STATUS: Final[Mapping[int, int]] = {
     -32700: 400,
@@ -23,58 +21,32 @@ STATUS: Final[Mapping[int, int]] = {
 """HTTP status of a modern error answer; 200 for all others (2026-07-28, streamable HTTP)."""
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
+JSON: Final = ((b"content-type", b"application/json"),)
 
-_SSE_HEADERS: Final = [
+_EVENTS: Final = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
     # Reverse proxies (nginx) would hold events back otherwise.
     (b"x-accel-buffering", b"no"),
-]
-
-HeaderPairs = Iterable[tuple[bytes, bytes]]
-
-
-async def send_body(
-    send: Send, status: int, body: bytes, headers: HeaderPairs = (), kind: bytes = b"application/json"
-) -> None:
-    """Send a whole answer."""
-    start: dict[str, Any] = {
-        "type": "http.response.start",
-        "status": status,
-        "headers": [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *headers],
-    }
-    await send(start)
-    await send({"type": "http.response.body", "body": body})
+)
+_LATER: Final = (*JSON, (b"retry-after", b"1"))
 
 
-async def send_empty(send: Send, status: int, headers: HeaderPairs = ()) -> None:
+def send_empty(reply: Reply, status: int, *headers: tuple[bytes, bytes]) -> None:
     """Send an answer without a body."""
-    start = {
-        "type": "http.response.start",
-        "status": status,
-        "headers": [(b"content-length", b"0"), *headers],
-    }
-    await send(start)
-    await send({"type": "http.response.body", "body": b""})
+    reply.send(status, headers, b"")
 
 
-async def send_refusal(send: Send, status: int, refusal: Refused, ident: Id = None) -> None:
+def send_problem(reply: Reply, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    """Send a refusal that is no JSON-RPC answer."""
+    reply.send(status, (*JSON, *headers), body)
+
+
+def send_refusal(reply: Reply, status: int, refusal: Refused, ident: Id = None) -> None:
     """Send a JSON-RPC error answer; what may be tried again says when."""
-    headers = [(b"retry-after", b"1")] if status == 503 else []
-    await send_body(send, status, error_frame(ident, refusal.body()), headers)
+    reply.send(status, _LATER if status == 503 else JSON, error_frame(ident, refusal.body()))
 
 
-async def start_events(send: Send, headers: HeaderPairs = ()) -> None:
+def start_events(reply: Reply) -> None:
     """Send the head of an event stream."""
-    await send({"type": "http.response.start", "status": 200, "headers": [*_SSE_HEADERS, *headers]})
-
-
-async def send_events(send: Send, data: bytes, *, more: bool = True) -> None:
-    """Send encoded events."""
-    await send({"type": "http.response.body", "body": data, "more_body": more})
-
-
-async def gone(receive: Receive) -> None:
-    """Return when the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    reply.start(200, _EVENTS)

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from portico.api import UPSTREAM_UNAVAILABLE, Era, Host, Json, Offer, Refused, State
+from portico.api import METHOD_NOT_FOUND, UPSTREAM_UNAVAILABLE, Era, Host, Json, Offer, Refused, State
 
 from . import listing
 from .call import Call
@@ -159,6 +159,8 @@ class Catalog:
 
     def _degrade(self, refusal: Refused) -> None:
         reason = reason_of(refusal) or f"error {refusal.code}: {refusal.message[:200]}"
+        if self._held_back():
+            reason = f"restart_budget ({reason})"
         if self._config.command:
             reason = f"{reason}: {self._config.command[0]}"
         self.down = refusal if reason.partition(" ")[0].rstrip(":") in _UNREACHABLE else None
@@ -194,9 +196,10 @@ class Catalog:
                     if why is None or reason_of(why) == "session_expired":
                         raise SessionExpired
                     raise why
-                if self._suspected:
+                now = asyncio.get_running_loop().time()
+                if self._suspected and now >= self._checked + _CHECK_GAP:
                     await self._check(link)
-                if self._pending:
+                if self._pending and now >= self._fetched + _GAP:
                     await self._refetch(link)
                 elif self._missed or self._due():
                     await self._poll(link)
@@ -207,17 +210,18 @@ class Catalog:
                 await asyncio.wait(tasks)
 
     async def _wait(self) -> None:
-        """Until something happens, or the lists are due."""
-        if self._pending:
-            since = asyncio.get_running_loop().time() - self._fetched
-            await asyncio.sleep(max(0.0, _GAP - since))
-            return
+        """Until something happens, or something is due."""
         interval = self._interval()
+        due = [self._fetched + interval] if interval is not None else []
+        if self._pending:
+            due.append(self._fetched + _GAP)
+        if self._suspected:
+            due.append(self._checked + _CHECK_GAP)
         try:
-            async with asyncio.timeout_at(None if interval is None else self._fetched + interval):
+            async with asyncio.timeout_at(min(due, default=None)):
                 await self._wake.wait()
         except TimeoutError:
-            pass
+            return
         self._wake.clear()
 
     async def _until_lost(self, lost: asyncio.Event) -> None:
@@ -249,16 +253,16 @@ class Catalog:
     async def _check(self, link: Link) -> None:
         """See whether the server still answers in the way it did."""
         self._suspected = False
-        now = asyncio.get_running_loop().time()
-        if now - self._checked < _CHECK_GAP:
-            return
-        self._checked = now
+        self._checked = asyncio.get_running_loop().time()
         method = "ping" if link.era is Era.LEGACY else "server/discover"
         try:
             async with asyncio.timeout(self._config.connect_timeout):
                 await link.ask(method, None, None)
         except TimeoutError:
             self._host.log.info("upstream_slow", method=method)  # busy is not away
+        except Refused as refusal:
+            if refusal.code != METHOD_NOT_FOUND:
+                raise
 
     async def _refetch(self, link: Link) -> None:
         kinds = frozenset(self._pending)

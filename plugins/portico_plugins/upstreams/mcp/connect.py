@@ -112,6 +112,8 @@ async def connect(legs: Legs, host: Host) -> Link:
 
 def _may_be_legacy(probe: Refused) -> bool:
     reason = reason_of(probe)
+    if reason == "unsupported_protocol_version":
+        return False
     return (
         probe.code not in _OWN
         or reason.startswith("http_")
@@ -306,7 +308,7 @@ async def _probe(legs: Legs, pipe: Wire, host: Host) -> Link:
             shaking = asyncio.create_task(_shake_hands(legs, pipe, host))
             tasks.add(shaking)
             await asyncio.wait(tasks if not asking.done() else {shaking}, return_when=asyncio.FIRST_COMPLETED)
-            if shaking.done() and not (shaking.exception() and not asking.done()):
+            if shaking.done() and shaking.exception() is None:
                 return shaking.result()
             await asyncio.wait({asking}, timeout=1.0)
             if not asking.done() or asking.exception() is not None:

@@ -46,7 +46,9 @@ class Stdio(Multiplex):
         self._closing = False
 
     async def open(self) -> None:
-        """Start the process."""
+        """Start the process; it may be running already, after a probe."""
+        if self._child is not None:
+            return
         config = self._config
         env = environment(config)
         cwd = self._host.base / config.cwd if config.cwd is not None else self._host.base

@@ -6,6 +6,8 @@ import asyncio
 from importlib.metadata import version
 
 from portico.api import (
+    INVALID_REQUEST,
+    UNSUPPORTED_VERSION,
     UPSTREAM_BAD_RESPONSE,
     UPSTREAM_TIMEOUT,
     UPSTREAM_UNAVAILABLE,
@@ -96,6 +98,8 @@ class McpUpstream:
             ) from None
         except Refused as refusal:
             reason = reason_of(refusal)
+            if refusal.code in (INVALID_REQUEST, UNSUPPORTED_VERSION):
+                self._catalog.suspect()  # it may have been replaced by a server of the other era
             if refusal.code not in (UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE) or not reason:
                 raise
             if reason not in ("upstream_unauthorized", "restart_budget"):

@@ -1,0 +1,99 @@
+"""A `Reply` over ASGI, for servers that know no other way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from starlette.types import Message, Receive, Send
+
+HIGH: Final = 64 * 1024
+MOST: Final = 4
+
+
+class AsgiReply:
+    """Takes an answer at once and passes it on to `send` as fast as the client reads."""
+
+    def __init__(self) -> None:
+        self.on_gone: Callable[[], None] | None = None
+        self._messages: list[Message] = []
+        self._bytes = 0
+        self._over = False
+        self._gone = False
+        self._wake: asyncio.Event = asyncio.Event()
+        self._room: asyncio.Event = asyncio.Event()
+
+    def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole answer."""
+        length = (b"content-length", b"%d" % len(body))
+        self._put({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        self._over = True
+        self._put({"type": "http.response.body", "body": body})
+
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send the head of a stream."""
+        self._put({"type": "http.response.start", "status": status, "headers": [*headers]})
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of it."""
+        self._bytes += len(data)
+        self._put({"type": "http.response.body", "body": data, "more_body": True})
+
+    def end(self) -> None:
+        """It is complete."""
+        self._over = True
+        self._put({"type": "http.response.body", "body": b"", "more_body": False})
+
+    @property
+    def full(self) -> bool:
+        """Whether more than `HIGH` bytes or `MOST` pieces wait."""
+        return (self._bytes > HIGH or len(self._messages) > MOST) and not self._gone
+
+    async def room(self) -> None:
+        """Return when what waited is on its way, or the client has gone."""
+        while self.full:
+            self._room.clear()
+            await self._room.wait()
+
+    def _put(self, message: Message) -> None:
+        if not self._gone:
+            self._messages.append(message)
+            self._wake.set()
+
+    def _leave(self) -> None:
+        if self._gone or (self._over and not self._messages):
+            return
+        self._gone = True
+        self._wake.set()
+        self._room.set()
+        if self.on_gone is not None:
+            self.on_gone()
+
+    async def pump(self, receive: Receive, send: Send) -> None:
+        """Pass the answer on until it ends or the client has gone.
+
+        Leaving early, however it comes about, counts as the client's going.
+        """
+        watch = asyncio.get_running_loop().create_task(_gone(receive))
+        watch.add_done_callback(lambda task: None if task.cancelled() else self._leave())
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                messages, self._messages = self._messages, []
+                for message in messages:
+                    await send(message)
+                self._bytes = 0
+                self._room.set()
+                if self._gone or (self._over and not self._messages):
+                    return
+        finally:
+            watch.cancel()
+            if not self._over or self._messages:
+                self._leave()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
