@@ -30,7 +30,7 @@ class Site:
     def __init__(self, *routes: Route) -> None:
         self.up = StubUpstream(offer("t"))
         self.world = World({"a": self.up})
-        self.app = build_app(routes, self.world.plane, Limits(), self.world.log)
+        self.app, self.admit = build_app(routes, {}, self.world.plane, Limits(), self.world.log)
 
     async def get(
         self, path: str, method: str = "GET", host: str = "localhost"

@@ -274,7 +274,7 @@ def test_web_pages_may_call_from_the_public_url_and_where_the_config_says() -> N
 
 
 def gateway_of(world: World, **gateway: Any) -> Gateway:
-    return Gateway(composed({}, **gateway), world.plane, world.parking, None, {}, {}, world.log)
+    return Gateway(composed({}, **gateway), world.plane, world.parking, None, None, {}, {}, world.log)
 
 
 @jumping

@@ -83,6 +83,7 @@ class StubServer:
         sockets: Sequence[socket.socket],
         drain: Callable[[], Awaitable[Any]],
         stop: Callable[[], Awaitable[Any]],
+        admit: Any,
     ) -> None:
         self.sockets = sockets
         assert app is not None

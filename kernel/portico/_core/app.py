@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico import __version__
-from portico._core.contracts import Json, Log
+from portico._core.contracts import Admission, Admit, Direct, Json, Log
 from portico._core.guard import Guard, Limits
 from portico._core.plane import Plane
 from portico._core.protocol.eras import LEGACY_VERSIONS, MODERN_VERSIONS
@@ -40,11 +40,14 @@ class _ExactFirst:
         await (app or self._rest)(scope, receive, send)
 
 
-def build_app(routes: Sequence[BaseRoute], plane: Plane, limits: Limits, log: Log) -> ASGIApp:
-    """The finished ASGI application.
+def build_app(
+    routes: Sequence[BaseRoute], directs: Mapping[str, Direct], plane: Plane, limits: Limits, log: Log
+) -> tuple[ASGIApp, Admit]:
+    """The finished ASGI application, and the way past it for servers that can hand requests in whole.
 
     Args:
         routes: The transports'; those without path parameters and method lists are looked up first.
+        directs: Path -> what answers it without ASGI.
         plane: For health.
         limits: What the guard lets pass.
         log: For faults.
@@ -70,8 +73,9 @@ def build_app(routes: Sequence[BaseRoute], plane: Plane, limits: Limits, log: Lo
 
     async def not_found(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
-        servers = sorted(plane.endpoints)
-        paths = [f"/servers/{name}/mcp" for name in servers] + (["/mcp"] if "default" in servers else [])
+        # Which servers there are is not for strangers to read, unless they are welcome there.
+        welcome = sorted(name for name, each in plane.endpoints.items() if not each.lists.private)
+        paths = [f"/servers/{name}/mcp" for name in welcome] + (["/mcp"] if "default" in welcome else [])
         body: Json = {"error": "not found" if status == 404 else "not allowed", "expected": paths}
         return _json(body, status)
 
@@ -88,4 +92,10 @@ def build_app(routes: Sequence[BaseRoute], plane: Plane, limits: Limits, log: Lo
         for route in routes
         if isinstance(route, Route) and not route.param_convertors and route.methods is None
     }
-    return Guard(_ExactFirst(exact, starlette), limits)
+    guard = Guard(_ExactFirst(exact, starlette), limits)
+
+    def admit(scope: Scope) -> Admission | None:
+        handle = directs.get(scope["path"])
+        return None if handle is None else guard.admit(scope, handle)
+
+    return guard, admit

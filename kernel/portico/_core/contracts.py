@@ -402,7 +402,10 @@ class Target:
 
 @runtime_checkable
 class Upstream(Protocol):
-    """Something that offers tools, resources and prompts. It never sees other upstreams and renames nothing."""
+    """Something that offers tools, resources and prompts.
+
+    It never sees other upstreams and renames nothing.
+    """
 
     @property
     def offer(self) -> Offer:
@@ -504,7 +507,8 @@ class Wiring(Protocol):
 class Transport(Protocol):
     """Turns bytes into exchanges and results into bytes: gives routes, or runs its own I/O.
 
-    One that does its own I/O has `async run() -> None` too, which returns when its client has gone.
+    One that does its own I/O has `async run() -> None` too, which returns when its client has gone. One whose
+    requests can be answered without ASGI has `directs() -> Mapping[path, Direct]`.
     """
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -648,14 +652,14 @@ Scope = MutableMapping[str, Any]
 class Reply(Protocol):
     """Where the answer to one HTTP request goes; every method returns at once.
 
-    Either `send` is called once, or `start`, any number of `write`, and `end`. Calls after the client has gone
-    do nothing.
+    Either `send` is called once, or `start`, any number of `write`, and `end`. Calls after the client has
+    gone do nothing.
 
     Attributes:
         on_gone: Called once, if the client leaves before the answer has ended.
     """
 
-    on_gone: Callable[[], None] | None
+    on_gone: Callable[[], object] | None
 
     def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Send a whole answer; adds `content-length`."""
@@ -675,7 +679,7 @@ class Reply(Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether the client is slower than what has been written; wait for `room()` before the next write."""
+        """Whether the client is behind what has been written; wait for `room()` before the next."""
         ...
 
     async def room(self) -> None:
@@ -739,7 +743,10 @@ class Server(Protocol):
 
 @runtime_checkable
 class ConfigLoader(Protocol):
-    """Reads one config format. Loaders are needed before anything can be configured, so they are plain objects."""
+    """Reads one config format.
+
+    Loaders are needed before anything can be configured, so they are plain objects.
+    """
 
     name: str
     suffixes: tuple[str, ...]

@@ -223,8 +223,8 @@ class Endpoint:
                 return call
         return ModernCall(exchange, self.run, self.on_fault)
 
-    def park(self, call: ModernCall, asking: Asking) -> Result:
-        """Set a call aside until its client has answered; gives the `input_required` result."""
+    def park(self, call: ModernCall, asking: Asking) -> Result | Refused:
+        """Set a call aside until its client has answered; gives what to answer with."""
         return self._parking.park(call, asking.requests)
 
     def listen(self, exchange: Exchange, ident: Id, sink: Sink) -> Listen:
@@ -276,7 +276,9 @@ class Endpoint:
         outcome = "ok"
         try:
             result = await self._pipeline.chain(exchange.method)(exchange)
-            return shape_result(result, exchange.method, exchange.era, self.lists.meta)
+            return shape_result(
+                result, exchange.method, exchange.era, self.lists.meta, self.lists.private
+            )
         except Refused as refusal:
             outcome = str(refusal.code)
             shaped = shape_error(refusal, exchange.method, exchange.params, exchange.era)

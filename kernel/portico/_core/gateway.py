@@ -18,7 +18,7 @@ from portico import __version__
 from portico._core import graph
 from portico._core.app import build_app
 from portico._core.catalog import ServerSpec
-from portico._core.contracts import Event, Host, Json, Log, Ref, Server, Transport
+from portico._core.contracts import Admit, Direct, Event, Host, Json, Log, Ref, Server, Transport
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import ConfigError
 from portico._core.guard import Limits
@@ -31,7 +31,6 @@ from portico._core.router import Router
 from portico._core.seal import Seal
 from portico._core.settings import Component, ServerSettings, Settings
 from portico._core.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
-
 
 _WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
 
@@ -64,6 +63,7 @@ class Gateway:
         settings: What it was composed from.
         plane: Upstreams and virtual servers.
         app: The ASGI application; None when no HTTP is wanted.
+        admit: The way past it for servers that can use it.
         servers: What serves the app, by listener name.
         log: The kernel's.
     """
@@ -72,6 +72,7 @@ class Gateway:
     plane: Plane
     parking: Parking
     app: Any
+    admit: Admit | None
     servers: Mapping[str, Server]
     transports: Mapping[str, Transport]
     log: Log
@@ -256,12 +257,15 @@ async def started(settings: Settings, log: Log, *, http: bool = True) -> AsyncIt
     async with running(settings.components, composer.host, composer.report) as live:
         composer.wire(live)
         transports = {name: each for (kind, name), each in live.items() if kind == "transports"}
-        app = None
+        app, admit = None, None
         if http:
             routes = [route for each in transports.values() for route in each.routes()]
-            app = build_app(routes, composer.plane, limits_of(settings), log)
+            directs: dict[str, Direct] = {}
+            for each in transports.values():
+                directs |= getattr(each, "directs", dict)()
+            app, admit = build_app(routes, directs, composer.plane, limits_of(settings), log)
         servers = {name: each for (kind, name), each in live.items() if kind == "listeners"}
-        yield Gateway(settings, composer.plane, composer.parking, app, servers, transports, log)
+        yield Gateway(settings, composer.plane, composer.parking, app, admit, servers, transports, log)
 
 
 async def drain(gateway: Gateway, *, hurry: asyncio.Event) -> None:
@@ -279,5 +283,7 @@ async def drain(gateway: Gateway, *, hurry: asyncio.Event) -> None:
         await asyncio.wait(
             tasks, timeout=min(0.5, max(until - loop.time(), 0)), return_when=asyncio.ALL_COMPLETED
         )
+    tasks = [call.task for call in load.calls]
     await gateway.plane.close(gateway.parking)
-    await asyncio.sleep(0)
+    if tasks:
+        await asyncio.wait(tasks, timeout=1.0)  # their answers are on their way when they have ended

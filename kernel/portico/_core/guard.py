@@ -14,7 +14,7 @@ import msgspec
 from attrs.validators import ge, gt
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from portico._core.contracts import doc
+from portico._core.contracts import Admission, Direct, doc
 from portico._core.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, Hosts, Origins, Proxies
 
 _PASS: Final = 0
@@ -178,6 +178,23 @@ class Guard:
         else:
             body = _Body(scope, receive, send, self._limits.body_bytes, self._limits.body_seconds)
             await body.run(self._app, self._trimmed(scope, seen))
+
+    def admit(self, scope: Scope, handle: Direct) -> Admission:
+        """Judge the head of a request that `handle` could answer without ASGI; the rules are the same."""
+        seen: dict[bytes, bytes] = {}
+        refusal = self._judge(scope, seen)
+        if refusal is None:
+            length = seen.get(b"content-length")
+            if length is not None and (len(length) > 18 or int(length) > self._limits.body_bytes):
+                refusal = _TOO_LARGE
+        if refusal is not None:
+            return Admission(scope, None, refusal.status, refusal.body)
+        return Admission(
+            self._trimmed(scope, seen),
+            handle,
+            body_bytes=self._limits.body_bytes,
+            body_seconds=self._limits.body_seconds,
+        )
 
     def _judge(self, scope: Scope, seen: dict[bytes, bytes]) -> Refusal | None:
         """Look once at every header; fill `seen` with the single-valued ones (and `_DROPPED_ANY`)."""

@@ -35,7 +35,7 @@ class Lists:
         self._name = name
         self._instructions = instructions
         self._page_size = page_size
-        self._private = private
+        self.private = private
         self._seal = seal
         self._encoded: dict[tuple[str, Era], bytes] = {}
         self._view: View | None = None
@@ -57,7 +57,7 @@ class Lists:
         return self.view.instructions if self._instructions is None else self._instructions
 
     def _hints(self) -> bytes:
-        shared = self.view.public and not self._private
+        shared = self.view.public and not self.private
         return b'"ttlMs":%d,"cacheScope":"%s"' % (self.view.ttl_ms, b"public" if shared else b"private")
 
     def answer(self, exchange: Exchange) -> Result:

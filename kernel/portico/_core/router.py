@@ -12,6 +12,7 @@ from portico._core.catalog import View, has_tasks
 from portico._core.contracts import Era, Exchange, Json, Result, Target, Upstream
 from portico._core.errors import (
     INVALID_PARAMS,
+    MISSING_CAPABILITY,
     UPSTREAM_BAD_RESPONSE,
     UPSTREAM_UNAVAILABLE,
     URL_ELICITATION_REQUIRED_LEGACY,
@@ -190,10 +191,11 @@ class Router:
         method, params = str(request.get("method")), request.get("params") or {}
         try:
             return await exchange.client.ask(method, params)
-        except Refused:
-            # No answer to an elicitation is a "cancel"; sampling and roots have no such answer.
+        except Refused as refusal:
+            # No answer to an elicitation is a "cancel", and what cannot be put to the client is declined for
+            # it; sampling and roots have no such answers.
             if method == "elicitation/create":
-                return {"action": "cancel"}
+                return {"action": "decline" if refusal.code == MISSING_CAPABILITY else "cancel"}
             raise
 
     def _close_state(self, exchange: Exchange, target: Target, result: Result) -> Result:

@@ -74,9 +74,10 @@ async def serve(settings: Settings, ready: Callable[[Gateway, Sequence[str]], No
         loop.add_signal_handler(number, on_signal)
     try:
         async with started(settings, log) as gateway:
+            app, admit = gateway.app, gateway.admit
             servers = [
-                asyncio.create_task(_served(server.serve(gateway.app, sockets, stop.wait, closing.wait)))
-                for server in gateway.servers.values()
+                asyncio.create_task(_served(each.serve(app, sockets, stop.wait, closing.wait, admit)))
+                for each in gateway.servers.values()
             ]
             ready(gateway, addresses)
             ended = asyncio.gather(*servers)

@@ -44,13 +44,16 @@ class _Members(msgspec.Struct):
 _members = msgspec.json.Decoder(_Members).decode
 
 
-def shape_result(result: Result, method: str, era: Era, server_info: bytes) -> Result:
+def shape_result(
+    result: Result, method: str, era: Era, server_info: bytes, private: bool = False
+) -> Result:
     """A result as a client of `era` may get it.
 
     Args:
         result: What the pipeline gave.
         method: The request's method.
         era: The client's.
+        private: Whether answers may differ between principals, so that no "public" may stand.
         server_info: `"_meta":{...}` for results without `_meta` (2026-07-28: SHOULD be on every result).
 
     Raises:
@@ -69,6 +72,10 @@ def shape_result(result: Result, method: str, era: Era, server_info: bytes) -> R
             # Legacy schemas know objects only; the text content carries the same (2025-11-25, tools).
             result.value = {k: v for k, v in result.value.items() if k != "structuredContent"}
         return result
+    if private and isinstance(has.scope, msgspec.Raw) and bytes(has.scope) == b'"public"':
+        # The upstream may know no principals, but who may read what here depends on them.
+        result.value = {**result.value, "cacheScope": "private"}
+        raw = result.raw
     add: list[bytes] = []
     if has.result_type is msgspec.UNSET:
         add.append(b'"resultType":"complete"')

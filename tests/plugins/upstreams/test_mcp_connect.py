@@ -372,6 +372,29 @@ async def test_many_callers_with_many_payloads_each_get_their_own_answer(sdk_htt
     assert [text(one) for one in got] == [str(n) for n in range(50) for _ in Era]
 
 
+async def test_a_list_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portico_plugins.upstreams.mcp.catalog._PATIENCE", 0.1)
+    app = Scripted()
+
+    async def never(_: Seen) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    app.on["tools/list"] = never
+    async with serving(app) as origin, running(url=origin) as up:
+        assert (up.upstream.state, up.upstream.reason) == (State.DEGRADED, "list_timeout")
+        app.on.clear()
+        await up.until_state(State.READY)
+
+
+async def test_a_promise_of_announcements_that_is_not_kept_does_no_harm() -> None:
+    app = Scripted(capabilities={"tools": {"listChanged": True}})
+    async with serving(app) as origin, running(url=origin) as up:
+        await app.until(lambda: app.of("subscriptions/listen"))
+        assert text(await up.send(call("t", era=Era.MODERN))) == "called"
+        assert up.upstream.state is State.READY
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from starlette.responses import Response
@@ -438,3 +439,70 @@ async def test_completion_and_prompts_pass_in_the_same_way() -> None:
         params = {"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "a", "value": ""}}
         assert (await up.send(exchange("completion/complete", params))).value == {"said": params}
         assert (await up.send(exchange("prompts/get", {"name": "p"}))).value == {"said": {"name": "p"}}
+
+
+async def test_calls_that_bring_their_own_authorization_do_not_share_a_session() -> None:
+    app = Scripted("legacy")
+    async with serving(app) as origin, running(url=origin, pass_upstream_authorization=True) as up:
+        for token in ("a", "b", "a"):
+            await up.send(call("t", headers={"x-upstream-authorization": f"Bearer {token}"}))
+    calls = [(seen.headers["mcp-session-id"], seen.headers["authorization"]) for seen in app.of("tools/call")]
+    assert calls == [("s2", "Bearer a"), ("s3", "Bearer b"), ("s2", "Bearer a")]
+    assert {
+        seen.headers.get("authorization") for seen in app.seen if seen.headers.get("mcp-session-id") == "s3"
+    } == {"Bearer b"}
+
+
+async def test_streams_give_their_connection_back() -> None:
+    app = Scripted("legacy")
+    ports: set[int] = set()
+
+    async def answer(seen: Seen) -> Response:
+        ports.add(int(seen.headers["x-test-port"]))
+
+        async def events() -> AsyncIterator[bytes]:
+            yield event({"jsonrpc": "2.0", "id": seen.id, "result": {"content": []}})
+
+        return stream(events())
+
+    async def with_port(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["headers"] = [*scope["headers"], (b"x-test-port", str(scope["client"][1]).encode())]
+        await app(scope, receive, send)
+
+    app.on["tools/call"] = answer
+    async with serving(with_port) as origin, running(url=origin) as up:
+        for _ in range(20):
+            await up.send(call("t"))
+    assert len(ports) <= 5
+
+
+async def test_a_shared_session_watches_for_everybody_and_tells_each_what_it_wants() -> None:
+    app = Scripted("legacy", {"resources": {"subscribe": True}})
+
+    async def fine(seen: Seen) -> Response:
+        return result(seen, {"resources": []})
+
+    app.on |= dict.fromkeys(("resources/list", "resources/subscribe", "resources/unsubscribe"), fine)
+    async with serving(app) as origin, running(url=origin, shared=True) as up:
+        await app.until(lambda: app.gets)
+        await up.upstream.watch(ALICE, frozenset({"a://1", "a://2"}))
+        await up.upstream.watch(BOB, frozenset({"a://2"}))
+        for uri in ("a://1", "a://2"):
+            app.gets[0].put_nowait(notice("notifications/resources/updated", uri=uri))
+        await up.wiring.until(lambda: len(up.wiring.updates) == 3)
+        await up.upstream.watch(ALICE, frozenset())
+    told = [(who.subject, params["uri"]) for who, params in up.wiring.updates]
+    assert sorted(told) == [("alice", "a://1"), ("alice", "a://2"), ("bob", "a://2")]
+    assert [seen.params["uri"] for seen in app.of("resources/subscribe")] == ["a://1", "a://2"]
+    assert [seen.params["uri"] for seen in app.of("resources/unsubscribe")] == ["a://1"]
+
+
+async def test_a_server_that_asks_for_roots_while_nobody_is_there_learns_of_none() -> None:
+    app = Scripted("legacy")
+    async with serving(app) as origin, running(url=origin) as up:
+        await up.send(call("t", capabilities={"roots": {}}))
+        await app.until(lambda: len(app.gets) == 2)
+        app.gets[1].put_nowait(event({"jsonrpc": "2.0", "id": "r1", "method": "roots/list"}))
+        await app.until(lambda: [seen for seen in app.seen if seen.id == "r1"])
+    assert next(seen for seen in app.seen if seen.id == "r1").body["result"] == {"roots": []}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from portico._core.contracts import Exchange, Json, Principal, Result, input_required
-from portico._core.errors import INVALID_PARAMS, Refused
+from portico._core.errors import INVALID_PARAMS, OVERLOADED, Refused, failure
 from portico._core.protocol.calls import ModernCall
 from portico._core.seal import Seal, Unsealable, digest
+
+MOST_EACH: Final = 256
+"""Calls of one principal that may wait for answers at once."""
 
 
 @attrs.frozen
@@ -40,12 +43,19 @@ class Parking:
     def __len__(self) -> int:
         return len(self._parked)
 
-    def park(self, call: ModernCall, requests: Json) -> Result:
-        """Set a call aside; gives the `input_required` to answer its client with."""
+    def park(self, call: ModernCall, requests: Json) -> Result | Refused:
+        """Set a call aside; gives the `input_required` to answer its client with.
+
+        A principal that has `MOST_EACH` calls parked already gets 50302, and the call is cancelled.
+        """
         ident = secrets.token_hex(16)
         call.disarm()
         timer = asyncio.get_running_loop().call_later(self._seconds, self._give_up, ident)
         principal = call.exchange.principal
+        if sum(each.principal == principal for each in self._parked.values()) >= MOST_EACH:
+            timer.cancel()
+            call.cancel()
+            return failure(OVERLOADED, "Too many calls wait for your answers", reason="parked_limit")
         self._parked[ident] = _Parked(call, principal, timer)
         payload = [ident, binding_of(call.exchange)]
         return input_required(requests, self._seal.close("parked", principal, payload, self._seconds))

@@ -18,7 +18,7 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from starlette.types import ASGIApp
 
-from portico.api import Log
+from portico.api import Admit, Log
 from portico_plugins.servers.hypercorn.connection import Bounds, Connection, Service, Stream
 
 _FULL: Final = (
@@ -75,6 +75,7 @@ class HypercornServer:
         sockets: Sequence[socket.socket],
         drain: Callable[[], Awaitable[object]],
         stop: Callable[[], Awaitable[object]],
+        admit: Admit | None = None,
     ) -> None:
         """Serve until `stop()` returns; then close the sockets and let running answers finish.
 

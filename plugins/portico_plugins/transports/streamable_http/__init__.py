@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
 from starlette.routing import BaseRoute, Route
 
-from portico.api import Factory, Host, Transport, at_least, doc, hookimpl, positive
+from portico.api import Direct, Factory, Host, Transport, at_least, doc, hookimpl, positive
 from portico_plugins.transports.streamable_http.answer import Manner
 from portico_plugins.transports.streamable_http.app import McpApp
 
@@ -70,6 +70,13 @@ class StreamableHttp:
         out = [Route(f"/servers/{name}/mcp", app) for name, app in self.apps.items()]
         if "default" in self.apps:
             out.append(Route("/mcp", self.apps["default"]))
+        return out
+
+    def directs(self) -> Mapping[str, Direct]:
+        """The same endpoints, for servers that hand requests in whole."""
+        out = {f"/servers/{name}/mcp": app.handle for name, app in self.apps.items()}
+        if "default" in self.apps:
+            out["/mcp"] = self.apps["default"].handle
         return out
 
 

@@ -87,7 +87,6 @@ class HttpSession:
 
         Disconnecting is not cancelling: what comes later waits for its client.
         """
-
         # Attached at once: frames that come before the task runs must wait for it, not push each other out.
         mine = stream.attach()
         retry = manner.retry if prime else None

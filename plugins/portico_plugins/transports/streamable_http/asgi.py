@@ -16,7 +16,7 @@ class AsgiReply:
     """Takes an answer at once and passes it on to `send` as fast as the client reads."""
 
     def __init__(self) -> None:
-        self.on_gone: Callable[[], None] | None = None
+        self.on_gone: Callable[[], object] | None = None
         self._messages: list[Message] = []
         self._bytes = 0
         self._over = False

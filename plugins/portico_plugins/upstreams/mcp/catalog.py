@@ -9,7 +9,18 @@ from typing import Final
 
 import attrs
 
-from portico.api import METHOD_NOT_FOUND, UPSTREAM_UNAVAILABLE, Era, Host, Json, Offer, Refused, State
+from portico.api import (
+    METHOD_NOT_FOUND,
+    UPSTREAM_TIMEOUT,
+    UPSTREAM_UNAVAILABLE,
+    Era,
+    Host,
+    Json,
+    Offer,
+    Refused,
+    State,
+    failure,
+)
 
 from . import listing
 from .call import Call
@@ -24,6 +35,8 @@ _POLL: Final = 300.0
 _LEAST_POLL: Final = 5.0
 _GAP: Final = 0.25
 """Seconds between two fetches, however often a server announces changes."""
+_PATIENCE: Final = 30.0
+"""Seconds one page of a list may take."""
 _CHECK_GAP: Final = 1.0
 _UNREACHABLE: Final = frozenset(
     {"address_not_allowed", "command_not_found", "command_not_runnable", "connect_timeout", "cwd_not_found"}
@@ -104,7 +117,9 @@ class Catalog:
                 link = await connect(self._legs, self._host)
                 connected = asyncio.get_running_loop().time()
                 self._pending.clear()
-                offer = await listing.fetch(_asker(link), link.offer, listing.KINDS, self._host)
+                offer = await listing.fetch(
+                    _asker(link, self._host.name), link.offer, listing.KINDS, self._host
+                )
                 self._ready(offer)
                 backoff.reset()
                 await self._attend(link)
@@ -267,13 +282,13 @@ class Catalog:
     async def _refetch(self, link: Link) -> None:
         kinds = frozenset(self._pending)
         self._pending.clear()
-        self.offer = await listing.fetch(_asker(link), self.offer, kinds, self._host)
+        self.offer = await listing.fetch(_asker(link, self._host.name), self.offer, kinds, self._host)
         self._fetched = asyncio.get_running_loop().time()
         self._host.wiring.offer_changed(self._host.name, kinds)
 
     async def _poll(self, link: Link) -> None:
         old, self._missed = self.offer, False
-        self.offer = await listing.fetch(_asker(link), old, listing.KINDS, self._host)
+        self.offer = await listing.fetch(_asker(link, self._host.name), old, listing.KINDS, self._host)
         self._fetched = asyncio.get_running_loop().time()
         new = self.offer
         changed = {kind for kind in ("tools", "prompts") if getattr(old, kind) != getattr(new, kind)}
@@ -293,6 +308,8 @@ class Catalog:
                 await link.ask("subscriptions/listen", {"notifications": wanted}, call)
             except Refused as refusal:
                 self._host.log.debug("upstream_listen_ended", reason=refusal.message)
+                if refusal.code == METHOD_NOT_FOUND:
+                    return  # it promised what it has not; it is asked now and then instead
                 self._suspected = self._suspected or refusal.code == UPSTREAM_UNAVAILABLE
             finally:
                 listening.cancel()
@@ -308,8 +325,13 @@ class Catalog:
             self.changed("")
 
 
-def _asker(link: Link) -> Callable[[str, Json | None], Awaitable[bytes]]:
+def _asker(link: Link, name: str) -> Callable[[str, Json | None], Awaitable[bytes]]:
     async def ask(method: str, params: Json | None) -> bytes:
-        return await link.ask(method, params, None)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await link.ask(method, params, None)
+        except TimeoutError:
+            text = "The upstream did not answer in time."
+            raise failure(UPSTREAM_TIMEOUT, text, reason="list_timeout", upstream=name) from None
 
     return ask

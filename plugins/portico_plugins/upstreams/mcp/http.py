@@ -224,7 +224,9 @@ class HttpClient:
         )
 
     def _unreachable(self, error: Exception, exchange: Exchange | None) -> Refused:
-        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        cause: BaseException = error
+        if isinstance(error, aiohttp.ClientConnectorError):
+            cause = error.os_error
         if isinstance(cause, AddressRefused):
             return self._unavailable(str(cause), exchange, retryable=False)
         if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from . import wire
 from .call import ASKABLE, Call, Pausable
 from .session import Session, Wire
 
+_PATIENCE: Final = 30.0
+"""Seconds a server may take to subscribe to one resource."""
 _OFFERED: Final = (*ASKABLE.values(), "extensions", "experimental")
 
 
@@ -47,6 +50,7 @@ class LegacySession(Session):
         self._client_info = client_info
         self._level: int | None = None
         self._watched: frozenset[str] = frozenset()
+        self._watching = asyncio.Lock()
 
     async def open(self) -> None:
         """Shake hands; any revision of the era will do."""
@@ -105,17 +109,19 @@ class LegacySession(Session):
 
     async def watch(self, uris: frozenset[str]) -> Sequence[str]:
         """Subscribe and unsubscribe until exactly these are watched."""
-        for uri in sorted(self._watched - uris):
-            await self._subscription("resources/unsubscribe", uri)
-        wanted = sorted(uris - self._watched)
-        refused = [uri for uri in wanted if not await self._subscription("resources/subscribe", uri)]
-        self._watched = uris - frozenset(refused)
+        async with self._watching:
+            for uri in sorted(self._watched - uris):
+                await self._subscription("resources/unsubscribe", uri)
+            wanted = sorted(uris - self._watched)
+            refused = [uri for uri in wanted if not await self._subscription("resources/subscribe", uri)]
+            self._watched = uris - frozenset(refused)
         return refused
 
     async def _subscription(self, method: str, uri: str) -> bool:
         try:
-            await self.request(method, {"uri": uri})
-        except Refused as refusal:
-            self._host.log.debug("upstream_subscription_refused", method=method, reason=refusal.message)
+            async with asyncio.timeout(_PATIENCE):
+                await self.request(method, {"uri": uri})
+        except (Refused, TimeoutError) as error:
+            self._host.log.debug("upstream_subscription_refused", method=method, reason=str(error))
             return False
         return True

@@ -85,8 +85,8 @@ class HttpSse(Multiplex):
         try:
             endpoint = self._http.url.join(URL(text))
             same = endpoint.origin() == self._http.url.origin()
-        except ValueError:
-            same = False
+        except ValueError as error:
+            raise wire.Garbled("endpoint") from error
         if not same:
             raise wire.Garbled("endpoint")
         if not self._endpoint.done():

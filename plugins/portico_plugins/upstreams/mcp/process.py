@@ -26,7 +26,7 @@ _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else
 
 
 def _die_with_parent(parent: int) -> Callable[[], None] | None:
-    """What the child runs before the server's program: ask the kernel for SIGKILL when the gateway dies."""
+    """What the child runs before the server's program: tie its life to the gateway's, and inherit nothing."""
     if _libc is None:
         return None
     prctl = _libc.prctl
@@ -35,6 +35,11 @@ def _die_with_parent(parent: int) -> Callable[[], None] | None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before we asked
             os._exit(1)
+        # uvloop leaves copies of the pipes open in the child, so that closing stdout would go unnoticed.
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+            if int(name) > 2:
+                with contextlib.suppress(OSError):
+                    os.set_inheritable(int(name), False)
 
     return arrange
 

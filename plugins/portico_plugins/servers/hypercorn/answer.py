@@ -1,0 +1,170 @@
+"""One answer on the fast lane: its head, its framing, and whether the connection may be used after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from portico_plugins.servers.hypercorn.dates import http_date
+
+if TYPE_CHECKING:
+    from portico_plugins.servers.hypercorn.fast import FastConnection
+    from portico_plugins.servers.hypercorn.head import Head
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_STATUS_LINES: Final = {
+    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
+}
+_BODILESS: Final = frozenset({204, 304})
+_OURS: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_FRESH, _BEGUN, _OVER = 0, 1, 2
+_CHUNKED: Final = -1
+_TO_THE_END: Final = -2
+
+
+def head_bytes(status: int, headers: Headers, framing: bytes) -> bytes:
+    """A status line and header fields, up to the empty line.
+
+    Args:
+        status: Of the answer.
+        headers: Its fields.
+        framing: Further field lines, complete.
+
+    Raises:
+        ValueError: A header would break out of its line.
+    """
+    parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+    for name, value in headers:
+        parts.append(b"%s: %s\r\n" % (name, value))
+    lines = len(parts)
+    parts.append(framing)
+    head = b"".join(parts)
+    lines += framing.count(b"\n")
+    if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+        raise ValueError("a header field with a line break or NUL in it")
+    return b"%sdate: %s\r\n\r\n" % (head, http_date())
+
+
+class Answer:
+    """The way back of one request. Implements `Reply`.
+
+    Args:
+        connection: What it is written to.
+        head: The request's.
+    """
+
+    __slots__ = ("_bare", "_connection", "_left", "_modern", "_phase", "_room_at", "keep", "on_gone")
+
+    def __init__(self, connection: FastConnection, head: Head) -> None:
+        self._connection = connection
+        self._bare = head.method == "HEAD"
+        self._modern = head.version == "1.1"
+        self._phase = _FRESH
+        self._left = 0  # to write of a declared length, or how the length is told
+        self.keep = head.keep_alive
+        self.on_gone: Callable[[], None] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether something of it has been written."""
+        return self._phase != _FRESH
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or has no one to go to any more."""
+        return self._phase == _OVER
+
+    def send(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer; adds `content-length`."""
+        if self._phase != _FRESH:
+            return
+        framing = b"content-length: %d\r\n" % len(body) if status not in _BODILESS else b""
+        headers = self._without_ours(headers)
+        head = head_bytes(status, headers, framing if self._reusable() else framing + b"connection: close\r\n")
+        self._phase = _OVER
+        self._connection.write(head if self._bare or status in _BODILESS else head + body)
+        self._connection.answered(self)
+
+    def start(self, status: int, headers: Headers) -> None:
+        """Send the head of an answer. Its length is the one a `content-length` field declares, if any does."""
+        if self._phase != _FRESH:
+            return
+        declared = [value for name, value in headers if name.lower() == b"content-length"]
+        headers = self._without_ours(headers)
+        framing = b""
+        if status in _BODILESS:
+            self._left = 0
+            self._bare = True
+        elif declared:
+            self._left = int(declared[0])
+            framing = b"content-length: %d\r\n" % self._left
+        elif self._modern:
+            self._left = _CHUNKED
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            self._left = _TO_THE_END
+            self.keep = False
+        if not self._reusable():
+            framing += b"connection: close\r\n"
+        head = head_bytes(status, headers, framing)
+        self._phase = _BEGUN
+        self._connection.write(head)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of it."""
+        if self._phase != _BEGUN or self._bare or not data:
+            return
+        left = self._left
+        if left == _CHUNKED:
+            data = b"%x\r\n%s\r\n" % (len(data), data)
+        elif left >= 0:
+            if len(data) > left:
+                self._connection.broken("longer than its content-length")
+                return
+            self._left = left - len(data)
+        self._connection.write(data)
+
+    def end(self) -> None:
+        """It is complete."""
+        if self._phase != _BEGUN:
+            return
+        if self._left > 0 and not self._bare:
+            self._connection.broken("shorter than its content-length")
+            return
+        self._phase = _OVER
+        if self._left == _CHUNKED and not self._bare:
+            self._connection.write(b"0\r\n\r\n")
+        self._connection.answered(self)
+
+    @property
+    def full(self) -> bool:
+        """Whether the client is slower than what has been written."""
+        return self._phase != _OVER and self._connection.full
+
+    async def room(self) -> None:
+        """Return when the client has caught up, or has gone."""
+        while self.full:
+            await self._connection.room()
+
+    def leave(self) -> None:
+        """The client has gone: nothing more is written, and who answers is told."""
+        if self._phase != _OVER:
+            self._phase = _OVER
+            if self.on_gone is not None:
+                self.on_gone()
+
+    def _reusable(self) -> bool:
+        if self.keep and self._connection.draining:
+            self.keep = False
+        return self.keep
+
+    def _without_ours(self, headers: Headers) -> Headers:
+        """What does not concern the connection; that is written here, whoever answers."""
+        if _OURS.isdisjoint(name for name, _ in headers):
+            return headers
+        for name, value in headers:
+            if name == b"connection" and b"close" in value.lower():
+                self.keep = False
+        return [(name, value) for name, value in headers if name not in _OURS]

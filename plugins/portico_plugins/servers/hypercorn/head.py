@@ -1,0 +1,164 @@
+"""The head of an HTTP/1.1 request on the fast lane: what h11 and `strict` accept, and no more.
+
+llhttp (under httptools) is laxer than a gateway at the edge may be, so a head is held against one strict
+pattern first. llhttp then cuts it into fields and, with all its leniencies off, has to agree.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import attrs
+import httptools
+
+METHODS: Final = {
+    method: method.decode()
+    for method in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE")
+}
+"""The methods there are (RFC 9110 and 5789); any other is answered 501, CONNECT 405."""
+
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
+_FIELDS: Final = rb"(?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
+_STRICT: Final = re.compile(rb"[A-Z]+ [\x21-\x7e]++ HTTP/1\.[01]\r\n" + _FIELDS)
+_ANY: Final = re.compile(rb"(" + _TOKEN + rb"+) [\x21-\x7e]++ HTTP/([0-9]\.[0-9])\r\n" + _FIELDS)
+_SINGLE: Final = (b"host", b"content-length", b"transfer-encoding")
+_ENDLESS: Final = 10**18
+
+
+class Malformed(Exception):
+    """Not a request we answer.
+
+    Args:
+        status: What to answer instead.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@attrs.define(eq=False)
+class Head:
+    """A request line and its fields.
+
+    Attributes:
+        method: In upper case.
+        target: As it was sent.
+        version: "1.1" or "1.0".
+        fields: Names in lower case, values without the white space around them; `upgrade` left out.
+        length: Of the body; 0 for none, -1 for a chunked one.
+        keep_alive: Whether the client wants to use the connection again.
+        expects: Whether it waits for `100 Continue` before it sends the body.
+    """
+
+    method: str
+    target: bytes
+    version: str
+    fields: list[tuple[bytes, bytes]]
+    length: int
+    keep_alive: bool
+    expects: bool
+
+
+class _Fields:
+    """What llhttp calls."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), value))
+
+
+def parse(head: bytes) -> Head:
+    """Take a head apart.
+
+    Args:
+        head: From the request line to the empty line, both included.
+
+    Raises:
+        Malformed: It is refused.
+    """
+    if _STRICT.fullmatch(head) is None:
+        raise Malformed(_status(head))
+    line = head[: head.index(b"\r")].split(b" ")
+    method = METHODS.get(line[0])
+    if method is None:
+        raise Malformed(405 if line[0] == b"CONNECT" else 501)
+    sink = _Fields()
+    try:
+        httptools.HttpRequestParser(sink).feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass  # not taken up
+    except httptools.HttpParserError:
+        raise Malformed(400) from None
+    fields = sink.fields
+    if b" \r\n" in head or b"\t\r\n" in head:
+        fields = [(name, value.rstrip(b" \t")) for name, value in fields]
+    seen = dict(fields)
+    if len(seen) != len(fields):
+        _check_repeated(fields)
+    modern = line[2] == b"HTTP/1.1"
+    if modern and b"host" not in seen:
+        raise Malformed(400)
+    keep_alive = modern
+    if modern and b"connection" in seen:
+        keep_alive = b"close" not in _tokens(fields, b"connection")
+    expects = modern and b"expect" in seen and b"100-continue" in _tokens(fields, b"expect")
+    length = _length(seen, modern)
+    if b"upgrade" in seen:
+        fields = [field for field in fields if field[0] != b"upgrade"]
+    return Head(method, line[1], "1.1" if modern else "1.0", fields, length, keep_alive, expects)
+
+
+def check_begun(part: bytes) -> None:
+    """Refuse early what cannot become a head any more.
+
+    Args:
+        part: The lines that are new, the last of them perhaps not complete.
+
+    Raises:
+        Malformed: A line ends in a bare LF, or is folded.
+    """
+    if part.count(b"\n") != part.count(b"\r\n") or part[:1] in (b" ", b"\t"):
+        raise Malformed(400)
+
+
+def _status(head: bytes) -> int:
+    match = _ANY.fullmatch(head)
+    if match is None:
+        return 400
+    if match[2] not in (b"1.1", b"1.0"):
+        # PRI is the HTTP/2 preface: that protocol is not spoken on this connection.
+        return 421 if match[1] == b"PRI" else 505
+    return 501  # a method in lower case, or with a sign in it
+
+
+def _check_repeated(fields: list[tuple[bytes, bytes]]) -> None:
+    for single in _SINGLE:
+        if sum(name == single for name, _ in fields) > 1:
+            raise Malformed(400)
+
+
+def _tokens(fields: list[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
+    values = b",".join(value for name, value in fields if name == wanted)
+    return {token.strip() for token in values.lower().split(b",")}
+
+
+def _length(seen: dict[bytes, bytes], modern: bool) -> int:
+    coding = seen.get(b"transfer-encoding")
+    length = seen.get(b"content-length")
+    if coding is not None:
+        if coding.lower() != b"chunked":
+            raise Malformed(501)
+        if length is not None or not modern:
+            raise Malformed(400)
+        return -1
+    if length is None:
+        return 0
+    if not length.isdigit():
+        raise Malformed(400)
+    return int(length) if len(length) <= 18 else _ENDLESS

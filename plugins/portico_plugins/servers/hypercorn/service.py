@@ -1,0 +1,70 @@
+"""What the connections of a server share: limits, settings, the application."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import attrs
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from starlette.types import ASGIApp
+
+from portico.api import Admit, Log
+
+
+@attrs.frozen
+class Bounds:
+    """The limits of a listener; times in seconds.
+
+    Attributes:
+        max_connections: Open connections in all.
+        max_connections_per_ip: Open connections of one client.
+        backlog: Connections the kernel holds until they are accepted.
+        keep_alive: How long a connection may be idle between requests.
+        header_timeout: For a TLS handshake, and for a request head to arrive.
+        write_timeout: How long a client may take nothing of an answer.
+        linger: How long a client that was answered early may go on sending.
+        stop_timeout: How long answers may go on after the stop.
+        h2c: Whether HTTP/2 is spoken without TLS.
+        fast_lane: Whether HTTP/1.1 is served without Hypercorn.
+    """
+
+    max_connections: int
+    max_connections_per_ip: int
+    backlog: int
+    keep_alive: float
+    header_timeout: float
+    write_timeout: float
+    linger: float
+    stop_timeout: float
+    h2c: bool
+    fast_lane: bool
+
+
+@attrs.frozen(eq=False)
+class Service:
+    """What all connections of a server share.
+
+    Attributes:
+        app: The application.
+        config: Hypercorn's settings.
+        bounds: Our limits.
+        context: Hypercorn's; its `terminated` is set when the server stops.
+        draining: Set when answers are to carry `Connection: close`.
+        log: Where failures go.
+        admit: Says which requests may be answered without ASGI.
+    """
+
+    app: ASGIApp
+    config: Config
+    bounds: Bounds
+    context: WorkerContext
+    draining: asyncio.Event
+    log: Log
+    admit: Admit | None = None
+
+
+def address(name: Any) -> tuple[str, int] | None:
+    """Host and port of a socket's name, or None for a Unix socket."""
+    return (name[0], name[1]) if isinstance(name, tuple) else None
