@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from portico._core.describe import markdown
-from portico._core.discovery import Plugin, discover
+from portico._config.describe import markdown
+from portico._config.discovery import Plugin, discover
 from portico._core.specs import KINDS
-from portico._core.tables import GatewaySettings, ServerSettings
+from portico._config.tables import GatewaySettings, ServerSettings
 
 DOCS = Path(__file__).parent
 _BLOCK = re.compile(r"(<!-- generated: ([\w:.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

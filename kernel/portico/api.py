@@ -1,5 +1,7 @@
 """The public API: everything a plugin may use. `portico._core` is private and may change in any release."""
 
+from portico._config.validators import at_least, positive
+from portico._config.wording import nearest
 from portico._core.addresses import judge
 from portico._core.contracts import (
     GATEWAY,
@@ -142,8 +144,6 @@ from portico._core.specs import (
     UpstreamFactory,
     hookimpl,
 )
-from portico._core.validators import at_least, positive
-from portico._core.wording import nearest
 
 __all__ = [
     "API_VERSION",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portico._core.discovery import Plugin, discover
+from portico._config.discovery import Plugin, discover
 from portico.api import Factory
 from portico.testing import check_plugin
 

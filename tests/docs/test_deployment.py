@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from portico._core.discovery import discover
-from portico._core.settings import load, read
+from portico._config.discovery import discover
+from portico._config.settings import load, read
 from tests.docs.commands import GATEWAY, ROOT
 
 Instructions = list[tuple[str, str]]

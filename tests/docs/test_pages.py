@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from docs.generate import drifted
-from portico._core.discovery import discover
-from portico._core.settings import Document, load
+from portico._config.discovery import discover
+from portico._config.settings import Document, load
 from tests.docs.commands import GATEWAY, PAGES, ROOT, Block, blocks
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import anyio
 from mcp.types import CreateMessageResult, ElicitResult, ListRootsResult
+
 from tests.interop.fixture.asking import ASKING, create_message, elicit, list_roots
 from tests.interop.fixture.content import ASKING_PROMPT, CONTEXT_FORM, PROMPTS, messages, says
 from tests.interop.fixture.entries import (

@@ -7,6 +7,7 @@ and sampling must pass against it: the gateway asks on the client's stream and s
 from __future__ import annotations
 
 from mcp.types import ElicitRequest
+
 from tests.interop.fixture.content import PROMPTS, ROUND_PROMPT
 from tests.interop.fixture.entries import Call, ToolAnswer, ToolEntry, strings, tool
 from tests.interop.fixture.plain import PLAIN

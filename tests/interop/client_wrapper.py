@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
+
 from tests.interop.processes import gateway
 from tests.interop.raw_client import Json, RawClient, RpcError
 

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import attrs
 import msgspec
+
 from tests.interop.expectations import (
     CELLS,
     EXEMPTIONS,

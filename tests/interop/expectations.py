@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import attrs
+
 from tests.interop.harness import Check, Outcome
 
 Leg = Literal["dual", "legacy", "modern"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import msgspec
+
 from tests.interop.processes import ROOT
 
 PACKAGES = ("node@22", "@modelcontextprotocol/conformance@0.2.0-alpha.12")

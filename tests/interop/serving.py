@@ -21,6 +21,7 @@ from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
 from tests.interop.eventlog import EventLog
 
 Eras = Literal["dual", "legacy", "modern"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from tests.interop.client_wrapper import answer
 from tests.interop.processes import fixture, gateway
 from tests.interop.raw_client import MODERN, Json, RawClient, RpcError

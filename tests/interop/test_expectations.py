@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
+
 from tests.interop.expectations import Exemption, compare, stale
 from tests.interop.harness import Check, Outcome, read_outcome
 

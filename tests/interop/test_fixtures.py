@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from tests.interop.client_wrapper import answer
 from tests.interop.processes import fixture
 from tests.interop.raw_client import MODERN, Json, RawClient, RpcError, header_value

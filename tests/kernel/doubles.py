@@ -13,6 +13,7 @@ from typing import Any, ParamSpec
 
 import attrs
 
+from portico._config.settings import Component, GatewaySettings, ServerSettings, Settings
 from portico._core.catalog import ServerSpec
 from portico._core.endpoint import Endpoint, Load
 from portico._core.lists import Lists
@@ -25,7 +26,6 @@ from portico._core.protocol.session import Session
 from portico._core.protocol.stream import Stream
 from portico._core.router import Router
 from portico._core.seal import Seal
-from portico._core.settings import Component, GatewaySettings, ServerSettings, Settings
 from portico.api import (
     LATEST_MODERN,
     META_CAPABILITIES,

@@ -7,8 +7,8 @@ import pytest
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from portico._core.app import build_app
-from portico._core.guard import Limits
+from portico._host.app import build_app
+from portico._host.guard import Limits
 from portico.api import Json, State
 from tests.kernel.doubles import StubUpstream, World, jumping, offer
 

@@ -7,8 +7,8 @@ from typing import Literal
 import attrs
 import pytest
 
-from portico._core.describe import Row, markdown, rows
-from portico._core.tables import GatewaySettings, ServerSettings
+from portico._config.describe import Row, markdown, rows
+from portico._config.tables import GatewaySettings, ServerSettings
 from portico.api import Credential, Ref, Registry, Secret, doc
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 import pytest
 
-from portico._core.discovery import GROUP, Choice, Plugins, discover, parse_selection
-from portico._core.wording import nearest
+from portico._config.discovery import GROUP, Choice, Plugins, discover, parse_selection
+from portico._config.wording import nearest
 from portico.api import API_VERSION, ConfigError, Factory, hookimpl
 
 Install = Callable[..., EntryPoint]

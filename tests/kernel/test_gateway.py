@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from portico._core.gateway import Gateway, drain, host_of, is_loopback, limits_of, started, without
+from portico._host.gateway import Gateway, drain, host_of, is_loopback, limits_of, started, without
 from portico.api import (
     GATEWAY,
     SHUTTING_DOWN,

@@ -6,9 +6,9 @@ from typing import Any
 import attrs
 import pytest
 
-from portico._core import graph
-from portico._core.settings import Component
-from portico._core.wording import dotted
+from portico._config import graph
+from portico._config.settings import Component
+from portico._config.wording import dotted
 from portico.api import AuthScheme, ConfigError, Factory, Ref, Registry, Store, Upstream
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portico._core.guard import Guard, Limits
+from portico._host.guard import Guard, Limits
 
 HOST = (b"host", b"localhost:4444")
 Headers = Sequence[tuple[bytes, bytes]]

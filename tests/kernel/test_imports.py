@@ -41,7 +41,7 @@ def test_importing_the_public_api_is_quick() -> None:
 
 
 def test_discovering_plugins_reads_no_configuration_machinery() -> None:
-    code = "import sys, portico._core.discovery; print('cattrs' in sys.modules, 'structlog' in sys.modules)"
+    code = "import sys, portico._config.discovery; print('cattrs' in sys.modules, 'structlog' in sys.modules)"
     assert fresh(code).split() == ["False", "False"]
 
 

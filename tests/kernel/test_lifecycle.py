@@ -10,8 +10,8 @@ import anyio
 import attrs
 import pytest
 
-from portico._core.lifecycle import FailedUpstream, running
-from portico._core.settings import Component
+from portico._config.settings import Component
+from portico._host.lifecycle import FailedUpstream, running
 from portico.api import (
     GATEWAY,
     UPSTREAM_UNAVAILABLE,

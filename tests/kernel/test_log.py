@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import structlog
 
-from portico._core import log
-from portico._core.log import scrub
+from portico._host import log
+from portico._host.log import scrub
 from portico.api import Secret
 
 

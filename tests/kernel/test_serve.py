@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from portico._core.gateway import Gateway
-from portico._core.serve import bind, serve, serve_io
-from portico._core.settings import Settings
+from portico._config.settings import Settings
+from portico._host.gateway import Gateway
+from portico._host.serve import bind, serve, serve_io
 from portico.api import ConfigError
 from tests.kernel.doubles import ALICE, Anybody, StubUpstream, composed, modern_params, offer
 

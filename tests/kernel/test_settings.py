@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico._core.discovery import Plugin, Plugins, discover, parse_selection
-from portico._core.settings import Document, Settings, from_mcp_json, is_mcp_json, load, parse_override, read
-from portico._core.strict import structured
-from portico._core.wording import Text, Wrong, dotted
+from portico._config.discovery import Plugin, Plugins, discover, parse_selection
+from portico._config.settings import (
+    Document,
+    Settings,
+    from_mcp_json,
+    is_mcp_json,
+    load,
+    parse_override,
+    read,
+)
+from portico._config.strict import structured
+from portico._config.wording import Text, Wrong, dotted
 from portico.api import ConfigError, Credential, Factory, Ref, Registry, Secret, at_least, positive
 
 

@@ -218,7 +218,7 @@ async def test_a_task_whose_elicitation_nobody_answers_is_told_so() -> None:
     up = TaskUpstream(ASKS, DONE)
     peer = World({"a": up}).legacy().open()
     assert (await answer_of(peer.request("tools/call", CALL)))["result"] == {"content": []}
-    assert up.sent[2][1]["inputResponses"] == {"k": {"action": "cancel"}}
+    assert up.sent[2][1]["inputResponses"] == {"k": {"action": "decline"}}
 
 
 @jumping

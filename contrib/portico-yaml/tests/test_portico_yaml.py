@@ -6,8 +6,8 @@ from pathlib import Path
 import portico_yaml
 import pytest
 
-from portico._core.discovery import discover
-from portico._core.settings import read
+from portico._config.discovery import discover
+from portico._config.settings import read
 from portico.api import ConfigError, Json
 from portico.testing import check_plugin
 

@@ -16,8 +16,8 @@ from portico.cli.compose import DEFAULT
 from portico.cli.show import counted
 
 if TYPE_CHECKING:
-    from portico._core.gateway import Gateway
-    from portico._core.settings import Settings
+    from portico._config.settings import Settings
+    from portico._host.gateway import Gateway
     from portico.cli.compose import Sources
 
 _ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - shown, not bound
@@ -125,6 +125,6 @@ def _stdio_entry(server: str, sources: Sources) -> dict[str, Any]:
 
 def needs_token(settings: Settings, server: str) -> bool:
     """Whether clients of a virtual server must show a credential."""
-    from portico._core.settings import ANONYMOUS
+    from portico._config.settings import ANONYMOUS
 
     return ANONYMOUS not in [settings.components["auth", name].use for name in settings.servers[server].auth]

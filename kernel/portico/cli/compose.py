@@ -16,10 +16,10 @@ from portico.cli.failures import DEBUG_VARIABLE, Misuse
 from portico.cli.upstream_specs import COMMAND_LINE, from_specs
 
 if TYPE_CHECKING:
+    from portico._config.discovery import Plugins
+    from portico._config.settings import Settings
+    from portico._config.sources import Document
     from portico._core.contracts import Json
-    from portico._core.discovery import Plugins
-    from portico._core.settings import Settings
-    from portico._core.sources import Document
 
 R = TypeVar("R")
 
@@ -127,14 +127,14 @@ def source_options(function: Callable[..., R]) -> Callable[..., R]:
 
 
 def _text(name: str, value: str) -> Any:
-    from portico._core.sources import parse_value
+    from portico._config.sources import parse_value
 
     return parse_value(value, f"--{name.replace('_', '-')}")
 
 
 def installed(selection: str | None) -> Plugins:
     """Discover plugins, and mention on stderr those that did not load. They stop nothing by themselves."""
-    from portico._core.discovery import discover, parse_selection
+    from portico._config.discovery import discover, parse_selection
 
     plugins = discover(parse_selection(selection or ""))
     for plugin in plugins.records:
@@ -149,8 +149,8 @@ def compose(sources: Sources, plugins: Plugins) -> Settings:
     Raises:
         ConfigError: With every problem there is, or because nothing was named at all.
     """
-    from portico._core.settings import load
-    from portico._core.sources import parse_override
+    from portico._config.settings import load
+    from portico._config.sources import parse_override
 
     wrong: list[ConfigError] = []
     overrides = list(sources.overrides)
@@ -189,7 +189,7 @@ def documents(sources: Sources, plugins: Plugins, wrong: list[ConfigError]) -> l
         plugins: For the formats.
         wrong: Takes in what cannot be read or means nothing.
     """
-    from portico._core.sources import Document, read
+    from portico._config.sources import Document, read
 
     files = [
         path for path in (sources.config or (DEFAULT if DEFAULT.exists() else None),) if path is not None

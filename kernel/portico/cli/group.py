@@ -34,7 +34,7 @@ def _module(name: str) -> str:
 
 def _from_plugins() -> Mapping[str, Any]:
     """Commands of installed plugins; a built-in name is never theirs, and the first plugin has a name."""
-    from portico._core.discovery import discover
+    from portico._config.discovery import discover
 
     found: dict[str, Any] = {}
     for plugin in discover().records:
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
         Raises:
             click.UsageError: There is no such command.
         """
-        from portico._core.wording import nearest
+        from portico._config.wording import nearest
 
         command = self.get_command(ctx, args[0])
         if command is None:

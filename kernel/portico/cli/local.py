@@ -15,8 +15,8 @@ from portico.cli.session import OnFrame, RpcError
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from portico._core.gateway import Gateway
-    from portico._core.settings import Settings
+    from portico._config.settings import Settings
+    from portico._host.gateway import Gateway
 
 _WHO = Principal("cli", "local")
 _TURN = 60.0
@@ -39,8 +39,8 @@ class Local:
         self._running: AbstractAsyncContextManager[Gateway] | None = None
 
     def __enter__(self) -> Self:
-        from portico._core.gateway import started
-        from portico._core.log import configure, logger
+        from portico._host.gateway import started
+        from portico._host.log import configure, logger
 
         configure(self._settings.gateway.log_format, "debug" if debugging() else "error")
         self._running = started(self._settings, logger(), http=False)
@@ -80,8 +80,8 @@ class Local:
     async def _send(self, method: str, params: Json, on_frame: OnFrame) -> Json:
         import msgspec
 
+        from portico._config.wording import nearest
         from portico._core.protocol.calls import Asking, Frames
-        from portico._core.wording import nearest
 
         endpoint = self.gateway.plane.endpoints.get(self._server)
         if endpoint is None:

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import attrs
 
-from portico._core.describe import Row, rows
-from portico._core.discovery import GROUP, Plugin, discover
+from portico._config.describe import Row, rows
+from portico._config.discovery import GROUP, Plugin, discover
+from portico._config.strict import structured
+from portico._config.wording import Wrong, dotted, hints_of
 from portico._core.specs import KINDS
-from portico._core.strict import structured
-from portico._core.wording import Wrong, dotted, hints_of
 from portico.api import ConfigError, ConfigLoader, Factory, Host, Secret, Wiring
 from portico.testing.doubles import RecordingWiring, make_host
 from portico.testing.running import running_gateway

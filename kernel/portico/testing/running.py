@@ -14,9 +14,9 @@ from typing import Any
 import attrs
 import msgspec
 
-from portico._core.discovery import GROUP, discover
-from portico._core.gateway import Gateway, started
-from portico._core.settings import Document, load
+from portico._config.discovery import GROUP, discover
+from portico._config.settings import Document, load
+from portico._host.gateway import Gateway, started
 from portico.api import (
     LATEST_MODERN,
     META_CAPABILITIES,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+
 from tests.kernel.cli.conftest import SMALL, Finished
 
 Cli = Callable[..., Result]

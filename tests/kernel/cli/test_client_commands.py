@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+
 from tests.kernel.cli.conftest import SMALL, Finished, Served, environment
 
 Cli = Callable[..., Result]

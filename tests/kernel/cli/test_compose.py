@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from portico._core.discovery import Plugins, discover
+from portico._config.discovery import Plugins, discover
 from portico._core.errors import ConfigError
 from portico.cli.compose import Sources, compose
 from portico.cli.failures import Misuse

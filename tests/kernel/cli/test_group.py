@@ -12,9 +12,9 @@ import pytest
 from click.testing import Result
 
 from portico import __version__
-from portico._core import discovery
+from portico._config import discovery
+from portico._config.discovery import Plugin, Plugins
 from portico._core.contracts import Command
-from portico._core.discovery import Plugin, Plugins
 from portico.cli.group import BUILT_IN, gateway
 
 Cli = Callable[..., Result]

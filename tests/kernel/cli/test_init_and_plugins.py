@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from portico._core import discovery
-from portico._core.discovery import Plugin, Plugins
+from portico._config import discovery
+from portico._config.discovery import Plugin, Plugins
 
 Cli = Callable[..., Result]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from tests.plugins.servers.serving import App, post, serving
 
 

@@ -10,10 +10,10 @@ import tempfile
 from typing import Any, cast
 
 import pytest
-from tests.plugins.servers.serving import App, Wire, post, serving
 
-from portico._core.guard import Guard, Limits
+from portico._host.guard import Guard, Limits
 from portico_plugins.servers.hypercorn.listener import peer
+from tests.plugins.servers.serving import App, Wire, post, serving
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -11,9 +11,9 @@ import h2.errors
 import h2.events
 import httpx2
 import pytest
-from tests.plugins.servers.serving import App, Served, Wire, serving
 
-from portico._core.guard import Guard, Limits
+from portico._host.guard import Guard, Limits
+from tests.plugins.servers.serving import App, Served, Wire, serving
 
 
 class Client:

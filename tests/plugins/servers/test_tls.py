@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.plugins.servers.serving import App, Lines, Served, host, post, serving
 
 from portico.api import ConfigError, Secret
 from portico_plugins.servers.hypercorn import HYPERCORN, HypercornConfig, gateway_servers
+from tests.plugins.servers.serving import App, Lines, Served, host, post, serving
 
 
 @pytest.fixture(scope="module")

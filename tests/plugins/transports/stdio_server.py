@@ -7,9 +7,9 @@ import importlib.metadata
 import sys
 import tomllib
 
-from portico._core.discovery import GROUP, discover
-from portico._core.serve import serve_io
-from portico._core.settings import Document, load
+from portico._config.discovery import GROUP, discover
+from portico._config.settings import Document, load
+from portico._host.serve import serve_io
 
 CONFIG = """
 [upstreams.one]

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from portico._core.gateway import Gateway
+from portico._host.gateway import Gateway
 from portico.api import (
     LATEST_LEGACY,
     LATEST_MODERN,

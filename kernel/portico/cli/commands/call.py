@@ -34,7 +34,7 @@ def command(name: str, arguments: tuple[str, ...], where: Where, raw: bool) -> N
             result = gateway.request("tools/call", params, schema)
         except RpcError as error:
             if name not in tools:
-                from portico._core.wording import nearest
+                from portico._config.wording import nearest
 
                 raise error.more(nearest(name, map(str, tools), "tools")) from None
             raise

@@ -11,7 +11,7 @@ from portico._core.errors import ConfigError
 from portico.cli.compose import PRECEDENCE, Sources, compose, installed, source_options
 
 if TYPE_CHECKING:
-    from portico._core.settings import Settings
+    from portico._config.settings import Settings
 
 
 @click.command(

@@ -11,8 +11,8 @@ import click
 from portico.cli.failures import Misuse
 
 if TYPE_CHECKING:
+    from portico._config.discovery import Plugin, Plugins
     from portico._core.contracts import Factory
-    from portico._core.discovery import Plugin, Plugins
 
 
 @click.group("plugins")
@@ -24,7 +24,7 @@ def command() -> None:
 @click.option("--json", "raw", is_flag=True, help="For machines.")
 def list_(raw: bool) -> None:
     """List the installed plugins and what they offer; those that did not load too, with the reason."""
-    from portico._core.discovery import discover
+    from portico._config.discovery import discover
 
     plugins = discover()
     if raw:
@@ -48,7 +48,7 @@ def list_(raw: bool) -> None:
 @click.option("--json", "raw", is_flag=True, help="For machines.")
 def show(name: str, raw: bool) -> None:
     """Show one plugin, or whatever offers `use = "NAME"`: its state, and every config key."""
-    from portico._core.discovery import discover
+    from portico._config.discovery import discover
 
     plugins = discover()
     found = _find(plugins, name)
@@ -65,7 +65,7 @@ def _find(plugins: Plugins, name: str) -> list[Plugin]:
     Raises:
         Misuse: Nothing has that name; names the nearest.
     """
-    from portico._core.wording import nearest
+    from portico._config.wording import nearest
 
     offering = {p.name: p for p in plugins.records if name in _factory_names(p)}
     found = [plugin for plugin in plugins.records if plugin.name == name] or list(offering.values())
@@ -120,14 +120,14 @@ def _factory(kind: str, factory: Factory[Any, Any], keys: bool) -> dict[str, Any
         "posture": factory.posture,
     }
     if keys:
-        from portico._core.describe import rows
+        from portico._config.describe import rows
 
         facts["config"] = [attrs.asdict(row) for row in rows(factory.config)]
     return facts
 
 
 def _page(plugin: Plugin) -> list[str]:
-    from portico._core.describe import rows
+    from portico._config.describe import rows
     from portico._core.specs import KINDS
 
     lines = [f"{plugin.name}  ({plugin.distribution} {plugin.version}, {plugin.module})"]

@@ -28,7 +28,7 @@ def command(name: str, arguments: tuple[str, ...], where: Where, raw: bool) -> N
         except RpcError as error:
             known = [str(each.get("name")) for each in gateway.everything("prompts/list", "prompts")]
             if name not in known:
-                from portico._core.wording import nearest
+                from portico._config.wording import nearest
 
                 raise error.more(nearest(name, known, "prompts")) from None
             raise

@@ -12,8 +12,8 @@ from portico.cli.compose import PRECEDENCE, Sources, compose, installed, source_
 from portico.cli.failures import Misuse
 
 if TYPE_CHECKING:
-    from portico._core.gateway import Gateway
-    from portico._core.settings import Settings
+    from portico._config.settings import Settings
+    from portico._host.gateway import Gateway
 
 _EPILOG = f"{PRECEDENCE} SIGTERM or Ctrl-C lets calls in flight finish; a second one does not."
 
@@ -28,7 +28,7 @@ def command(sources: Sources, stdio: bool, server: str | None, quiet: bool) -> N
 
     It needs no file: gateway serve --upstream "mcp-server-time --local-timezone=UTC"
     """
-    from portico._core.serve import serve, serve_io
+    from portico._host.serve import serve, serve_io
     from portico.cli import banner
     from portico.cli.running import run
 
@@ -59,7 +59,7 @@ def _on_stdio(sources: Sources, server: str) -> Settings:
     Raises:
         Misuse: There is no such virtual server.
     """
-    from portico._core.wording import nearest
+    from portico._config.wording import nearest
 
     table = {"use": "stdio", "server": server}
     sources = attrs.evolve(sources, overrides=(*sources.overrides, (("transports", "stdio"), table)))

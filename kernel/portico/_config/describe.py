@@ -11,8 +11,8 @@ from typing import Any, Union, get_args, get_origin
 import attrs
 import msgspec
 
+from portico._config.wording import ARRAYS, hints_of, type_text
 from portico._core.contracts import Ref, Secret
-from portico._core.wording import ARRAYS, hints_of, type_text
 
 
 @attrs.frozen

@@ -13,12 +13,10 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from portico._core import graph
-from portico._core.contracts import Factory, Json
-from portico._core.discovery import Plugins
-from portico._core.errors import ConfigError
-from portico._core.mcp_json import from_mcp_json, is_mcp_json
-from portico._core.sources import (
+from portico._config import graph
+from portico._config.discovery import Plugins
+from portico._config.mcp_json import from_mcp_json, is_mcp_json
+from portico._config.sources import (
     Document,
     Problems,
     expand,
@@ -28,10 +26,12 @@ from portico._core.sources import (
     parse_override,
     read,
 )
+from portico._config.strict import structured
+from portico._config.tables import GatewaySettings, Selection, ServerSettings
+from portico._config.wording import Place, Wrong, dotted, nearest
+from portico._core.contracts import Factory, Json
+from portico._core.errors import ConfigError
 from portico._core.specs import KINDS
-from portico._core.strict import structured
-from portico._core.tables import GatewaySettings, Selection, ServerSettings
-from portico._core.wording import Place, Wrong, dotted, nearest
 
 __all__ = [
     "Component",

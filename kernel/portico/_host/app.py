@@ -14,9 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico import __version__
 from portico._core.contracts import Admission, Admit, Direct, Json, Log
-from portico._core.guard import Guard, Limits
 from portico._core.plane import Plane
 from portico._core.protocol.eras import LEGACY_VERSIONS, MODERN_VERSIONS
+from portico._host.guard import Guard, Limits
 
 _NO_STORE = {"cache-control": "no-store"}
 

@@ -10,11 +10,11 @@ from typing import Any, Final, Literal
 import attrs
 import pluggy
 
+from portico._config.wording import nearest
 from portico._core import specs
 from portico._core.contracts import Command, ConfigLoader, Factory, Page
 from portico._core.errors import ConfigError
 from portico._core.specs import API_VERSION, KINDS, PROJECT
-from portico._core.wording import nearest
 
 GROUP: Final = "portico.plugins"
 

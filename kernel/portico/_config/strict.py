@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_or
 
 import attrs
 
-from portico._core.contracts import Ref, Secret
-from portico._core.wording import (
+from portico._config.wording import (
     ARRAYS,
     SCALARS,
     Place,
@@ -29,6 +28,7 @@ from portico._core.wording import (
     shown,
     type_text,
 )
+from portico._core.contracts import Ref, Secret
 
 if TYPE_CHECKING:
     from cattrs import Converter

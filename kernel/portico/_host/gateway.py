@@ -15,22 +15,22 @@ from urllib.parse import urlsplit
 import attrs
 
 from portico import __version__
-from portico._core import graph
-from portico._core.app import build_app
+from portico._config import graph
+from portico._config.settings import Component, ServerSettings, Settings
 from portico._core.catalog import ServerSpec
 from portico._core.contracts import Admit, Direct, Event, Host, Json, Log, Ref, Server, Transport
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import ConfigError
-from portico._core.guard import Limits
-from portico._core.lifecycle import Key, Phase, running
 from portico._core.lists import Lists
 from portico._core.pipeline import Pipeline
 from portico._core.plane import Plane
 from portico._core.protocol.parking import Parking
 from portico._core.router import Router
 from portico._core.seal import Seal
-from portico._core.settings import Component, ServerSettings, Settings
-from portico._core.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
+from portico._host.app import build_app
+from portico._host.guard import Limits
+from portico._host.lifecycle import Key, Phase, running
+from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
 
 _WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
 
@@ -113,7 +113,7 @@ class _Composer:
         )
 
     def _logger(self, component: Component) -> Log:
-        from portico._core.log import logger
+        from portico._host.log import logger
 
         return logger(component=".".join(component.key))
 

@@ -15,7 +15,7 @@ from attrs.validators import ge, gt
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portico._core.contracts import Admission, Direct, doc
-from portico._core.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, Hosts, Origins, Proxies
+from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, Hosts, Origins, Proxies
 
 _PASS: Final = 0
 _DROP: Final = 1

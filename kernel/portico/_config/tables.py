@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from portico._config.validators import at_least, positive
 from portico._core import naming
 from portico._core.contracts import Secret, doc
-from portico._core.validators import at_least, positive
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]\s]+)?\]|[^\s:\[\]/]+):([0-9]{1,5})")
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import attrs
 
+from portico._config.discovery import Plugins
+from portico._config.mcp_json import from_mcp_json, is_mcp_json
+from portico._config.wording import Place, Text, dotted, nearest
 from portico._core.contracts import Json
-from portico._core.discovery import Plugins
 from portico._core.errors import ConfigError
-from portico._core.mcp_json import from_mcp_json, is_mcp_json
-from portico._core.wording import Place, Text, dotted, nearest
 
 Problems = list[tuple[str, str]]
 

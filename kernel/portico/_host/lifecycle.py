@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from portico._config.graph import stages
 from portico._core.contracts import Exchange, Host, Offer, Result, State, Target
 from portico._core.errors import UPSTREAM_UNAVAILABLE, failure
-from portico._core.graph import stages
 
 if TYPE_CHECKING:
-    from portico._core.settings import Component
+    from portico._config.settings import Component
 
 Key = tuple[str, str]
 Phase = Literal["start", "run", "stop"]

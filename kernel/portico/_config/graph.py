@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from portico._config.wording import Place, dotted, hints_of, nearest, ref_kind
 from portico._core.contracts import Ref
 from portico._core.errors import ConfigError
 from portico._core.specs import KINDS
-from portico._core.wording import Place, dotted, hints_of, nearest, ref_kind
 
 if TYPE_CHECKING:
-    from portico._core.settings import Component
+    from portico._config.settings import Component
 
 Key = tuple[str, str]
 

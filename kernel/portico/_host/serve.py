@@ -9,10 +9,10 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from portico._config.settings import Settings
 from portico._core.errors import ConfigError
-from portico._core.gateway import Gateway, drain, host_of, started, without
-from portico._core.log import configure, logger
-from portico._core.settings import Settings
+from portico._host.gateway import Gateway, drain, host_of, started, without
+from portico._host.log import configure, logger
 
 
 def bind(addresses: Sequence[str], backlog: int = 1024) -> list[socket.socket]:

@@ -1,0 +1,1 @@
+"""The process around the data plane: composition, lifecycle, the HTTP application and its guard. Private."""
