@@ -14,8 +14,8 @@ from pathlib import Path
 
 from portico._config.describe import markdown
 from portico._config.discovery import Plugin, discover
-from portico._core.specs import KINDS
 from portico._config.tables import GatewaySettings, ServerSettings
+from portico._core.specs import KINDS
 
 DOCS = Path(__file__).parent
 _BLOCK = re.compile(r"(<!-- generated: ([\w:.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -184,7 +184,7 @@ class Challenge:
     reason: str = "missing"
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Credentials:
     """The parts of an inbound request an auth scheme may look at.
 
@@ -270,6 +270,27 @@ class Exchange:
     deadline: float
     scratch: dict[type, Any] = attrs.field(factory=dict)
     target: Target | None = None
+
+    def derived(self, method: str, params: Json, capabilities: Json, target: Target) -> Exchange:
+        """The same exchange with other contents; policies keep seeing the original (`attrs.evolve`, cheaper)."""
+        return Exchange(
+            self.id,
+            method,
+            params,
+            self.principal,
+            self.server,
+            self.era,
+            self.version,
+            self.client,
+            capabilities,
+            self.client_info,
+            self.log_level,
+            self.progress_token,
+            self.headers,
+            self.deadline,
+            self.scratch,
+            target,
+        )
 
 
 class _Kind(msgspec.Struct):
@@ -691,7 +712,7 @@ Direct = Callable[[Scope, bytes, Reply], None]
 """Answers a request whose body has come whole, without ASGI: `(scope, body, reply)`."""
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Admission:
     """What the kernel says to the head of a request that a server could answer without ASGI.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -95,6 +96,8 @@ class Endpoint:
         self._pipeline = pipeline
         self._schemes = schemes
         self._decide = _decider(schemes)
+        self._run_id = secrets.token_hex(4) + "-"
+        self._ids = itertools.count(1)
         self._parking = parking
         self._load = load
         self._log = log
@@ -162,7 +165,7 @@ class Endpoint:
         meta = params.get("_meta")
         token = meta.get("progressToken") if isinstance(meta, dict) else None
         return Exchange(
-            id=secrets.token_hex(8),
+            id=f"{self._run_id}{next(self._ids):x}",
             method=method,
             params=params,
             principal=principal,

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-import attrs
-
 from portico._core.catalog import View, has_tasks
 from portico._core.contracts import Era, Exchange, Json, Result, Target, Upstream
 from portico._core.errors import (
@@ -154,10 +152,7 @@ class Router:
                 upstream=target.upstream,
                 request_id=exchange.id,
             )
-        sent = attrs.evolve(
-            exchange, params=params, capabilities=capabilities or exchange.capabilities, target=target
-        )
-        # The way back and the deadline are the original's: a resumed call changes them while this one waits.
+        sent = exchange.derived(exchange.method, params, capabilities or exchange.capabilities, target)
         return await upstream.send(sent, target)
 
     async def _ask_all(self, exchange: Exchange, result: Result, params: Json, round_number: int) -> Json:

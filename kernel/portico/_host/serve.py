@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -79,6 +80,7 @@ async def serve(settings: Settings, ready: Callable[[Gateway, Sequence[str]], No
                 asyncio.create_task(_served(each.serve(app, sockets, stop.wait, closing.wait, admit)))
                 for each in gateway.servers.values()
             ]
+            _settle()
             ready(gateway, addresses)
             ended = asyncio.gather(*servers)
             stopping = asyncio.create_task(stop.wait())
@@ -135,6 +137,13 @@ async def serve_io(settings: Settings, ready: Callable[[Gateway, Sequence[str]],
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+
+def _settle() -> None:
+    """What is alive now stays alive: keep it out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def _end(gateway: Gateway, hurry: asyncio.Event, closing: asyncio.Event) -> None:

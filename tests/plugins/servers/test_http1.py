@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from portico._host.guard import Guard, Limits
-from portico_plugins.servers.hypercorn.listener import peer
+from portico_plugins.servers.hypercorn.seats import peer
 from tests.plugins.servers.serving import App, Wire, post, serving
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -52,6 +52,11 @@ def ask(method: str, params: Any) -> Any:
     return ANSWERS[ident]
 
 
+def said_to(response: Any) -> Any:
+    """What a response says."""
+    return {key: response[key] for key in ("result", "error") if key in response}
+
+
 def tool(ident: Any, name: str, arguments: dict[str, Any], meta: dict[str, Any]) -> None:
     """Run a tool."""
     if name == "pid":
@@ -77,9 +82,10 @@ def tool(ident: Any, name: str, arguments: dict[str, Any], meta: dict[str, Any])
             child.wait()
     elif name == "ask":
         said = ask(arguments.get("method", "elicitation/create"), {"message": "?", "mode": "form"})
-        text(
-            ident, json.dumps({key: said[key] for key in ("result", "error") if key in said}, sort_keys=True)
-        )
+        text(ident, json.dumps(said_to(said), sort_keys=True))
+    elif name == "ask-and-go":
+        threading.Thread(target=lambda: log(said_to(ask("roots/list", {}))), daemon=True).start()
+        text(ident, "gone")
     elif name == "progress":
         for i in range(arguments["to"]):
             params = {"progressToken": meta.get("progressToken"), "progress": i + 1}

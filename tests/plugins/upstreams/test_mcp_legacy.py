@@ -18,6 +18,16 @@ from tests.plugins.upstreams.test_mcp_modern import ODD
 ELICIT: Json = {"mode": "form", "message": "?", "requestedSchema": {"type": "object"}}
 
 
+async def never(method: str, params: Json) -> Json:
+    """A client that does not come to answer."""
+    return await asyncio.get_running_loop().create_future()
+
+
+def ids(app: Scripted) -> set[str]:
+    """What the server asked and was answered."""
+    return {seen.id for seen in app.seen if seen.http == "POST" and not seen.method}
+
+
 def asking(method: str, params: Json, app: Scripted) -> None:
     """Have `tools/call` ask the client something on its stream and answer with what it said."""
     answers: dict[str, asyncio.Future[Json]] = {}
@@ -95,7 +105,70 @@ async def test_different_capabilities_have_different_sessions() -> None:
     async with serving(app) as origin, running(url=origin) as up:
         for capabilities in ({}, {"roots": {}}, {"roots": {}}, {}):
             await up.send(call("t", capabilities=capabilities))
-    assert [seen.params["capabilities"] for seen in app.of("initialize")] == [{}, {}, {"roots": {}}]
+    assert [seen.params["capabilities"] for seen in app.of("initialize")][1:] == [{}, {"roots": {}}]
+
+
+async def test_the_gateway_lists_as_a_client_that_can_do_everything_and_answers_for_nobody() -> None:
+    app = Scripted("legacy")
+    async with serving(app) as origin, running(url=origin) as up:
+        up.wiring.answer = {"roots": [{"uri": "file:///somebodys"}]}
+        await app.until(lambda: app.gets)
+        for method in ("roots/list", "sampling/createMessage", "elicitation/create"):
+            app.gets[0].put_nowait(event({"jsonrpc": "2.0", "id": method, "method": method}))
+        await app.until(lambda: {"roots/list", "sampling/createMessage", "elicitation/create"} <= ids(app))
+    assert set(app.of("initialize")[0].params["capabilities"]) == {"elicitation", "roots", "sampling"}
+    said = {seen.id: seen.body for seen in app.seen if seen.http == "POST" and not seen.method}
+    assert said["roots/list"]["result"] == {"roots": []}
+    assert said["sampling/createMessage"]["error"]["code"] == -32601
+    assert said["elicitation/create"]["error"]["code"] == -32601
+    assert up.wiring.asked == []
+
+
+async def test_a_question_of_a_call_that_has_ended_is_ended_and_the_server_told() -> None:
+    app, client = Scripted("legacy"), Client(never)
+
+    async def answer(seen: Seen) -> Response:
+        async def events() -> AsyncIterator[bytes]:
+            yield event({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
+            await client.news.wait()
+            yield event({"jsonrpc": "2.0", "id": seen.id, "result": {"content": []}})
+
+        return stream(events())
+
+    app.on["tools/call"] = answer
+    async with serving(app) as origin, running(url=origin) as up:
+        await up.send(call("t", client=client, capabilities={"roots": {}}))
+        await app.until(lambda: "q" in ids(app))
+    assert next(seen for seen in app.seen if seen.id == "q").body["error"]["code"] == -32600
+
+
+async def test_what_a_server_is_not_to_know_of_is_neither_offered_nor_asked() -> None:
+    app, client = Scripted("legacy"), Client(accept)
+    asking("roots/list", {}, app)
+    capabilities: Json = {"roots": {"listChanged": True}, "elicitation": {}}
+    async with serving(app) as origin, running(url=origin, withhold=("roots",)) as up:
+        said = json.loads(text(await up.send(call("t", client=client, capabilities=capabilities))))
+        await up.upstream.tell(ALICE, "notifications/roots/list_changed", {})
+    offered = [set(seen.params["capabilities"]) for seen in app.of("initialize")]
+    assert offered == [{"elicitation", "sampling"}, {"elicitation"}]
+    assert said["error"]["code"] == -32601
+    assert client.questions == []
+    assert not app.of("notifications/roots/list_changed")
+
+
+async def test_resources_are_watched_in_the_session_used_last() -> None:
+    app = Scripted("legacy", {"resources": {"subscribe": True}})
+
+    async def fine(seen: Seen) -> Response:
+        return result(seen, {"resources": []})
+
+    app.on |= dict.fromkeys(("resources/list", "resources/subscribe"), fine)
+    async with serving(app) as origin, running(url=origin) as up:
+        for capabilities in ({}, {"roots": {}}, {"sampling": {}}, {"roots": {}}):
+            await up.send(call("t", capabilities=capabilities))
+        await up.upstream.watch(ALICE, frozenset({"a://1"}))
+    used = app.of("tools/call")[-1].headers["mcp-session-id"]
+    assert [seen.headers["mcp-session-id"] for seen in app.of("resources/subscribe")] == [used]
 
 
 async def test_a_shared_upstream_has_one_session_for_all_principals() -> None:
@@ -103,7 +176,7 @@ async def test_a_shared_upstream_has_one_session_for_all_principals() -> None:
     async with serving(app) as origin, running(url=origin, shared=True) as up:
         await up.send(call("t"))
         await up.send(call("t", principal=BOB))
-    assert len(app.of("initialize")) == 1
+    assert len({seen.headers["mcp-session-id"] for seen in app.of("tools/call")}) == 1
 
 
 @pytest.mark.parametrize("sse", [False, True])

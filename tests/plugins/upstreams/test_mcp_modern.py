@@ -114,6 +114,26 @@ async def test_input_required_is_passed_on_untouched_and_so_is_the_retry() -> No
     assert last.params["inputResponses"] == {"k": {"roots": []}}
 
 
+async def test_input_is_not_required_of_a_client_by_a_server_it_is_withheld_from() -> None:
+    app = Scripted()
+
+    async def answer(seen: Seen) -> Response:
+        asked = {"r": {"method": "roots/list"}}
+        return result(seen, {"resultType": "input_required", "inputRequests": asked})
+
+    app.on["tools/call"] = answer
+    capabilities: Json = {"roots": {}, "sampling": {}}
+    async with serving(app) as origin, running(url=origin, withhold=("roots",)) as up:
+        with pytest.raises(Refused) as caught:
+            await up.send(call("t", era=Era.MODERN, capabilities=capabilities))
+    assert caught.value.data["gateway"]["reason"] == "capability_withheld"
+    told = [seen.params["_meta"]["io.modelcontextprotocol/clientCapabilities"] for seen in app.seen]
+    assert [set(capabilities) for capabilities in (told[0], told[-1])] == [
+        {"elicitation", "sampling"},
+        {"sampling"},
+    ]
+
+
 async def test_progress_comes_back_under_the_clients_own_token() -> None:
     app = Scripted()
 

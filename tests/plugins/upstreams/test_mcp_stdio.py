@@ -101,6 +101,35 @@ async def test_progress_and_questions_reach_the_client_of_the_call() -> None:
     assert json.loads(text(got))["result"]["action"] == "accept"
 
 
+async def test_a_question_is_answered_even_when_the_call_it_seemed_to_belong_to_is_over() -> None:
+    over = asyncio.Event()
+
+    async def late(method: str, params: Json) -> Json:
+        await over.wait()
+        return await accept(method, params)
+
+    async with running(command=server()) as up:
+        request = call("ask-and-go", client=Client(late), capabilities={"roots": {}})
+        assert text(await up.send(request)) == "gone"
+        over.set()
+        await up.wiring.until(lambda: bool(up.wiring.announced))
+    assert up.wiring.announced[0][2]["data"] == {"result": {"roots": [{"uri": "file:///work"}]}}
+
+
+async def test_a_question_nobody_answers_ends_some_time_after_its_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("portico_plugins.upstreams.mcp.call._AFTERWARDS", 0.05)
+
+    async def never(method: str, params: Json) -> Json:
+        return await asyncio.get_running_loop().create_future()
+
+    async with running(command=server()) as up:
+        await up.send(call("ask-and-go", client=Client(never), capabilities={"roots": {}}))
+        await up.wiring.until(lambda: bool(up.wiring.announced))
+    assert up.wiring.announced[0][2]["data"]["error"]["code"] == -32600
+
+
 async def test_a_shared_servers_question_is_put_to_the_only_caller_and_else_to_nobody() -> None:
     client, other = Client(accept), Client()
     async with running(command=server(), shared=True) as up:

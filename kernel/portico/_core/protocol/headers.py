@@ -197,8 +197,8 @@ def check_envelope(meta: Any) -> None:
         Refused: -32602 naming what is missing or of the wrong type.
     """
     keys = meta if isinstance(meta, dict) else {}
-    missing = [key for key in (META_VERSION, META_CAPABILITIES) if key not in keys]
-    if missing:
+    if META_VERSION not in keys or META_CAPABILITIES not in keys:
+        missing = [key for key in (META_VERSION, META_CAPABILITIES) if key not in keys]
         raise Refused(INVALID_PARAMS, "Invalid params: _meta lacks " + " and ".join(missing))
     if not isinstance(keys[META_VERSION], str) or not isinstance(keys[META_CAPABILITIES], dict):
         raise Refused(INVALID_PARAMS, "Invalid params: a reserved _meta key has the wrong type")
@@ -222,8 +222,9 @@ def check_routing(method: str, params: Json, lines: Iterable[tuple[str, str]]) -
             if name in said:
                 raise _mismatch(f"{name} stands twice")
             said[name] = value.strip(" \t")
-    check_envelope(params.get("_meta"))
-    version = params["_meta"][META_VERSION]
+    meta = params.get("_meta")
+    check_envelope(meta)
+    version = meta[META_VERSION]
     if said.get("mcp-protocol-version") != version:
         raise _mismatch("MCP-Protocol-Version and the body's protocolVersion must be equal")
     if said.get("mcp-method") != method:

@@ -1,4 +1,4 @@
-"""The HTTP server: Hypercorn's HTTP/1.1 and HTTP/2 in our own process, with TLS, limits, graceful stop."""
+"""The HTTP server: Hypercorn's HTTP/2 and a fast lane of our own for HTTP/1.1, TLS, limits, graceful stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attrs.validators import ge, gt
 from portico.api import ConfigError, Factory, Host, Secret, Server, ServerFactory, doc, hookimpl
 
 if TYPE_CHECKING:
-    from portico_plugins.servers.hypercorn.listener import Settings
+    from portico_plugins.servers.hypercorn.service import Settings
 
 gateway_api = (1, 0)
 
@@ -40,6 +40,13 @@ class HypercornConfig:
         default=None,
         metadata=doc(
             "Authorities in PEM form. With them, clients must present a certificate one of them signed."
+        ),
+    )
+    fast_lane: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "Serve HTTP/1.1 by the lean protocol: the same answers and limits for a fraction of the time. "
+            "Without it, Hypercorn serves HTTP/1.1, too."
         ),
     )
     h2: bool = attrs.field(default=True, metadata=doc("Offer HTTP/2 over TLS."))
@@ -96,8 +103,8 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
         ConfigError: A certificate or key cannot be used.
         RuntimeError: The installed h11 cannot be made strict.
     """
-    from portico_plugins.servers.hypercorn.connection import Bounds
     from portico_plugins.servers.hypercorn.listener import HypercornServer
+    from portico_plugins.servers.hypercorn.service import Bounds
     from portico_plugins.servers.hypercorn.strict import check_h11
 
     check_h11()
@@ -111,12 +118,13 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
         linger=2.0,
         stop_timeout=config.stop_timeout,
         h2c=config.h2c,
+        fast_lane=config.fast_lane,
     )
     yield HypercornServer(_protocol_settings(config), bounds, _tls(config), host.log)
 
 
 def _protocol_settings(config: HypercornConfig) -> Settings:
-    from portico_plugins.servers.hypercorn.listener import Settings
+    from portico_plugins.servers.hypercorn.service import Settings
 
     settings = Settings()
     settings.accesslog = None  # the gateway logs calls itself

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Final
 from portico_plugins.servers.hypercorn.dates import http_date
 
 if TYPE_CHECKING:
-    from portico_plugins.servers.hypercorn.fast import FastConnection
     from portico_plugins.servers.hypercorn.head import Head
+    from portico_plugins.servers.hypercorn.requests import Requests
+
+FAILED: Final = b'{"error": "internal error"}'
+"""Of a 500."""
+TOO_LARGE: Final = b'{"error":"body too large","expected":"a smaller body"}'
+"""Of a 413, as the guard has it."""
+TOO_SLOW: Final = b'{"error":"body took too long","expected":"the whole body within the time limit"}'
+"""Of a 408."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -19,6 +26,9 @@ _STATUS_LINES: Final = {
 }
 _BODILESS: Final = frozenset({204, 304})
 _OURS: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_JSON: Final = (b"content-type", b"application/json")
+_REFUSED: Final = (_JSON, (b"cache-control", b"no-store"))
+_CLOSE: Final = b"connection: close\r\n"
 _FRESH, _BEGUN, _OVER = 0, 1, 2
 _CHUNKED: Final = -1
 _TO_THE_END: Final = -2
@@ -55,16 +65,16 @@ class Answer:
         head: The request's.
     """
 
-    __slots__ = ("_bare", "_connection", "_left", "_modern", "_phase", "_room_at", "keep", "on_gone")
+    __slots__ = ("_bare", "_connection", "_left", "_modern", "_phase", "keep", "on_gone")
 
-    def __init__(self, connection: FastConnection, head: Head) -> None:
+    def __init__(self, connection: Requests, head: Head) -> None:
         self._connection = connection
         self._bare = head.method == "HEAD"
         self._modern = head.version == "1.1"
         self._phase = _FRESH
         self._left = 0  # to write of a declared length, or how the length is told
         self.keep = head.keep_alive
-        self.on_gone: Callable[[], None] | None = None
+        self.on_gone: Callable[[], object] | None = None
 
     @property
     def begun(self) -> bool:
@@ -82,13 +92,15 @@ class Answer:
             return
         framing = b"content-length: %d\r\n" % len(body) if status not in _BODILESS else b""
         headers = self._without_ours(headers)
-        head = head_bytes(status, headers, framing if self._reusable() else framing + b"connection: close\r\n")
+        head = head_bytes(
+            status, headers, framing if self._reusable() else framing + b"connection: close\r\n"
+        )
         self._phase = _OVER
         self._connection.write(head if self._bare or status in _BODILESS else head + body)
         self._connection.answered(self)
 
     def start(self, status: int, headers: Headers) -> None:
-        """Send the head of an answer. Its length is the one a `content-length` field declares, if any does."""
+        """Send the head of an answer; its length is what a `content-length` field declares, if any does."""
         if self._phase != _FRESH:
             return
         declared = [value for name, value in headers if name.lower() == b"content-length"]
@@ -107,7 +119,7 @@ class Answer:
             self._left = _TO_THE_END
             self.keep = False
         if not self._reusable():
-            framing += b"connection: close\r\n"
+            framing += _CLOSE
         head = head_bytes(status, headers, framing)
         self._phase = _BEGUN
         self._connection.write(head)
@@ -121,7 +133,7 @@ class Answer:
             data = b"%x\r\n%s\r\n" % (len(data), data)
         elif left >= 0:
             if len(data) > left:
-                self._connection.broken("longer than its content-length")
+                self._connection.broken(self, "longer than its content-length")
                 return
             self._left = left - len(data)
         self._connection.write(data)
@@ -131,7 +143,7 @@ class Answer:
         if self._phase != _BEGUN:
             return
         if self._left > 0 and not self._bare:
-            self._connection.broken("shorter than its content-length")
+            self._connection.broken(self, "shorter than its content-length")
             return
         self._phase = _OVER
         if self._left == _CHUNKED and not self._bare:
@@ -147,6 +159,31 @@ class Answer:
         """Return when the client has caught up, or has gone."""
         while self.full:
             await self._connection.room()
+
+    def refuse(self, status: int, body: bytes = b"") -> None:
+        """Answer in place of who would have, if it is not too late, and close.
+
+        Args:
+            status: Of the refusal.
+            body: JSON, or nothing.
+        """
+        self.keep = False
+        if self._phase == _FRESH:
+            self.send(status, _REFUSED if body else (), body)
+        elif self._phase == _BEGUN:
+            self._connection.break_off(self)
+
+    def fail(self) -> None:
+        """Who answers has failed: a short 500, if it is not too late for one."""
+        if self._phase == _FRESH:
+            self.send(500, (_JSON,), FAILED)
+        elif self._phase == _BEGUN:
+            self._connection.break_off(self)
+
+    @property
+    def framed(self) -> bool:
+        """Whether an end that comes too early can be told from the end."""
+        return self._left != _TO_THE_END
 
     def leave(self) -> None:
         """The client has gone: nothing more is written, and who answers is told."""

@@ -11,11 +11,9 @@ from portico.api import Scope
 
 if TYPE_CHECKING:
     from portico_plugins.servers.hypercorn.answer import Answer
-    from portico_plugins.servers.hypercorn.fast import FastConnection
+    from portico_plugins.servers.hypercorn.requests import Requests
 
 _BREATH: Final = 64 * 1024
-_JSON: Final = (b"content-type", b"application/json")
-_FAILED: Final = b'{"error": "internal error"}'
 
 
 class AsgiCall:
@@ -29,7 +27,7 @@ class AsgiCall:
 
     __slots__ = ("_answer", "_connection", "_ended", "_news", "_scope", "_written")
 
-    def __init__(self, connection: FastConnection, scope: Scope, answer: Answer) -> None:
+    def __init__(self, connection: Requests, scope: Scope, answer: Answer) -> None:
         self._connection = connection
         self._scope = scope
         self._answer = answer
@@ -49,16 +47,14 @@ class AsgiCall:
         except (Exception, asyncio.CancelledError) as error:
             if connection.ended:
                 raise
-            connection.service.log.error("server.app_failed", error=type(error).__name__, exc_info=error)
-        if not answer.begun:
-            answer.send(500, (_JSON,), _FAILED)
-        elif not answer.over:
-            connection.break_off()
+            connection.failed(answer, error)
+        else:
+            answer.fail()
 
     async def _receive(self) -> Message:
         connection = self._connection
         while True:
-            if self._answer.over or connection.left:
+            if self._answer.over or connection.gone:
                 return {"type": "http.disconnect"}
             if not self._ended:
                 body = connection.take(self._answer)

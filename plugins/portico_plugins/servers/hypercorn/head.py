@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import unquote
 
 import attrs
 import httptools
+
+from portico.api import Scope
 
 METHODS: Final = {
     method: method.decode()
@@ -22,7 +25,9 @@ _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _FIELDS: Final = rb"(?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
 _STRICT: Final = re.compile(rb"[A-Z]+ [\x21-\x7e]++ HTTP/1\.[01]\r\n" + _FIELDS)
 _ANY: Final = re.compile(rb"(" + _TOKEN + rb"+) [\x21-\x7e]++ HTTP/([0-9]\.[0-9])\r\n" + _FIELDS)
+_CODING: Final = re.compile(rb"(?i)\r\ntransfer-encoding:[ \t]*([^\r]*?)[ \t]*\r\n")
 _SINGLE: Final = (b"host", b"content-length", b"transfer-encoding")
+_ASGI: Final = {"spec_version": "2.1", "version": "3.0"}
 _ENDLESS: Final = 10**18
 
 
@@ -94,7 +99,7 @@ def parse(head: bytes) -> Head:
     except httptools.HttpParserUpgrade:
         pass  # not taken up
     except httptools.HttpParserError:
-        raise Malformed(400) from None
+        raise Malformed(501 if _foreign_coding(head) else 400) from None
     fields = sink.fields
     if b" \r\n" in head or b"\t\r\n" in head:
         fields = [(name, value.rstrip(b" \t")) for name, value in fields]
@@ -127,6 +132,30 @@ def check_begun(part: bytes) -> None:
         raise Malformed(400)
 
 
+def scope_of(
+    head: Head, secure: bool, client: tuple[str, int] | None, server: tuple[str, int] | None, root_path: str
+) -> Scope:
+    """The ASGI scope of a request."""
+    path, _, query = head.target.partition(b"?")
+    text = path.decode("ascii")
+    return {
+        "type": "http",
+        "http_version": head.version,
+        "asgi": _ASGI,
+        "method": head.method,
+        "scheme": "https" if secure else "http",
+        "path": unquote(text) if "%" in text else text,
+        "raw_path": path,
+        "query_string": query,
+        "root_path": root_path,
+        "headers": head.fields,
+        "client": client,
+        "server": server,
+        "state": {},
+        "extensions": {},
+    }
+
+
 def _status(head: bytes) -> int:
     match = _ANY.fullmatch(head)
     if match is None:
@@ -135,6 +164,11 @@ def _status(head: bytes) -> int:
         # PRI is the HTTP/2 preface: that protocol is not spoken on this connection.
         return 421 if match[1] == b"PRI" else 505
     return 501  # a method in lower case, or with a sign in it
+
+
+def _foreign_coding(head: bytes) -> bool:
+    match = _CODING.search(head)
+    return match is not None and match[1].lower() != b"chunked"
 
 
 def _check_repeated(fields: list[tuple[bytes, bytes]]) -> None:

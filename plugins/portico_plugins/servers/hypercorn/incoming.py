@@ -39,6 +39,10 @@ class Incoming:
         """How many bytes have come that are not used yet."""
         return len(self._held) - self._at
 
+    def rest(self) -> bytes:
+        """What has come and is not used yet."""
+        return self._held[self._at :]
+
     def feed(self, data: bytes) -> None:
         """Take what the socket gave."""
         if self._at:

@@ -7,11 +7,9 @@ import errno
 import socket
 import ssl
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from email.utils import formatdate
-from ipaddress import ip_address
+from contextvars import copy_context
 from typing import Any, Final
 
 from hypercorn.asyncio.worker_context import WorkerContext
@@ -19,7 +17,10 @@ from hypercorn.config import Config
 from starlette.types import ASGIApp
 
 from portico.api import Admit, Log
-from portico_plugins.servers.hypercorn.connection import Bounds, Connection, Service, Stream
+from portico_plugins.servers.hypercorn.connection import Connection, Stream
+from portico_plugins.servers.hypercorn.fast import FastConnection
+from portico_plugins.servers.hypercorn.seats import Seat, Seats, peer
+from portico_plugins.servers.hypercorn.service import Bounds, Service
 
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 32\r\n"
@@ -30,23 +31,6 @@ _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 _ONE_LOST: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR})
 _AT_ONCE: Final = 64
 _BREATH: Final = 0.5
-
-
-class Settings(Config):
-    """Hypercorn's settings, with a Date header that is made once a second and not once an answer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._second = 0
-        self._date: list[tuple[bytes, bytes]] = []
-
-    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        """What the server itself adds to each answer."""
-        second = int(time.time())
-        if second != self._second:
-            self._second = second
-            self._date = [(b"date", formatdate(second, usegmt=True).encode())]
-        return self._date
 
 
 class HypercornServer:
@@ -64,8 +48,7 @@ class HypercornServer:
         self._bounds = bounds
         self._tls = tls
         self._log = log
-        self._open: dict[asyncio.Task[None], Connection | None] = {}
-        self._peers: Counter[str] = Counter()
+        self._seats = Seats(bounds)
         self._refused = 0
         self._tell_next = 0.0
 
@@ -89,6 +72,8 @@ class HypercornServer:
             context=WorkerContext(None),
             draining=asyncio.Event(),
             log=self._log,
+            variables=copy_context(),
+            admit=admit,
         )
 
         async def watch_drain() -> None:
@@ -109,22 +94,28 @@ class HypercornServer:
                 loop.remove_reader(sock)
                 self._accept(service, sock, bounds.backlog)  # closing would reset what waits in the kernel
                 sock.close()
-            for connection in self._open.values():
-                if connection is not None:
-                    connection.stop()
-            if self._open:
-                await asyncio.wait(self._open, timeout=bounds.stop_timeout)
-            if self._open:
-                self._log.warning("server.connections_cut", count=len(self._open), after=bounds.stop_timeout)
+            for seat in self._seats.taken():
+                if seat.connection is not None:
+                    seat.connection.stop()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(bounds.stop_timeout):
+                    await self._seats.emptied()
+            left = len(self._seats.taken())
+            if left:
+                self._log.warning("server.connections_cut", count=left, after=bounds.stop_timeout)
         finally:
             for sock in sockets:
                 if sock.fileno() >= 0:
                     loop.remove_reader(sock)
                     sock.close()
-            ending = [draining, *self._open]
-            for task in ending:
-                task.cancel()
-            await asyncio.gather(*ending, return_exceptions=True)
+            draining.cancel()
+            for seat in self._seats.taken():
+                if seat.task is not None:
+                    seat.task.cancel()
+                if isinstance(seat.connection, FastConnection):
+                    seat.connection.cut()
+            await asyncio.gather(draining, return_exceptions=True)
+            await self._seats.emptied()
 
     def _accept(self, service: Service, sock: socket.socket, most: int = _AT_ONCE) -> None:
         """Take connections that wait; not all of a flood at once, for the open ones are to be served, too."""
@@ -158,23 +149,25 @@ class HypercornServer:
             with suppress(OSError):  # reset already
                 conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = peer(address)
-        over = len(self._open) >= self._bounds.max_connections
-        if over or (client and self._peers[client] >= self._bounds.max_connections_per_ip):
-            self._turn_away(conn, "total" if over else "per_ip", client)
+        reason = self._seats.refusal(client)
+        if reason:
+            self._turn_away(conn, reason, client)
             return
-        self._peers[client] += 1
-        task = asyncio.get_running_loop().create_task(self._serve(service, conn))
-        self._open[task] = None
+        seat = self._seats.take(client)
+        self._run(seat, self._connect(service, conn, seat))
 
-        def closed(task: asyncio.Task[None]) -> None:
-            del self._open[task]
-            self._peers[client] -= 1
-            if not self._peers[client]:
-                del self._peers[client]
-            if not task.cancelled() and task.exception() is not None:
-                self._log.error("server.connection_failed", error=type(task.exception()).__name__)
+    def _run(self, seat: Seat, serving: Coroutine[Any, Any, None]) -> None:
+        seat.task = asyncio.get_running_loop().create_task(serving)
+        seat.task.add_done_callback(lambda task: self._ran(seat, task))
 
-        task.add_done_callback(closed)
+    def _ran(self, seat: Seat, task: asyncio.Task[None]) -> None:
+        if seat.task is not task:
+            return  # passed on
+        seat.task = None
+        if not task.cancelled() and task.exception() is not None:
+            self._log.error("server.connection_failed", error=type(task.exception()).__name__)
+        if not isinstance(seat.connection, FastConnection) or seat.connection.lost:
+            self._seats.free(seat)
 
     def _turn_away(self, conn: socket.socket, reason: str, client: str) -> None:
         with conn:
@@ -189,13 +182,22 @@ class HypercornServer:
             self._log.warning("server.connection_refused", reason=reason, peer=client, count=self._refused)
             self._refused = 0
 
-    async def _serve(self, service: Service, conn: socket.socket) -> None:
+    async def _connect(self, service: Service, conn: socket.socket, seat: Seat) -> None:
+        """Open an accepted connection; in the ordinary lane, serve it, too."""
         loop = asyncio.get_running_loop()
-        stream = Stream(loop)
         tls = self._tls
+        protocol: Stream | FastConnection
+        if self._bounds.fast_lane:
+            protocol = seat.connection = FastConnection(
+                service,
+                lambda: self._seats.free(seat),
+                lambda transport, unread: self._pass_on(service, seat, transport, unread),
+            )
+        else:
+            protocol = Stream(loop)
         try:
             await loop.connect_accepted_socket(
-                lambda: stream,
+                lambda: protocol,
                 conn,
                 ssl=tls,
                 ssl_handshake_timeout=self._bounds.header_timeout if tls else None,
@@ -204,21 +206,23 @@ class HypercornServer:
         except OSError:  # a failed handshake is one, too
             conn.close()
             return
-        connection = Connection(service, stream)
-        task = asyncio.current_task()
-        if task is not None and task in self._open:
-            self._open[task] = connection
+        if isinstance(protocol, Stream):
+            await self._serve(service, protocol, seat)
+        elif service.context.terminated.is_set():
+            protocol.stop()
+
+    async def _serve(self, service: Service, stream: Stream, seat: Seat) -> None:
+        seat.connection = connection = Connection(service, stream)
         if service.context.terminated.is_set():
             connection.stop()
         await connection.run()
 
-
-def peer(address: Any) -> str:
-    """What connections are counted by: the IPv4 address or the IPv6 /64; "" for a Unix socket."""
-    if not isinstance(address, tuple):
-        return ""
-    parsed = ip_address(address[0].partition("%")[0])
-    if parsed.version == 6:
-        mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped is not None else parsed.exploded[:19]
-    return str(parsed)
+    def _pass_on(self, service: Service, seat: Seat, transport: asyncio.Transport, unread: bytes) -> None:
+        """Serve a connection in the ordinary lane that began in the fast one."""
+        stream = Stream(asyncio.get_running_loop())
+        seat.connection = None
+        transport.set_protocol(stream)
+        stream.connection_made(transport)
+        if unread:
+            stream.data_received(unread)
+        self._run(seat, self._serve(service, stream, seat))

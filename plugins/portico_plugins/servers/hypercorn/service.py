@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from typing import Any
 
 import attrs
@@ -11,6 +12,15 @@ from hypercorn.config import Config
 from starlette.types import ASGIApp
 
 from portico.api import Admit, Log
+from portico_plugins.servers.hypercorn.dates import http_date
+
+
+class Settings(Config):
+    """Hypercorn's settings, with a Date header that is made once a second and not once an answer."""
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """What the server itself adds to each answer."""
+        return [(b"date", http_date())]
 
 
 @attrs.frozen
@@ -53,6 +63,7 @@ class Service:
         context: Hypercorn's; its `terminated` is set when the server stops.
         draining: Set when answers are to carry `Connection: close`.
         log: Where failures go.
+        variables: The context that calls begin with; none sees what another has set.
         admit: Says which requests may be answered without ASGI.
     """
 
@@ -62,6 +73,7 @@ class Service:
     context: WorkerContext
     draining: asyncio.Event
     log: Log
+    variables: Context
     admit: Admit | None = None
 
 

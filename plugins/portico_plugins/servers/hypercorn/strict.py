@@ -19,6 +19,7 @@ from hypercorn.events import Closed, Updated
 from hypercorn.protocol.h2 import H2Protocol
 
 from portico_plugins.servers.hypercorn.calls import Calls
+from portico_plugins.servers.hypercorn.head import METHODS
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """How an HTTP/2 connection begins."""
@@ -103,6 +104,8 @@ class StrictConnection(h11.Connection):
             self._refuse(421 if request.method == b"PRI" else 505, "unsupported HTTP version")
         if request.method == b"CONNECT":
             self._refuse(405, "not a proxy")
+        if request.method not in METHODS:
+            self._refuse(501, "unknown method")
         names = {name for name, _ in request.headers}
         self._chunked = b"transfer-encoding" in names
         self._excess = 0

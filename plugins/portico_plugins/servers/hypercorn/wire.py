@@ -16,8 +16,8 @@ _SOON: Final = 0.001
 class Wire(asyncio.Protocol):
     """What a connection does that has nothing to do with requests.
 
-    It has two deadlines and one timer. The timer is not moved with each request: when it fires it looks whether
-    one of them has passed, and is set anew.
+    It has two deadlines and one timer. The timer is not moved with each request: when it fires it looks
+    whether one of them has passed, and is set anew.
 
     Args:
         service: What it shares with the others.
@@ -32,7 +32,7 @@ class Wire(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.secure = False
         self.full = False  # more is written than the client has taken
-        self.lost = False
+        self.lost = True  # it is not there, or not any more
         self._read_by = NEVER
         self._write_by = NEVER
         self._stuck = 0
@@ -42,6 +42,7 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
+        self.lost = False
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=CHUNK)
 
@@ -49,9 +50,7 @@ class Wire(asyncio.Protocol):
         """The connection is gone; nobody waits any longer."""
         self.lost = True
         self.full = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.forget()
         if self._roomy is not None:
             self._roomy.set()
 
@@ -66,6 +65,13 @@ class Wire(asyncio.Protocol):
     def not_expecting(self) -> None:
         """No deadline for the client."""
         self._read_by = NEVER
+
+    def forget(self) -> None:
+        """No deadline at all."""
+        self._read_by = self._write_by = self._rings = NEVER
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def expired(self) -> None:
         """What was expected has not come."""

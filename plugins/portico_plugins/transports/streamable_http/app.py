@@ -54,6 +54,7 @@ class McpApp:
         self.sessions = LegacySessions(endpoint, session_idle, max_sessions, max_sessions_each, manner)
         self._modern = ModernRequests(endpoint, manner.keep_alive)
         self._authenticating: set[asyncio.Task[None]] = set()
+        self._names: dict[bytes, str] = {}
         self._acceptable: dict[tuple[str | None, str | None, str | None], tuple[int, bytes] | None] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,8 +70,9 @@ class McpApp:
         if scope["method"] not in ("POST", "GET", "DELETE"):
             send_empty(reply, 405, (b"allow", b"POST, GET, DELETE"))
             return
+        names = self._names
         lines = [
-            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]
+            (names.get(name) or self._name(name), value.decode("latin-1")) for name, value in scope["headers"]
         ]
         headers = dict(lines)
         client = scope.get("client")
@@ -91,6 +93,13 @@ class McpApp:
         self._authenticating.add(task)
         task.add_done_callback(self._authenticating.discard)
         reply.on_gone = task.cancel
+
+    def _name(self, name: bytes) -> str:
+        """A header's name as text; clients repeat theirs, so they are remembered."""
+        text = name.decode("latin-1").lower()
+        if len(self._names) < _REMEMBERED and len(name) <= 64:
+            self._names[name] = text
+        return text
 
     def _admitted(
         self,
@@ -146,7 +155,9 @@ class McpApp:
 
     def _form(self, lines: Lines, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
         """The refusal for a body or answer of the wrong form. Clients repeat theirs, so it is remembered."""
-        key = (headers.get("content-type"), headers.get("content-encoding"), _joined(lines, "accept"))
+        # Without repeated headers the dictionary has them all.
+        accept = headers.get("accept") if len(headers) == len(lines) else _joined(lines, "accept")
+        key = (headers.get("content-type"), headers.get("content-encoding"), accept)
         try:
             return self._acceptable[key]
         except KeyError:

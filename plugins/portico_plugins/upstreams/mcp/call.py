@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from portico.api import INVALID_PARAMS, METHOD_NOT_FOUND, Exchange, Host, Json, Principal, Refused
+from portico.api import (
+    GATEWAY,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    Exchange,
+    Host,
+    Json,
+    Principal,
+    Refused,
+)
 
 from . import wire
 
@@ -26,6 +36,8 @@ _LISTS: Final = {
 }
 _MOST_ASKS: Final = 32
 _MOST_WAITING: Final = 256
+_AFTERWARDS: Final = 60.0
+"""Seconds a client may still take to answer what seemed to be asked in the course of a call that is over."""
 
 
 class Pausable(Protocol):
@@ -38,6 +50,51 @@ class Pausable(Protocol):
     def resume(self) -> None:
         """Go on counting."""
         ...
+
+
+class Ask:
+    """A request of the server's that is being answered.
+
+    Args:
+        call: The call it belongs to, or None.
+        certain: It does belong to that call; else that is a guess.
+    """
+
+    __slots__ = ("_timer", "call", "certain", "given_up", "task")
+
+    def __init__(self, call: Call | None, certain: bool) -> None:
+        self.call = call
+        self.certain = certain
+        self.given_up = False
+        self.task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Answer it in a task of its own."""
+        self.task = asyncio.create_task(work)
+        self.task.add_done_callback(self._done)
+        if self.call is not None:
+            self.call.asks.add(self)
+        return self.task
+
+    def _done(self, _: asyncio.Task[None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.call is not None:
+            self.call.asks.discard(self)
+
+    def give_up(self) -> None:
+        """Stop asking; the server is told so."""
+        if self.task is not None and not self.given_up:
+            self.given_up = True
+            self.task.cancel()
+
+    def outlive(self) -> None:
+        """The call is over: what certainly belongs to it is given up, all else may take its time."""
+        if self.certain:
+            self.give_up()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(_AFTERWARDS, self.give_up)
 
 
 class Call:
@@ -56,7 +113,7 @@ class Call:
         self.method = method
         self.exchange = exchange
         self.limit = limit
-        self.asks: set[asyncio.Task[None]] = set()
+        self.asks: set[Ask] = set()
         self.acknowledged: asyncio.Event | None = None
         self.inbox: deque[wire.Message | Refused] = deque()
         self.wake: asyncio.Future[None] | None = None
@@ -87,10 +144,13 @@ class Call:
         """Whether the client of this call may be asked this."""
         return self.exchange is not None and ASKABLE.get(method) in self.exchange.capabilities
 
-    def finish(self) -> None:
-        """It is over: nobody waits for what was asked in its course."""
-        for task in tuple(self.asks):
-            task.cancel()
+    def finish(self, *, cancelled: bool = False) -> None:
+        """It is over; whoever cancelled it wants to be asked nothing more."""
+        for ask in tuple(self.asks):
+            if cancelled:
+                ask.give_up()
+            else:
+                ask.outlive()
 
 
 class Backchannel:
@@ -102,6 +162,7 @@ class Backchannel:
         changed: Told which lists the upstream says have changed.
         updated: Told of updates of watched resources.
         respond: Sends a response frame.
+        withheld: Capabilities whose requests are answered as by a client without them.
     """
 
     def __init__(
@@ -111,6 +172,7 @@ class Backchannel:
         changed: Callable[[str], None],
         updated: Callable[[Principal | None, Json], None],
         respond: Callable[[bytes], Awaitable[None]],
+        withheld: Collection[str] = (),
     ) -> None:
         self.calls: dict[int, Call] = {}
         self._host = host
@@ -118,13 +180,19 @@ class Backchannel:
         self._changed = changed
         self._updated = updated
         self._respond = respond
-        self._asks: dict[bytes, asyncio.Task[None]] = {}
+        self._withheld = withheld
+        self._asks: dict[bytes, Ask] = {}
         self._loose: deque[tuple[str, Json]] = deque()
         self._announcing: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def heard(self, message: wire.Message, call: Call | None) -> bytes | None:
+    async def heard(self, message: wire.Message, call: Call | None, *, certain: bool = True) -> bytes | None:
         """Act on one message that arrived for a call, or for none.
+
+        Args:
+            message: The message.
+            call: The call.
+            certain: Whether it arrived on the call's own stream; else the call is a guess.
 
         Returns:
             The result's bytes when it is the answer to `call`; else None.
@@ -138,7 +206,7 @@ class Backchannel:
             mine = call is not None and (message.request_id == call.id or bytes(message.id) in (b"", b"null"))
             return wire.answer(message) if mine else None
         if bytes(message.id):
-            self.asked(message, call)
+            self.asked(message, call, certain=certain)
         else:
             await self.told(message, call)
         return None
@@ -152,8 +220,8 @@ class Backchannel:
             self._updated(self._principal, params)
         elif method == "notifications/cancelled":
             ask = self._asks.get(wire.encode(params.get("requestId")))
-            if ask is not None:
-                ask.cancel()
+            if ask is not None and ask.task is not None:
+                ask.task.cancel()
         elif method == "notifications/subscriptions/acknowledged":
             if call is not None and call.acknowledged is not None:
                 call.acknowledged.set()
@@ -189,26 +257,28 @@ class Backchannel:
         finally:
             self._announcing = None
 
-    def asked(self, message: wire.Message, call: Call | None) -> None:
+    def asked(self, message: wire.Message, call: Call | None, *, certain: bool) -> None:
         """Answer a request of the server's, in a task of its own: the stream must be read on meanwhile."""
-        if self._closed:
-            return
         key = bytes(message.id)
-        tasks = call.asks if call is not None else None
-        task = asyncio.create_task(self._answer(message, call))
-        self._asks[key] = task
-        task.add_done_callback(lambda _: self._asks.pop(key, None))
-        if tasks is not None:
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+        if self._closed or key in self._asks:
+            return
+        ask = self._asks[key] = Ask(call, certain)
+        ask.run(self._answer(message, ask)).add_done_callback(lambda _: self._asks.pop(key, None))
 
-    async def _answer(self, message: wire.Message, call: Call | None) -> None:
+    async def _answer(self, message: wire.Message, ask: Ask) -> None:
         try:
-            frame = wire.response(message.id, await self._obtain(message, call))
+            frame = wire.response(message.id, await self._obtain(message, ask.call))
         except Refused as refusal:
             frame = wire.error_response(message.id, refusal)
         except wire.Garbled:
             frame = wire.error_response(message.id, Refused(INVALID_PARAMS, "Invalid params"))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not ask.given_up or self._closed or task is None:
+                raise
+            task.uncancel()
+            gone = Refused(INVALID_REQUEST, "The call this belongs to is over")
+            frame = wire.error_response(message.id, gone)
         try:
             await self._respond(frame)
         except Refused as refusal:
@@ -218,7 +288,7 @@ class Backchannel:
         method, params = message.method, message.arguments()
         if method == "ping":
             return {}
-        if method not in ASKABLE:
+        if ASKABLE.get(method, method) in (method, *self._withheld):
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         if len(self._asks) > _MOST_ASKS:
             raise Refused(INVALID_PARAMS, "Too many requests at one time")
@@ -233,8 +303,9 @@ class Backchannel:
             finally:
                 call.limit.resume()
         try:
-            if self._principal is None:
+            if self._principal in (None, GATEWAY):
                 raise Refused(METHOD_NOT_FOUND, "No client is there to ask")
+            assert self._principal is not None
             return await self._host.wiring.ask_unrelated(self._host.name, self._principal, method, params)
         except Refused as refusal:
             if method == "roots/list" and refusal.code == METHOD_NOT_FOUND:
@@ -271,7 +342,8 @@ class Backchannel:
         self._closed = True
         for call in tuple(self.calls.values()):
             call.put(why)
-        for task in tuple(self._asks.values()):
-            task.cancel()
+        for ask in tuple(self._asks.values()):
+            if ask.task is not None:
+                ask.task.cancel()
         if self._announcing is not None:
             self._announcing.cancel()

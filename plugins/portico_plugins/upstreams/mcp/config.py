@@ -122,6 +122,14 @@ class McpConfig:
             "server may keep state in them."
         ),
     )
+    withhold: tuple[Literal["elicitation", "sampling", "roots"], ...] = attrs.field(
+        default=(),
+        metadata=doc(
+            "Client capabilities that this server is never offered, whatever the client can do. Roots, for "
+            "one, widen what a filesystem server may read.",
+            example=["roots"],
+        ),
+    )
     connect_timeout: float = attrs.field(
         default=10.0, validator=gt(0), metadata=doc("Seconds to connect, and to answer a handshake.")
     )

@@ -82,6 +82,7 @@ class StreamableHttp(Wire):
                 return await self._streams(response, call)
             return await self._body(response, call)
         except asyncio.CancelledError:
+            call.finish(cancelled=True)
             if call.method != "initialize":
                 # A lost stream is no cancellation in this era: it has to be said.
                 self.background(self._cancelled(call))
@@ -221,7 +222,7 @@ class StreamableHttp(Wire):
                         for message in wire.messages(data) if data else ():
                             # Some servers send what they ask in the middle of a call on this stream, too.
                             call = self._back.related(message) if bytes(message.id) else None
-                            await self._back.heard(message, call)
+                            await self._back.heard(message, call, certain=False)
                 except (aiohttp.ClientError, OSError, ValueError, Refused) as error:
                     self._host.log.debug("upstream_stream_ended", reason=type(error).__name__)
                 finally:

@@ -22,7 +22,8 @@ from .session import Session, Wire
 from .stdio import Stdio
 
 _EVERYTHING: Final[Json] = {"elicitation": {"form": {}, "url": {}}, "roots": {}, "sampling": {}}
-"""What a shared stdio server is offered; what a client lacks is refused when it is asked."""
+"""What a server is offered by the gateway itself, for some show tools only to clients that can do something,
+and a shared stdio server by everybody. What nobody is there for, or a client lacks, is refused when asked."""
 
 
 class Legs:
@@ -56,13 +57,23 @@ class Legs:
         self.http = HttpClient(config, host) if config.url else None
         self.info = info
         self._host = host
+        self._everything = self.granted(_EVERYTHING)
         self._changed = changed
         self._updated = updated
-        self.stateless = ModernHttp(self.http, host, info, self._backchannel) if self.http else None
+        self.stateless = ModernHttp(self.http, host, self.own, self._backchannel) if self.http else None
         self.pool = Pool(config, host, self.session)
 
     def _backchannel(self, principal: Principal | None, respond: Any) -> Backchannel:
-        return Backchannel(self._host, principal, self._changed, self._updated, respond)
+        withheld = self.config.withhold
+        return Backchannel(self._host, principal, self._changed, self._updated, respond, withheld)
+
+    def granted(self, capabilities: Json) -> Json:
+        """What the server is to know of a client's capabilities."""
+        return {name: value for name, value in capabilities.items() if name not in self.config.withhold}
+
+    def own(self, params: Json | None) -> Json:
+        """Params of a modern request that the gateway makes for itself."""
+        return wire.own_params(params, self.info, self._everything)
 
     def caller(self, exchange: Exchange) -> wire.Caller:
         """On whose behalf an exchange is sent."""
@@ -74,17 +85,18 @@ class Legs:
     def want(self, era: Era, exchange: Exchange) -> Want:
         """The session an exchange needs."""
         info = exchange.client_info or self.info
-        return self._want(era, self.caller(exchange), offered(exchange.capabilities), info)
+        return self._want(era, self.caller(exchange), offered(self.granted(exchange.capabilities)), info)
 
     def plain(self, era: Era, principal: Principal) -> Want:
-        """A session of somebody's that offers no client capabilities."""
-        return self._want(era, wire.Caller(principal), {}, self.info)
+        """A session that no exchange needs: the gateway's own, or somebody's without client capabilities."""
+        capabilities = self._everything if principal == GATEWAY else {}
+        return self._want(era, wire.Caller(principal), capabilities, self.info)
 
     def _want(self, era: Era, caller: wire.Caller, capabilities: Json, info: Json) -> Want:
         if self.config.shared:
             caller, info = wire.Caller(GATEWAY), self.info
             if self.transport == "stdio":
-                capabilities = _EVERYTHING
+                capabilities = self._everything
         return Want(era, self.owner(caller), caller, capabilities, info)
 
     def owner(self, caller: wire.Caller) -> str:
@@ -118,7 +130,7 @@ class Legs:
     def on(self, wire_: Wire, want: Want) -> Session:
         """A session on a wire that is there already."""
         if want.era is Era.MODERN:
-            return ModernPipe(wire_, self._host, self.info)
+            return ModernPipe(wire_, self.own)
         return LegacySession(wire_, self._host, want.capabilities, want.client_info)
 
     def forget(self) -> None:

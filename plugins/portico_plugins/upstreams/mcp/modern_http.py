@@ -37,7 +37,7 @@ class ModernHttp:
     Args:
         http: The upstream's HTTP client.
         host: Its host.
-        info: How the gateway calls itself in requests of its own.
+        own: Makes the params of a request of the gateway's own.
         backchannel: Makes a backchannel for a principal.
     """
 
@@ -45,12 +45,12 @@ class ModernHttp:
         self,
         http: HttpClient,
         host: Host,
-        info: Json,
+        own: Callable[[Json | None], Json],
         backchannel: Callable[[Principal | None, Any], Backchannel],
     ) -> None:
         self._http = http
         self._host = host
-        self._info = info
+        self._own = own
         self._backchannel = backchannel
         # Every call brings its own client, so they can share one.
         self._back = backchannel(None, _no_responses)
@@ -71,7 +71,7 @@ class ModernHttp:
     ) -> bytes:
         """Make a request of the gateway's own; gives the result's bytes."""
         call = call or Call(method)
-        params = wire.own_params(params, self._info)
+        params = self._own(params)
         back = self._backchannel(caller.principal, _no_responses)
         try:
             body = wire.request(call.id, method, params)

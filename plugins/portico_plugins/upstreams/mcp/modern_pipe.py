@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from portico.api import Era, Exchange, Host, Json, Result, Target
+from collections.abc import Callable
+
+from portico.api import Era, Exchange, Json, Result, Target
 
 from . import wire
 from .call import Call, Pausable
@@ -14,16 +16,14 @@ class ModernPipe(Session):
 
     Args:
         wire: What it runs on.
-        host: The upstream's host.
-        info: How the gateway calls itself in requests of its own.
+        own: Makes the params of a request of the gateway's own.
     """
 
     era = Era.MODERN
 
-    def __init__(self, wire: Wire, host: Host, info: Json) -> None:
+    def __init__(self, wire: Wire, own: Callable[[Json | None], Json]) -> None:
         super().__init__(wire)
-        self._host = host
-        self._info = info
+        self._own = own
 
     async def open(self) -> None:
         """Start the pipe."""
@@ -39,6 +39,4 @@ class ModernPipe(Session):
     async def request(self, method: str, params: Json | None = None, call: Call | None = None) -> bytes:
         """Make a request of the gateway's own."""
         call = call or Call(method)
-        return await self.wire.perform(
-            call, wire.request(call.id, method, wire.own_params(params, self._info))
-        )
+        return await self.wire.perform(call, wire.request(call.id, method, self._own(params)))

@@ -53,6 +53,7 @@ class Multiplex(Wire):
                 if result is not None:
                     return result
         except asyncio.CancelledError:
+            call.finish(cancelled=True)
             if call.method != "initialize" and not self.lost.is_set():
                 self.background(self._cancelled(call))
             raise
@@ -87,7 +88,7 @@ class Multiplex(Wire):
             if call is not None and not (message.method and bytes(message.id)):
                 call.put(message)
             elif message.method and bytes(message.id):
-                self._back.asked(message, call)
+                self._back.asked(message, call, certain=False)
             elif message.method:
                 self.background(self._told(message))
 

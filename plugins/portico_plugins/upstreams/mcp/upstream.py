@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from importlib.metadata import version
 
+import attrs
+
 from portico.api import (
     INVALID_REQUEST,
     UNSUPPORTED_VERSION,
@@ -25,6 +27,7 @@ from portico.api import (
 )
 
 from . import wire
+from .call import ASKABLE
 from .catalog import Catalog
 from .config import McpConfig
 from .connect import definite
@@ -87,10 +90,12 @@ class McpUpstream:
         Raises:
             Refused: The server's own error, or one of Portico's codes.
         """
+        if self._config.withhold:
+            exchange = attrs.evolve(exchange, capabilities=self._legs.granted(exchange.capabilities))
         limit = Limit(exchange, self._host.clock, self._config.call_timeout)
         try:
             async with limit:
-                return await self._send(exchange, target, limit)
+                return self._offered(await self._send(exchange, target, limit))
         except TimeoutError:
             text = "The upstream did not answer in time."
             raise failure(
@@ -131,6 +136,16 @@ class McpUpstream:
         if legs.stateless is not None:
             return await legs.stateless.send(exchange, target, legs.caller(exchange))
         return await self._in_session(Era.MODERN, exchange, target, limit)
+
+    def _offered(self, result: Result) -> Result:
+        """Refuse a result that asks for what the server was not offered."""
+        withheld = self._config.withhold
+        if withheld and result.kind == "input_required":
+            asked = result.value.get("inputRequests")
+            for request in asked.values() if isinstance(asked, dict) else ():
+                if isinstance(request, dict) and ASKABLE.get(str(request.get("method"))) in withheld:
+                    raise wire.bad_response(self._host.name, "capability_withheld")
+        return result
 
     async def _speaks_legacy(self, exchange: Exchange) -> bool:
         """Whether a modern server also speaks the client's era; tried once, by opening the session needed."""

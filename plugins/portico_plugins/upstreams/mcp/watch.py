@@ -105,7 +105,10 @@ class Watches:
         caller = Caller(watch.principal)
         open_ones = [s for s in pool.sessions(self._legs.owner(caller)) if s.era is Era.LEGACY]
         want = self._legs.plain(Era.LEGACY, watch.principal)
-        session = open_ones[0] if open_ones else await pool.acquire(want)
+        # Each set of capabilities has a session, and over stdio a process, of its own: what its client did
+        # last, and wants to hear of, it did in the one used last.
+        open_ones.sort(key=lambda s: (s.in_flight > 0, s.last_used))
+        session = open_ones[-1] if open_ones else await pool.acquire(want)
         session.pins += 1
         if not open_ones:
             pool.release(session)

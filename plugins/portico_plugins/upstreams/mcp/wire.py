@@ -235,7 +235,7 @@ def legacy_params(exchange: Exchange, ident: int) -> Json:
     return params
 
 
-def own_params(params: Json | None, info: Json) -> Json:
+def own_params(params: Json | None, info: Json, capabilities: Json) -> Json:
     """Params of a modern request the gateway makes for itself."""
-    meta = {VERSION_KEY: MODERN, CAPABILITIES_KEY: {}, INFO_KEY: info}
+    meta = {VERSION_KEY: MODERN, CAPABILITIES_KEY: capabilities, INFO_KEY: info}
     return {**(params or {}), "_meta": meta}
