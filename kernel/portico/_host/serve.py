@@ -80,7 +80,6 @@ async def serve(settings: Settings, ready: Callable[[Gateway, Sequence[str]], No
                 asyncio.create_task(_served(each.serve(app, sockets, stop.wait, closing.wait, admit)))
                 for each in gateway.servers.values()
             ]
-            _settle()
             ready(gateway, addresses)
             ended = asyncio.gather(*servers)
             stopping = asyncio.create_task(stop.wait())
@@ -139,8 +138,8 @@ async def serve_io(settings: Settings, ready: Callable[[Gateway, Sequence[str]],
                 raise end
 
 
-def _settle() -> None:
-    """What is alive now stays alive: keep it out of every later garbage collection."""
+def settle() -> None:
+    """Keep what is alive now out of every later garbage collection; for a process that only serves."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -17,6 +17,10 @@ from portico.api import Host
 from portico_plugins.servers.hypercorn import HYPERCORN, HypercornConfig
 
 
+LANE: dict[str, bool] = {"fast_lane": True}
+"""Which lane serves HTTP/1.1, unless a test says; the `lane` fixture changes it."""
+
+
 class Lines:
     """A log that keeps its events."""
 
@@ -108,7 +112,7 @@ class Wire:
 
 @asynccontextmanager
 async def serving(
-    app: Any, tls: bool = False, sock: socket.socket | None = None, **settings: Any
+    app: Any, tls: bool = False, sock: socket.socket | None = None, admit: Any = None, **settings: Any
 ) -> AsyncIterator[Served]:
     """Serve `app` with these config keys; on leaving, stop it and wait for it."""
     log = Lines()
@@ -125,10 +129,10 @@ async def serving(
             trust = ssl.create_default_context()
             authority.configure_trust(trust)
         served = Served(sock, log, trust)
-        settings = {"stop_timeout": 0.0} | settings
+        settings = {"stop_timeout": 0.0} | LANE | settings
         async with HYPERCORN.create(HypercornConfig(**settings), host(log)) as server:
             switches: Any = (served.drain.wait, served.stop.wait)
-            served.task = asyncio.ensure_future(server.serve(app, [sock], *switches))
+            served.task = asyncio.ensure_future(server.serve(app, [sock], *switches, admit))
             try:
                 yield served
             finally:

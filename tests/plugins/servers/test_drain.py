@@ -8,6 +8,8 @@ import pytest
 
 from tests.plugins.servers.serving import App, post, serving
 
+pytestmark = pytest.mark.usefixtures("lane")
+
 
 async def test_answers_say_close_once_draining_has_begun_and_listeners_stay_open() -> None:
     async with serving(App()) as served:

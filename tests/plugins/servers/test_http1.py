@@ -15,6 +15,8 @@ from portico._host.guard import Guard, Limits
 from portico_plugins.servers.hypercorn.seats import peer
 from tests.plugins.servers.serving import App, Wire, post, serving
 
+pytestmark = pytest.mark.usefixtures("lane")
+
 CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -66,6 +68,18 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 421),
         (b"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n", 505),
         (b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n", 501),
+        (b"get / HTTP/1.1\r\nHost: localhost\r\n\r\n", 501),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\x01b\r\n\r\n", 400),
+        (b"GET  / HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /\x80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX Y: z\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n: z\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nabcd", 400),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4, 4\r\n\r\nabcd", 400),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0x4\r\n\r\nabcd", 400),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -4\r\n\r\nabcd", 400),
+        (CHUNKED[:-2] + b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n", 501),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 70000 + b"\r\n\r\n", 431),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     ],
@@ -95,6 +109,10 @@ async def test_a_malformed_head_is_refused_and_nothing_after_it_is_read(raw: byt
         b"0\r\nX-Trailer: 1\r\n\r\n",
         b"0\r\nX-Trailer: 1\n\r\n",
         b"1\na\r\n0\r\n\r\n",
+        b"1 ;x\r\na\r\n0\r\n\r\n",
+        b"1\r\na\r0\r\n\r\n",
+        b"1\r\na\r\n\r\n",
+        b"1\x00\r\na\r\n0\r\n\r\n",
         b"1\r\nab0\r\n\r\n",
         b"-1\r\n\r\n",
         b"0x1\r\na\r\n0\r\n\r\n",

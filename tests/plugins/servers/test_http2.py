@@ -15,6 +15,8 @@ import pytest
 from portico._host.guard import Guard, Limits
 from tests.plugins.servers.serving import App, Served, Wire, serving
 
+pytestmark = pytest.mark.usefixtures("lane")
+
 
 class Client:
     """One HTTP/2 connection."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from portico.api import Era, Refused, Secret, State
+from portico.api import Era, Json, Refused, Secret, State
 from tests.plugins.upstreams.kit import ALICE, Client, call, exchange, running, serving, text
 from tests.plugins.upstreams.scripted import Scripted, Seen, error, event, notice, result, stream
 

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from portico.api import Era, Refused, Secret, State
+from portico.api import Era, Json, Refused, Secret, State
 from tests.plugins.upstreams.kit import (
     ALICE,
     BOB,

@@ -28,7 +28,7 @@ def command(sources: Sources, stdio: bool, server: str | None, quiet: bool) -> N
 
     It needs no file: gateway serve --upstream "mcp-server-time --local-timezone=UTC"
     """
-    from portico._host.serve import serve, serve_io
+    from portico._host.serve import serve, serve_io, settle
     from portico.cli import banner
     from portico.cli.running import run
 
@@ -47,6 +47,7 @@ def command(sources: Sources, stdio: bool, server: str | None, quiet: bool) -> N
     settings = compose(sources, installed(sources.plugins))
 
     def ready(gateway: Gateway, addresses: Sequence[str]) -> None:
+        settle()
         if not quiet:
             banner.announce(gateway, addresses)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from portico_plugins.servers.hypercorn.head import Head, Malformed, check_begun, parse
 
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?[ \t]*\r\n")
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?[ \t]*\r\n")
 _LONGEST_LINE: Final = 16 * 1024
 _ALLOWANCE: Final = 14  # framing may cost a little for each chunk; what is above that adds up
 _EXCESS: Final = 8 * 1024

@@ -1,12 +1,14 @@
 """h11 and Hypercorn's HTTP/2, made as strict as a gateway at the edge has to be.
 
 What h11 lets pass and we refuse, for a proxy in front may read it differently (request smuggling): lines
-ended by a bare LF, folded header lines, request trailers, chunk extensions without end. Upgrades (`h2c`,
+ended by a bare LF, folded header lines, control characters, a length said twice, request trailers, chunk
+extensions without end. Upgrades (`h2c`,
 WebSocket) are ignored, as RFC 9110 7.8 allows: nothing here ever answers 101.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn
@@ -24,6 +26,8 @@ from portico_plugins.servers.hypercorn.head import METHODS
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """How an HTTP/2 connection begins."""
 
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LENGTH: Final = re.compile(rb"(?i)\ncontent-length:([^\r\n]*)")
 _CHUNK_ALLOWANCE: Final = 16
 _CHUNK_EXCESS: Final = 8 * 1024
 
@@ -92,10 +96,15 @@ class StrictConnection(h11.Connection):
             or lines[:1] in (b" ", b"\t")
             or b"\n " in lines
             or b"\n\t" in lines
+            or _CONTROL.search(lines) is not None
         ):
-            self._refuse(400, "bare LF or folded line in the head")
+            self._refuse(400, "bare LF, folded line or control character in the head")
         if end + 4 > self._longest_head:
             self._refuse(431, "head too long")
+        if end >= 0:
+            lengths = _LENGTH.findall(unread, 0, end + 2)
+            if len(lengths) > 1 or (lengths and b"," in lengths[0]):
+                self._refuse(400, "more than one body length")
         self._checked = 0 if end >= 0 else self._checked + lines.rfind(b"\n") + 1
 
     def _admitted(self, request: h11.Request) -> h11.Request:

@@ -60,12 +60,13 @@ class Ask:
         certain: It does belong to that call; else that is a guess.
     """
 
-    __slots__ = ("_timer", "call", "certain", "given_up", "task")
+    __slots__ = ("_timer", "answered", "call", "certain", "given_up", "task")
 
     def __init__(self, call: Call | None, certain: bool) -> None:
         self.call = call
         self.certain = certain
         self.given_up = False
+        self.answered = False
         self.task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -85,7 +86,7 @@ class Ask:
 
     def give_up(self) -> None:
         """Stop asking; the server is told so."""
-        if self.task is not None and not self.given_up:
+        if self.task is not None and not self.given_up and not self.answered:
             self.given_up = True
             self.task.cancel()
 
@@ -279,6 +280,7 @@ class Backchannel:
             task.uncancel()
             gone = Refused(INVALID_REQUEST, "The call this belongs to is over")
             frame = wire.error_response(message.id, gone)
+        ask.answered = True
         try:
             await self._respond(frame)
         except Refused as refusal:
