@@ -81,6 +81,29 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Every fault of the matrix, in both eras; `nox -s faults -- --seconds 600` for a long run."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.faults", *session.posargs)
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """The fast lane's HTTP against h11's, guided by coverage; `-- --seconds 600` for a long run."""
+    session.install("-e", ".[test]", "atheris")
+    session.run(
+        "python", "-m", "tests.plugins.servers.fuzz_fastlane", *(session.posargs or ("--seconds", "60"))
+    )
+
+
+@nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """Other gateways through the same bench, each in an environment of its own."""
+    session.install(".")
+    session.run("python", "-m", "bench", "peers", *session.posargs, env={"PYTHONPATH": os.fspath(HERE)})
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """What the gateway costs; `nox -s bench -- --quick` for a first look."""
     session.install(".")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
+
 from tests.plugins.servers.serving import LANE
 
 

@@ -16,7 +16,6 @@ import trustme
 from portico.api import Host
 from portico_plugins.servers.hypercorn import HYPERCORN, HypercornConfig
 
-
 LANE: dict[str, bool] = {"fast_lane": True}
 """Which lane serves HTTP/1.1, unless a test says; the `lane` fixture changes it."""
 
@@ -132,7 +131,7 @@ async def serving(
         settings = {"stop_timeout": 0.0} | LANE | settings
         async with HYPERCORN.create(HypercornConfig(**settings), host(log)) as server:
             switches: Any = (served.drain.wait, served.stop.wait)
-            served.task = asyncio.ensure_future(server.serve(app, [sock], *switches, admit))
+            served.task = asyncio.ensure_future(server.serve(app, [sock], *switches, admit=admit))
             try:
                 yield served
             finally:

@@ -58,7 +58,7 @@ def head_bytes(status: int, headers: Headers, framing: bytes) -> bytes:
 
 
 class Answer:
-    """The way back of one request. Implements `Reply`.
+    """The way back of one request. Implements `Reply`; header names are in lower case.
 
     Args:
         connection: What it is written to.
@@ -92,9 +92,9 @@ class Answer:
             return
         framing = b"content-length: %d\r\n" % len(body) if status not in _BODILESS else b""
         headers = self._without_ours(headers)
-        head = head_bytes(
-            status, headers, framing if self._reusable() else framing + b"connection: close\r\n"
-        )
+        if not self._reusable():
+            framing += _CLOSE
+        head = head_bytes(status, headers, framing)
         self._phase = _OVER
         self._connection.write(head if self._bare or status in _BODILESS else head + body)
         self._connection.answered(self)
@@ -103,7 +103,7 @@ class Answer:
         """Send the head of an answer; its length is what a `content-length` field declares, if any does."""
         if self._phase != _FRESH:
             return
-        declared = [value for name, value in headers if name.lower() == b"content-length"]
+        declared = [value for name, value in headers if name == b"content-length"]
         headers = self._without_ours(headers)
         framing = b""
         if status in _BODILESS:
@@ -145,6 +145,7 @@ class Answer:
         if self._left > 0 and not self._bare:
             self._connection.broken(self, "shorter than its content-length")
             return
+        self._reusable()
         self._phase = _OVER
         if self._left == _CHUNKED and not self._bare:
             self._connection.write(b"0\r\n\r\n")

@@ -49,7 +49,10 @@ class AsgiCall:
                 raise
             connection.failed(answer, error)
         else:
-            answer.fail()
+            if connection.half_closed and not answer.over:
+                connection.break_off(answer)  # it has been told that the client is gone
+            else:
+                answer.fail()
 
     async def _receive(self) -> Message:
         connection = self._connection

@@ -54,6 +54,7 @@ class Body:
         if self._size > self._admission.body_bytes:
             answer.refuse(413, TOO_LARGE)
         elif connection.complete:
+            connection.not_expecting()
             connection.handle(self._admission, b"".join(self._pieces), answer)
 
     def late(self) -> None:

@@ -22,13 +22,17 @@ METHODS: Final = {
 """The methods there are (RFC 9110 and 5789); any other is answered 501, CONNECT 405."""
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
-_FIELDS: Final = rb"(?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
-_STRICT: Final = re.compile(rb"[A-Z]+ [\x21-\x7e]++ HTTP/1\.[01]\r\n" + _FIELDS)
-_ANY: Final = re.compile(rb"(" + _TOKEN + rb"+) [\x21-\x7e]++ HTTP/([0-9]\.[0-9])\r\n" + _FIELDS)
-_CODING: Final = re.compile(rb"(?i)\r\ntransfer-encoding:[ \t]*([^\r]*?)[ \t]*\r\n")
+_FIELD: Final = _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+"
+_LINE: Final = rb"([A-Z]+) ([\x21-\x7e]++) HTTP/1\.([01])\r\n"
+_TRIM: Final = re.compile(_LINE + rb"(?:" + _FIELD + rb"(?<![\t ])\r\n)*+\r\n")
+_PADDED: Final = re.compile(_LINE + rb"(?:" + _FIELD + rb"\r\n)*+\r\n")
+_ANY: Final = re.compile(
+    rb"(" + _TOKEN + rb"+) [\x21-\x7e]++ HTTP/([0-9]\.[0-9])\r\n(?:" + _FIELD + rb"\r\n)*+\r\n"
+)
+_CODING: Final = re.compile(rb"(?i)\ntransfer-encoding:[ \t]*([^\r]*?)[ \t]*\r")
 _SINGLE: Final = (b"host", b"content-length", b"transfer-encoding")
 _ASGI: Final = {"spec_version": "2.1", "version": "3.0"}
-_ENDLESS: Final = 10**18
+_LONGEST_LENGTH: Final = 20  # digits
 
 
 class Malformed(Exception):
@@ -87,12 +91,16 @@ def parse(head: bytes) -> Head:
     Raises:
         Malformed: It is refused.
     """
-    if _STRICT.fullmatch(head) is None:
-        raise Malformed(_status(head))
-    line = head[: head.index(b"\r")].split(b" ")
-    method = METHODS.get(line[0])
+    match = _TRIM.fullmatch(head)
+    trim = match is not None
+    if match is None:
+        match = _PADDED.fullmatch(head)
+        if match is None:
+            raise Malformed(_status(head))
+    name, target, minor = match.groups()
+    method = METHODS.get(name)
     if method is None:
-        raise Malformed(405 if line[0] == b"CONNECT" else 501)
+        raise Malformed(405 if name == b"CONNECT" else 501)
     sink = _Fields()
     try:
         httptools.HttpRequestParser(sink).feed_data(head)
@@ -101,22 +109,20 @@ def parse(head: bytes) -> Head:
     except httptools.HttpParserError:
         raise Malformed(501 if _foreign_coding(head) else 400) from None
     fields = sink.fields
-    if b" \r\n" in head or b"\t\r\n" in head:
+    if not trim:  # llhttp leaves the white space at the end
         fields = [(name, value.rstrip(b" \t")) for name, value in fields]
     seen = dict(fields)
     if len(seen) != len(fields):
         _check_repeated(fields)
-    modern = line[2] == b"HTTP/1.1"
+    modern = minor == b"1"
     if modern and b"host" not in seen:
         raise Malformed(400)
-    keep_alive = modern
-    if modern and b"connection" in seen:
-        keep_alive = b"close" not in _tokens(fields, b"connection")
+    keep_alive = modern and not (b"connection" in seen and b"close" in _tokens(fields, b"connection"))
     expects = modern and b"expect" in seen and b"100-continue" in _tokens(fields, b"expect")
     length = _length(seen, modern)
     if b"upgrade" in seen:
         fields = [field for field in fields if field[0] != b"upgrade"]
-    return Head(method, line[1], "1.1" if modern else "1.0", fields, length, keep_alive, expects)
+    return Head(method, target, "1.1" if modern else "1.0", fields, length, keep_alive, expects)
 
 
 def check_begun(part: bytes) -> None:
@@ -133,7 +139,7 @@ def check_begun(part: bytes) -> None:
 
 
 def scope_of(
-    head: Head, secure: bool, client: tuple[str, int] | None, server: tuple[str, int] | None, root_path: str
+    head: Head, secure: bool, client: tuple[str, int] | None, server: tuple[str, int] | None
 ) -> Scope:
     """The ASGI scope of a request."""
     path, _, query = head.target.partition(b"?")
@@ -147,7 +153,7 @@ def scope_of(
         "path": unquote(text) if "%" in text else text,
         "raw_path": path,
         "query_string": query,
-        "root_path": root_path,
+        "root_path": "",
         "headers": head.fields,
         "client": client,
         "server": server,
@@ -167,14 +173,14 @@ def _status(head: bytes) -> int:
 
 
 def _foreign_coding(head: bytes) -> bool:
-    match = _CODING.search(head)
-    return match is not None and match[1].lower() != b"chunked"
+    codings = _CODING.findall(head)
+    return len(codings) > 1 or (bool(codings) and codings[0].lower() != b"chunked")
 
 
 def _check_repeated(fields: list[tuple[bytes, bytes]]) -> None:
     for single in _SINGLE:
         if sum(name == single for name, _ in fields) > 1:
-            raise Malformed(400)
+            raise Malformed(501 if single == b"transfer-encoding" else 400)
 
 
 def _tokens(fields: list[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
@@ -193,6 +199,6 @@ def _length(seen: dict[bytes, bytes], modern: bool) -> int:
         return -1
     if length is None:
         return 0
-    if not length.isdigit():
+    if not length.isdigit() or len(length) > _LONGEST_LENGTH:
         raise Malformed(400)
-    return int(length) if len(length) <= 18 else _ENDLESS
+    return int(length)

@@ -82,6 +82,16 @@ class Incoming:
             raise Malformed(400)
         self._checked = begun + held[begun:].rfind(b"\n") + 1
 
+    def whole(self, most: int) -> bytes | None:
+        """The whole body at once, if all of it is there, its length was declared, and is `most` at most."""
+        held, at, left = self._held, self._at, self._left
+        if left < 0 or left > most or self._chunked or len(held) - at < left:
+            return None
+        self._at = end = at + left
+        self._left = 0
+        self.complete = True
+        return held[at:end]
+
     def take(self) -> bytes:
         """What has come of the body since the last time; b"" for nothing.
 

@@ -110,7 +110,7 @@ class Requests(Wire):
         self._expects = head.expects
         self.not_expecting()
         service = self.service
-        scope = scope_of(head, self.secure, self._client, self._server, service.config.root_path)
+        scope = scope_of(head, self.secure, self._client, self._server)
         self._answer = answer = Answer(self, head)
         try:
             admission = service.admit(scope) if service.admit is not None else None
@@ -121,16 +121,17 @@ class Requests(Wire):
             self._spawn(AsgiCall(self, scope, answer))
         elif admission.handle is None:
             answer.refuse(admission.status, admission.body)
-        elif self.complete:
-            self.handle(admission, b"", answer)
         else:
+            whole = self._incoming.whole(admission.body_bytes)
+            if whole is not None:
+                self.handle(admission, whole, answer)
+                return
             self._reader = body = Body(self, admission, answer)
             body.begin(head.length)
 
     def handle(self, admission: Admission, body: bytes, answer: Answer) -> None:
         """Hand a request in whole to who answers it."""
         self._reader = None
-        self.not_expecting()
         try:
             if admission.handle is not None:
                 admission.handle(admission.scope, body, answer)
@@ -201,7 +202,7 @@ class Requests(Wire):
                 pass
         except Malformed:
             answer.keep = False
-        if not answer.keep or not incoming.complete or self.draining:
+        if not answer.keep or not incoming.complete:
             self._finish()
             return
         self._state = IDLE

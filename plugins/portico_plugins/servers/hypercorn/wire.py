@@ -111,6 +111,8 @@ class Wire(asyncio.Protocol):
         """It has caught up."""
         self.full = False
         self._write_by = NEVER
+        if self.transport.is_closing():
+            self._watch_writing()  # the little that is left is not to hold the connection for ever
         if self._roomy is not None:
             self._roomy.set()
 
