@@ -20,7 +20,8 @@ ELICIT: Json = {"mode": "form", "message": "?", "requestedSchema": {"type": "obj
 
 async def never(method: str, params: Json) -> Json:
     """A client that does not come to answer."""
-    return await asyncio.get_running_loop().create_future()
+    await asyncio.Event().wait()
+    return {}
 
 
 def ids(app: Scripted) -> set[str]:
@@ -103,7 +104,8 @@ async def test_the_handshake_and_later_requests_say_what_the_revision_asks_for()
 async def test_different_capabilities_have_different_sessions() -> None:
     app = Scripted("legacy")
     async with serving(app) as origin, running(url=origin) as up:
-        for capabilities in ({}, {"roots": {}}, {"roots": {}}, {}):
+        kinds: list[Json] = [{}, {"roots": {}}, {"roots": {}}, {}]
+        for capabilities in kinds:
             await up.send(call("t", capabilities=capabilities))
     assert [seen.params["capabilities"] for seen in app.of("initialize")][1:] == [{}, {"roots": {}}]
 
@@ -164,7 +166,8 @@ async def test_resources_are_watched_in_the_session_used_last() -> None:
 
     app.on |= dict.fromkeys(("resources/list", "resources/subscribe"), fine)
     async with serving(app) as origin, running(url=origin) as up:
-        for capabilities in ({}, {"roots": {}}, {"sampling": {}}, {"roots": {}}):
+        kinds: list[Json] = [{}, {"roots": {}}, {"sampling": {}}, {"roots": {}}]
+        for capabilities in kinds:
             await up.send(call("t", capabilities=capabilities))
         await up.upstream.watch(ALICE, frozenset({"a://1"}))
     used = app.of("tools/call")[-1].headers["mcp-session-id"]
@@ -236,12 +239,11 @@ async def test_the_time_a_client_takes_to_answer_does_not_count_as_the_upstreams
     asking("elicitation/create", ELICIT, app)
 
     async def slowly(method: str, params: Json) -> Json:
-        request.deadline = 0.0  # long past, by the time the client has answered
         await asyncio.sleep(0.4)
         return await accept(method, params)
 
-    async with serving(app) as origin, running(url=origin) as up:
-        request = call("t", client=Client(slowly), capabilities={"elicitation": {}}, seconds=0.3)
+    async with serving(app) as origin, running(url=origin, call_timeout=0.3) as up:
+        request = call("t", client=Client(slowly), capabilities={"elicitation": {}})
         assert "accept" in text(await up.send(request))
 
 

@@ -251,7 +251,7 @@ async def test_a_stream_cut_before_its_answer_fails_the_call() -> None:
     }
 
 
-async def test_a_deadline_ends_a_call_and_its_stream() -> None:
+async def test_a_time_limit_ends_a_call_and_its_stream() -> None:
     app, gone = Scripted(), asyncio.Event()
 
     async def answer(seen: Seen) -> Response:
@@ -265,10 +265,10 @@ async def test_a_deadline_ends_a_call_and_its_stream() -> None:
         return stream(events())
 
     app.on["tools/call"] = answer
-    async with serving(app) as origin, running(url=origin) as up:
+    async with serving(app) as origin, running(url=origin, call_timeout=0.2) as up:
         with pytest.raises(Refused) as caught:
-            await up.send(call("t", era=Era.MODERN, seconds=0.2))
-        assert (caught.value.code, caught.value.data["gateway"]["reason"]) == (50400, "deadline")
+            await up.send(call("t", era=Era.MODERN))
+        assert (caught.value.code, caught.value.data["gateway"]["reason"]) == (50400, "call_timeout")
         async with asyncio.timeout(10):
             await gone.wait()
 

@@ -23,6 +23,7 @@ from tests.plugins.upstreams.kit import (
     running,
     text,
 )
+from tests.plugins.upstreams.test_mcp_legacy import never
 from tests.plugins.upstreams.test_mcp_modern import ODD
 
 ERAS = [("--legacy", Era.LEGACY), ("--modern", Era.MODERN)]
@@ -119,10 +120,7 @@ async def test_a_question_is_answered_even_when_the_call_it_seemed_to_belong_to_
 async def test_a_question_nobody_answers_ends_some_time_after_its_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("portico_plugins.upstreams.mcp.call._AFTERWARDS", 0.05)
-
-    async def never(method: str, params: Json) -> Json:
-        return await asyncio.get_running_loop().create_future()
+    monkeypatch.setattr("portico_plugins.upstreams.mcp.ask._AFTERWARDS", 0.05)
 
     async with running(command=server()) as up:
         await up.send(call("ask-and-go", client=Client(never), capabilities={"roots": {}}))

@@ -17,7 +17,7 @@ gateway_api = (1, 0)
 async def mcp(config: McpConfig, host: Host) -> AsyncIterator[Upstream]:
     """Start one MCP upstream. An unreachable server is no error: it is degraded and tried again."""
     from .launch import launched
-    from .upstream import McpUpstream  # loads aiohttp
+    from .upstream import McpUpstream  # not before it is needed
 
     async with launched(config, host) as running:
         upstream = McpUpstream(running, host)

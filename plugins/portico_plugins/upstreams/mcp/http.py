@@ -1,16 +1,11 @@
-"""The HTTP client of one upstream: one connection pool, judged addresses, capped bodies, plain errors."""
+"""The HTTP client of one upstream: credentials, judged answers, plain errors."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import ssl
-from collections.abc import AsyncIterator, Mapping
-from ipaddress import ip_address
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from portico.api import (
@@ -22,52 +17,22 @@ from portico.api import (
     Refused,
     SseParser,
     failure,
-    judge,
 )
 
 from . import wire
 from .config import McpConfig, header_problem
+from .http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
+from .http1.dial import Dialer, tls_context
 
-JSON_AND_SSE: Final = "application/json, text/event-stream"
 Event = tuple[str, str, str | None, int | None]
 """An SSE event: its type, data, id and retry time."""
 
-_KEEPALIVE: Final = 4.5
-"""Seconds: just under the five after which uvicorn, Hypercorn and Node close a quiet connection."""
+JSON_AND_SSE: Final = b"Accept: application/json, text/event-stream\r\n"
+SSE_ONLY: Final = b"Accept: text/event-stream\r\n"
+JSON_BODY: Final = b"Content-Type: application/json\r\n"
 
-
-class AddressRefused(OSError):
-    """The host has an address that connections may not go to."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"address_not_allowed ({reason})")
-
-
-class JudgingResolver(AbstractResolver):
-    """Resolves names and refuses the whole answer when any address in it is forbidden."""
-
-    def __init__(self, allow_private: bool) -> None:
-        self._inner = aiohttp.ThreadedResolver()
-        self._allow_private = allow_private
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The addresses of a host.
-
-        Raises:
-            AddressRefused: One of them is forbidden.
-        """
-        found = await self._inner.resolve(host, port, family)
-        for result in found:
-            reason = judge(result["host"], allow_private=self._allow_private)
-            if reason is not None:
-                raise AddressRefused(reason)
-        return found
-
-    async def close(self) -> None:
-        """Free what it holds."""
-        await self._inner.close()
+_MOST_HEADS: Final = 256
+_VISIBLE: Final = re.compile(rb"[\x21-\x7e]+")
 
 
 class HttpClient:
@@ -84,134 +49,116 @@ class HttpClient:
         self._cap = config.max_message_bytes
         self._static = {name: value.reveal() for name, value in config.headers.items()}
         self._credential: Credential | None = host.component(config.credential) if config.credential else None
-        self._refused = _literal(self.url, config.allow_private)
-        context: ssl.SSLContext | bool = config.tls_verify
-        if config.ca_file is not None and config.tls_verify:
-            context = ssl.create_default_context(cafile=host.base / config.ca_file)
-        self._draining: set[asyncio.Task[None]] = set()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                ssl=context,
-                resolver=JudgingResolver(config.allow_private),
-                keepalive_timeout=_KEEPALIVE,
-                socket_factory=_socket,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=config.connect_timeout),
-            skip_auto_headers=("User-Agent",),
-            read_bufsize=256 * 1024,
+        context = None
+        if self.url.scheme == "https":
+            ca_file = host.base / config.ca_file if config.ca_file is not None else None
+            context = tls_context(config.tls_verify, ca_file if config.tls_verify else None)
+        dialer = Dialer(
+            self.url.raw_host or "",
+            self.url.port or 0,
+            context,
+            config.allow_private,
+            config.connect_timeout,
         )
+        self._connections = Connections(dialer, config.max_message_bytes)
+        self._fixed = b"Host: %b\r\nAccept-Encoding: identity\r\n" % _host_header(self.url)
+        self._own = self._fixed + header_lines(self._static.items())
+        self._post = _request_line("POST", self.url) + self._own
+        self._heads: dict[tuple[tuple[str, str], ...], bytes] = {}
 
     async def close(self) -> None:
         """Close every connection."""
-        for task in tuple(self._draining):
-            task.cancel()
-        await self._session.close()
+        self._connections.close()
 
     async def send(
         self,
         method: str,
-        headers: Mapping[str, str],
+        head: bytes,
         caller: wire.Caller,
-        body: bytes | None = None,
+        body: bytes = b"",
         url: URL | None = None,
         exchange: Exchange | None = None,
-    ) -> aiohttp.ClientResponse:
-        """Send a request; gives the response as soon as its head is there. The caller must release it.
+    ) -> Answer:
+        """Send a request; gives the answer as soon as it is there (of a stream: its head).
+
+        Args:
+            method: The HTTP method.
+            head: Header lines, beside those every request has.
+            caller: On whose behalf.
+            body: The body; with a POST only.
+            url: Where to, when it is not the server's own URL; of the same origin.
+            exchange: The client request concerned.
 
         Raises:
             Refused: 50300 when it could not be sent or was not let in, 50200 for an answer of no use.
         """
-        if self._refused is not None:
-            raise self._unavailable(self._refused, exchange)
-        sent = {"Accept-Encoding": "identity", **self._static}
+        if method == "POST" and url is None and self._credential is None and not caller.authorization:
+            start = self._post
+        else:
+            start = _request_line(method, url or self.url) + await self._authorized(caller, exchange)
+        if method == "POST":
+            request = b"%b%bContent-Length: %d\r\n\r\n%b" % (start, head, len(body), body)
+        else:
+            request = b"%b%b\r\n" % (start, head)
+        try:
+            answer = await self._connections.send(request)
+        except HttpError as error:
+            raise self._failed(error, exchange) from None
+        if answer.status > 299:
+            self._admit(answer, exchange)
+        return answer
+
+    async def _authorized(self, caller: wire.Caller, exchange: Exchange | None) -> bytes:
+        """The header lines of requests on somebody's behalf; later ones take the place of earlier ones."""
+        extra: Mapping[str, str] = {}
         if self._credential is not None:
-            sent |= await self._credential.headers(caller.principal, self._host.name)
+            extra = await self._credential.headers(caller.principal, self._host.name)
         if caller.authorization:
-            sent["Authorization"] = caller.authorization
-        for name, value in sent.items():
-            if name != "Accept-Encoding" and header_problem(name, value):
+            extra = {**extra, "Authorization": caller.authorization}
+        if not extra:
+            return self._own
+        key = tuple(extra.items())
+        found = self._heads.get(key)
+        if found is None:
+            if any(header_problem(name, value) for name, value in key):
                 raise self._unavailable("bad_credential_header", exchange)
-        sent |= headers
-        try:
-            response = await self._session.request(
-                method, url or self.url, headers=sent, data=body, allow_redirects=False
-            )
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise self._unreachable(error, exchange) from None
-        return await self._admitted(response, exchange)
+            merged = {name.lower(): (name, value) for name, value in (*self._static.items(), *key)}
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            found = self._heads[key] = self._fixed + header_lines(merged.values())
+        return found
 
-    async def _admitted(
-        self, response: aiohttp.ClientResponse, exchange: Exchange | None
-    ) -> aiohttp.ClientResponse:
-        status = response.status
-        if status in (401, 403):
-            response.release()
+    def _admit(self, answer: Answer, exchange: Exchange | None) -> None:
+        if answer.status in (401, 403):
             raise self._unavailable("upstream_unauthorized", exchange, retryable=False)
-        if 300 <= status < 400:
-            response.release()
+        if answer.status < 400:
             raise wire.bad_response(self._host.name, "redirect", exchange)
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            response.close()
-            raise wire.bad_response(self._host.name, "encoded_body", exchange)
-        return response
 
-    async def read(self, response: aiohttp.ClientResponse, exchange: Exchange | None = None) -> bytes:
-        """The whole body, and the connection back into the pool.
-
-        Raises:
-            Refused: 50200, it is too large or ends early.
-        """
-        try:
-            length = response.content_length
-            if length is not None and length <= self._cap:
-                return await response.read()
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > self._cap:
-                    raise wire.bad_response(self._host.name, "message_too_large", exchange)
-            return bytes(body)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            raise wire.bad_response(self._host.name, "answer_cut_short", exchange) from None
-        finally:
-            response.release()
-
-    async def events(self, response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
+    async def events(self, answer: Answer) -> AsyncIterator[Event]:
         """The events of a stream, until it ends.
 
         Raises:
             ValueError: It is no acceptable event stream.
-            aiohttp.ClientError, OSError: The connection broke.
+            HttpError: The connection broke.
         """
         parser = SseParser(self._cap)
-        async for chunk in response.content.iter_any():
-            for event in parser.feed(chunk):
+        async for piece in answer.pieces():
+            for event in parser.feed(piece):
                 yield event.event, event.data, event.id, event.retry
 
-    def finish(self, response: aiohttp.ClientResponse) -> None:
-        """The answer has been read off a stream: keep the connection if the stream ends as it should."""
-        if response.content.at_eof():
-            response.release()
-            return
-        task = asyncio.create_task(self._drain(response))
-        self._draining.add(task)
-        task.add_done_callback(self._draining.discard)
+    def session_of(self, answer: Answer) -> str | None:
+        """The session a server has opened, or None.
 
-    async def _drain(self, response: aiohttp.ClientResponse) -> None:
-        try:
-            async with asyncio.timeout(1.0):
-                async for _ in response.content.iter_any():
-                    pass
-            response.release()
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            response.close()
-        except asyncio.CancelledError:
-            response.close()
-            raise
+        Raises:
+            Refused: Its id has characters that no header may carry back.
+        """
+        found = answer.headers.get(b"mcp-session-id")
+        if found is None:
+            return None
+        if not _VISIBLE.fullmatch(found):
+            answer.close()
+            raise wire.bad_response(self._host.name, "bad_session_id")
+        return found.decode()
 
     def _unavailable(self, reason: str, exchange: Exchange | None, retryable: bool | None = None) -> Refused:
         return failure(
@@ -223,24 +170,29 @@ class HttpClient:
             retryable=retryable,
         )
 
-    def _unreachable(self, error: Exception, exchange: Exchange | None) -> Refused:
-        cause: BaseException = error
-        if isinstance(error, aiohttp.ClientConnectorError):
-            cause = error.os_error
-        if isinstance(cause, AddressRefused):
-            return self._unavailable(str(cause), exchange, retryable=False)
-        if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-            return self._unavailable("tls_failed", exchange)
-        if isinstance(error, TimeoutError):
-            return self._unavailable("connect_timeout", exchange)
-        if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return self._unavailable("name_not_found", exchange)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return self._unavailable("connection_refused", exchange)
-        if isinstance(error, aiohttp.ClientResponseError | ValueError):
-            return wire.bad_response(self._host.name, "not_http", exchange)
+    def _failed(self, error: HttpError, exchange: Exchange | None) -> Refused:
+        if isinstance(error, Unreachable):
+            forbidden = error.reason.startswith("address_not_allowed")
+            return self._unavailable(error.reason, exchange, retryable=False if forbidden else None)
+        if isinstance(error, Unusable):
+            return wire.bad_response(self._host.name, error.reason, exchange)
+        if isinstance(error, Broken) and error.begun:
+            return wire.bad_response(self._host.name, "answer_cut_short", exchange)
         # The request may have arrived, so trying again is not safe in general.
         return self._unavailable("connection_lost", exchange, retryable=False)
+
+
+def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Headers as bytes; names and values are sound."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode()
+
+
+def _request_line(method: str, url: URL) -> bytes:
+    return f"{method} {url.raw_path_qs or '/'} HTTP/1.1\r\n".encode("ascii")
+
+
+def _host_header(url: URL) -> bytes:
+    return (url.host_port_subcomponent or "").encode("ascii")
 
 
 def gateway_caller() -> wire.Caller:
@@ -248,36 +200,7 @@ def gateway_caller() -> wire.Caller:
     return wire.Caller(GATEWAY)
 
 
-def is_sse(response: aiohttp.ClientResponse) -> bool:
-    """Whether the body is an event stream."""
-    return response.content_type == "text/event-stream"
-
-
 def reason_of(refusal: Refused) -> str:
     """The machine-readable reason of one of our own failures, "" for others."""
     gateway = refusal.data.get("gateway") if isinstance(refusal.data, dict) else None
     return str(gateway.get("reason", "")) if isinstance(gateway, dict) else ""
-
-
-def _literal(url: URL, allow_private: bool) -> str | None:
-    """Why a URL whose host is an address may not be used; connectors do not resolve those."""
-    try:
-        address = str(ip_address(url.host or ""))
-    except ValueError:
-        return None
-    reason = judge(address, allow_private=allow_private)
-    return f"address_not_allowed ({reason})" if reason else None
-
-
-def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, proto, _, _ = info
-    sock = socket.socket(family=family, type=kind, proto=proto)
-    # A peer that vanished without a word must not keep a quiet stream "open" for ever.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-    return sock
-
-
-__all__ = ["JSON_AND_SSE", "HttpClient", "gateway_caller", "is_sse", "reason_of"]

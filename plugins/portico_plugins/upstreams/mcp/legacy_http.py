@@ -6,19 +6,20 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-import aiohttp
-
-from portico.api import Host, Refused
+from portico.api import UPSTREAM_UNAVAILABLE, Host, Refused, failure
 
 from . import wire
 from .call import Backchannel, Call
-from .http import JSON_AND_SSE, HttpClient, is_sse
+from .http import JSON_AND_SSE, JSON_BODY, SSE_ONLY, HttpClient, header_lines
+from .http1 import Answer, HttpError
 from .modern_http import http_failure
 from .session import SessionExpired, Wire
 
 _RETRY_MS: Final = 1000
 _MOST_RETRIES: Final = 5
 _LONGEST_WAIT: Final = 30.0
+_PATIENCE: Final = 30.0
+"""Seconds a server may take to accept a notification or a response."""
 
 
 class StreamableHttp(Wire):
@@ -47,40 +48,40 @@ class StreamableHttp(Wire):
         self._back = backchannel(self.post)
         self._missed = missed
         self._session: str | None = None
-        self._version = ""
+        self._head = b""
+        self._post_head = JSON_BODY + JSON_AND_SSE
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def _headers(self, accept: str = JSON_AND_SSE) -> dict[str, str]:
-        headers = {"Accept": accept}
-        if self._session is not None:
-            headers["Mcp-Session-Id"] = self._session
-        if self._version >= "2025-06-18":
-            headers["MCP-Protocol-Version"] = self._version
-        return headers
+    def _identify(self, version: str = "") -> None:
+        """Have all requests name the session, and the revision where it wants that."""
+        headers = {"Mcp-Session-Id": self._session} if self._session is not None else {}
+        if version >= "2025-06-18":
+            headers["MCP-Protocol-Version"] = version
+        self._head = header_lines(headers.items())
+        self._post_head = JSON_BODY + JSON_AND_SSE + self._head
 
-    async def _send(self, body: bytes, call: Call | None = None) -> aiohttp.ClientResponse:
-        headers = self._headers() | {"Content-Type": "application/json"}
+    async def _send(self, body: bytes, call: Call | None = None) -> Answer:
         exchange = call.exchange if call is not None else None
-        response = await self._http.send("POST", headers, self._caller, body, exchange=exchange)
-        if self._session is None or response.status not in (400, 404):
-            return response
-        data = await self._http.read(response, exchange)
-        if response.status == 404 or b"session" in data.lower():
+        answer = await self._http.send("POST", self._post_head, self._caller, body, None, exchange)
+        if answer.status not in (400, 404) or self._session is None:
+            return answer
+        if answer.status == 404 or b"session" in answer.body.lower():
             # Refused for want of a session, so not executed. Servers differ in the status.
             self.lose(wire.bad_response(self._host.name, "session_expired"))
             raise SessionExpired
-        raise wire.refusal(data) or wire.bad_response(self._host.name, "http_400", exchange)
+        raise wire.refusal(answer.body) or wire.bad_response(self._host.name, "http_400", exchange)
 
     async def perform(self, call: Call, body: bytes) -> bytes:
         """Send a request and follow its stream, resuming it where the server allows."""
         self._back.calls[call.id] = call
         try:
-            response = await self._send(body, call)
+            answer = await self._send(body, call)
             if call.method == "initialize":
-                self._session = response.headers.get("Mcp-Session-Id")
-            if response.status == 200 and is_sse(response):
-                return await self._streams(response, call)
-            return await self._body(response, call)
+                self._session = self._http.session_of(answer)
+                self._identify()
+            if answer.stream:
+                return await self._streams(answer, call)
+            return await self._body(answer, call)
         except asyncio.CancelledError:
             call.finish(cancelled=True)
             if call.method != "initialize":
@@ -93,48 +94,47 @@ class StreamableHttp(Wire):
             self._back.calls.pop(call.id, None)
             call.finish()
 
-    async def _body(self, response: aiohttp.ClientResponse, call: Call) -> bytes:
-        data = await self._http.read(response, call.exchange)
+    async def _body(self, answer: Answer, call: Call) -> bytes:
         try:
-            for message in wire.messages(data):
+            for message in wire.messages(answer.body):
                 result = await self._back.heard(message, call)
                 if result is not None:
                     return result
         except wire.Garbled:
-            if response.status < 400:
+            if answer.status < 400:
                 raise
-        raise http_failure(response.status, self._host.name, call.exchange)
+        raise http_failure(answer.status, self._host.name, call.exchange)
 
-    async def _streams(self, response: aiohttp.ClientResponse, call: Call) -> bytes:
+    async def _streams(self, answer: Answer, call: Call) -> bytes:
         last: str | None = None
         retry: int | None = None
         while True:
             on_purpose = True
             done = False
             try:
-                async for _, data, ident, pause in self._http.events(response):
+                async for _, data, ident, pause in self._http.events(answer):
                     last = ident if ident is not None else last
                     retry = pause if pause is not None else retry
                     for message in wire.messages(data) if data else ():
                         result = await self._back.heard(message, call)
                         if result is not None:
                             done = True
-                            self._http.finish(response)
+                            answer.finish()
                             return result
-            except (aiohttp.ClientError, OSError):
+            except HttpError:
                 on_purpose = False
             except ValueError:
                 raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
             finally:
                 if not done:
-                    response.close()
+                    answer.close()
             if not last:
                 raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
             if on_purpose and call.exchange is not None:
                 call.exchange.client.poll(retry if retry is not None else _RETRY_MS)
-            response = await self._resume(call, last, retry)
+            answer = await self._resume(call, last, retry)
 
-    async def _resume(self, call: Call, last: str, retry: int | None) -> aiohttp.ClientResponse:
+    async def _resume(self, call: Call, last: str, retry: int | None) -> Answer:
         """Ask for the rest of a stream that ended before the answer.
 
         Raises:
@@ -144,17 +144,20 @@ class StreamableHttp(Wire):
         for _ in range(_MOST_RETRIES):
             await asyncio.sleep(min(wait, _LONGEST_WAIT))
             wait = max(wait, 0.1) * 2
-            headers = self._headers("text/event-stream") | {"Last-Event-ID": last}
+            head = self._after(last)
             try:
-                response = await self._http.send("GET", headers, self._caller, exchange=call.exchange)
+                answer = await self._http.send("GET", head, self._caller, exchange=call.exchange)
             except Refused:
                 continue
-            if response.status == 200 and is_sse(response):
-                return response
-            response.close()
-            if response.status < 500:
+            if answer.stream:
+                return answer
+            if answer.status < 500:
                 break
         raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
+
+    def _after(self, last: str | None) -> bytes:
+        """The head of a request for a stream, from after the last event that came on."""
+        return SSE_ONLY + self._head + (header_lines([("Last-Event-ID", last)]) if last else b"")
 
     async def _cancelled(self, call: Call) -> None:
         try:
@@ -165,13 +168,18 @@ class StreamableHttp(Wire):
     async def post(self, body: bytes) -> None:
         """Send a notification or a response."""
         try:
-            response = await self._send(body)
+            async with asyncio.timeout(_PATIENCE):
+                answer = await self._send(body)
         except SessionExpired:
             raise self.why or wire.bad_response(self._host.name, "session_expired") from None
-        status = response.status
-        response.release()
-        if status >= 400:
-            raise http_failure(status, self._host.name, None)
+        except TimeoutError:
+            text = "The upstream is not available."
+            raise failure(
+                UPSTREAM_UNAVAILABLE, text, reason="post_timeout", upstream=self._host.name
+            ) from None
+        answer.close()  # whatever else it says
+        if answer.status >= 400:
+            raise http_failure(answer.status, self._host.name, None)
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something nobody waits for, for as long as the session lives."""
@@ -181,7 +189,7 @@ class StreamableHttp(Wire):
 
     def established(self, version: str) -> None:
         """The handshake is done."""
-        self._version = version
+        self._identify(version)
 
     def listen(self) -> None:
         """Open the GET stream."""
@@ -192,22 +200,18 @@ class StreamableHttp(Wire):
         last: str | None = None
         wait, failures, again = _RETRY_MS / 1000, 0, False
         while not self.lost.is_set():
-            headers = self._headers("text/event-stream")
-            if last:
-                headers["Last-Event-ID"] = last
             try:
-                response = await self._http.send("GET", headers, self._caller)
+                answer = await self._http.send("GET", self._after(last), self._caller)
             except Refused as refusal:
                 failures += 1
                 if failures > 1:
                     self.lose(refusal)
                 await asyncio.sleep(wait)
                 continue
-            if response.status == 404 and self._session is not None:
+            if answer.status == 404 and self._session is not None:
                 self.lose(wire.bad_response(self._host.name, "session_expired"))
-            if response.status != 200 or not is_sse(response):
-                response.close()
-                if response.status < 500 and response.status != 409:
+            if not answer.stream:
+                if answer.status < 500 and answer.status != 409:
                     return  # 405: there is no such stream
                 wait = min(wait * 2, _LONGEST_WAIT)
             else:
@@ -216,17 +220,17 @@ class StreamableHttp(Wire):
                     self._missed()
                 again = True
                 try:
-                    async for _, data, ident, pause in self._http.events(response):
+                    async for _, data, ident, pause in self._http.events(answer):
                         last = ident if ident is not None else last
                         wait = pause / 1000 if pause is not None else wait
                         for message in wire.messages(data) if data else ():
                             # Some servers send what they ask in the middle of a call on this stream, too.
                             call = self._back.related(message) if bytes(message.id) else None
                             await self._back.heard(message, call, certain=False)
-                except (aiohttp.ClientError, OSError, ValueError, Refused) as error:
+                except (HttpError, ValueError, Refused) as error:
                     self._host.log.debug("upstream_stream_ended", reason=type(error).__name__)
                 finally:
-                    response.close()
+                    answer.close()
             await asyncio.sleep(min(wait, _LONGEST_WAIT))
 
     async def close(self) -> None:
@@ -240,6 +244,6 @@ class StreamableHttp(Wire):
         if self._session is not None and not lost:
             try:
                 async with asyncio.timeout(2.0):
-                    (await self._http.send("DELETE", self._headers(), self._caller)).release()
+                    await self._http.send("DELETE", self._head, self._caller)
             except (Refused, TimeoutError):
                 self._host.log.debug("upstream_delete_lost")

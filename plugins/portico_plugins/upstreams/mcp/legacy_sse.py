@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-import aiohttp
 from yarl import URL
 
 from portico.api import UPSTREAM_UNAVAILABLE, Host, failure
 
 from . import wire
 from .call import Backchannel
-from .http import HttpClient, is_sse
+from .http import JSON_BODY, SSE_ONLY, HttpClient
+from .http1 import Answer, HttpError
 from .modern_http import http_failure
 from .multiplex import Multiplex
+
+_JSON: Final = b"Accept: application/json\r\n"
 
 
 class HttpSse(Multiplex):
@@ -46,12 +48,10 @@ class HttpSse(Multiplex):
 
     async def open(self) -> None:
         """Connect, and wait for the endpoint."""
-        headers = {"Accept": "text/event-stream"}
-        response = await self._http.send("GET", headers, self._caller)
-        if response.status != 200 or not is_sse(response):
-            response.close()
-            raise http_failure(response.status, self._host.name, None)
-        self._reader = asyncio.create_task(self._read(response))
+        answer = await self._http.send("GET", SSE_ONLY, self._caller)
+        if not answer.stream:
+            raise http_failure(answer.status, self._host.name, None)
+        self._reader = asyncio.create_task(self._read(answer))
         try:
             async with asyncio.timeout(self._timeout):
                 await asyncio.shield(self._endpoint)
@@ -61,20 +61,20 @@ class HttpSse(Multiplex):
                 UPSTREAM_UNAVAILABLE, text, reason="no_endpoint_event", upstream=self._host.name
             ) from None
 
-    async def _read(self, response: aiohttp.ClientResponse) -> None:
+    async def _read(self, answer: Answer) -> None:
         why = wire.bad_response(self._host.name, "stream_cut")
         try:
-            async for kind, data, _, _ in self._http.events(response):
+            async for kind, data, _, _ in self._http.events(answer):
                 if kind == "endpoint":
                     self._named(data)
                 elif kind == "message" and data:
                     self.received(data)
         except ValueError:
             why = wire.bad_response(self._host.name, "malformed_message")
-        except (aiohttp.ClientError, OSError) as error:
+        except HttpError as error:
             self._host.log.debug("upstream_stream_ended", reason=type(error).__name__)
         finally:
-            response.close()
+            answer.close()
             if not self._endpoint.done():
                 self._endpoint.set_exception(why)
                 self._endpoint.exception()  # retrieved, whether or not anybody waits
@@ -95,12 +95,10 @@ class HttpSse(Multiplex):
     async def write(self, body: bytes) -> None:
         """POST one frame; its answer comes on the stream."""
         url = await asyncio.shield(self._endpoint)
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        response = await self._http.send("POST", headers, self._caller, body, url)
-        status = response.status
-        self._http.finish(response)
-        if status >= 300:
-            raise http_failure(status, self._host.name, None)
+        answer = await self._http.send("POST", JSON_BODY + _JSON, self._caller, body, url)
+        answer.close()  # whatever else it says
+        if answer.status >= 300:
+            raise http_failure(answer.status, self._host.name, None)
 
     async def close(self) -> None:
         """Close the stream, which ends the session."""

@@ -25,6 +25,8 @@ _EVERYTHING: Final[Json] = {"elicitation": {"form": {}, "url": {}}, "roots": {},
 """What a server is offered by the gateway itself, for some show tools only to clients that can do something,
 and a shared stdio server by everybody. What nobody is there for, or a client lacks, is refused when asked."""
 
+_MOST_WANTS: Final = 1024
+
 
 class Legs:
     """How to reach one server.
@@ -57,6 +59,7 @@ class Legs:
         self.http = HttpClient(config, host) if config.url else None
         self.info = info
         self._host = host
+        self._wants: dict[tuple[Era, wire.Caller, bytes], tuple[Json, Want]] = {}
         self._everything = self.granted(_EVERYTHING)
         self._changed = changed
         self._updated = updated
@@ -85,7 +88,15 @@ class Legs:
     def want(self, era: Era, exchange: Exchange) -> Want:
         """The session an exchange needs."""
         info = exchange.client_info or self.info
-        return self._want(era, self.caller(exchange), offered(self.granted(exchange.capabilities)), info)
+        caller = self.caller(exchange)
+        key = (era, caller, wire.encode(exchange.capabilities))
+        found = self._wants.get(key)
+        if found is None or found[0] != info:
+            want = self._want(era, caller, offered(self.granted(exchange.capabilities)), info)
+            if len(self._wants) >= _MOST_WANTS:
+                self._wants.clear()
+            found = self._wants[key] = (info, want)
+        return found[1]
 
     def plain(self, era: Era, principal: Principal) -> Want:
         """A session that no exchange needs: the gateway's own, or somebody's without client capabilities."""

@@ -1,35 +1,30 @@
-"""The deadline of one call, which stands still while its client is being asked something."""
+"""The time limit of one call, which stands still while its client is being asked something."""
 
 from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-
-from portico.api import Clock, Exchange
+from typing import Self
 
 
 class Limit:
-    """An absolute deadline as an async context manager; leaves it with `TimeoutError` when it passes.
+    """A limit as an async context manager; leaves it with `TimeoutError` when it passes.
 
     Args:
-        exchange: Its `deadline` counts, also when it is moved while a client is asked.
-        clock: The clock the deadline is on.
-        most: The most seconds the call may take, or None.
+        seconds: How long the call may take.
     """
 
-    __slots__ = ("_asking", "_clock", "_exchange", "_left", "_over", "_timeout")
+    __slots__ = ("_asking", "_left", "_over", "_timeout")
 
-    def __init__(self, exchange: Exchange, clock: Clock, most: float | None) -> None:
-        self._exchange = exchange
-        self._clock = clock
-        left = exchange.deadline - clock.monotonic()
-        self._left = left if most is None else min(left, most)
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
         self._asking = 0
         self._over = False
-        self._timeout = asyncio.timeout(max(self._left, 0))
+        self._timeout = asyncio.timeout(seconds)
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -49,5 +44,4 @@ class Limit:
         """The client has answered."""
         self._asking -= 1
         if self._asking == 0 and not self._over and not self._timeout.expired():
-            left = max(self._left, self._exchange.deadline - self._clock.monotonic())
-            self._timeout.reschedule(asyncio.get_running_loop().time() + left)
+            self._timeout.reschedule(asyncio.get_running_loop().time() + self._left)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import aiohttp
+from functools import lru_cache
+from typing import Any, Final
 
 from portico.api import (
     UPSTREAM_UNAVAILABLE,
@@ -26,9 +25,10 @@ from portico.api import (
 
 from . import wire
 from .call import Backchannel, Call
-from .http import JSON_AND_SSE, HttpClient, is_sse
+from .http import JSON_AND_SSE, JSON_BODY, HttpClient, header_lines
+from .http1 import Answer, HttpError
 
-_BUSY = frozenset({429, 502, 503, 504})
+_BUSY: Final = frozenset({429, 502, 503, 504})
 
 
 class ModernHttp:
@@ -60,11 +60,11 @@ class ModernHttp:
         """Carry out an exchange. Cancelling closes the stream, which cancels the call upstream."""
         call = Call(exchange.method, exchange)
         params = wire.modern_params(exchange, call.id)
-        headers = self._headers(exchange.method, params)
+        head = _head(exchange.method, params)
         if exchange.method == "tools/call" and target.definition is not None:
-            headers |= self._mirrored(exchange, target.definition)
+            head += self._mirrored(exchange, target.definition)
         body = wire.request(call.id, exchange.method, params)
-        return Result(raw=await self._perform(call, headers, body, caller, self._back), era=Era.MODERN)
+        return Result(await self._perform(call, head, body, caller, self._back), None, Era.MODERN)
 
     async def request(
         self, method: str, params: Json | None, caller: wire.Caller, call: Call | None = None
@@ -75,83 +75,82 @@ class ModernHttp:
         back = self._backchannel(caller.principal, _no_responses)
         try:
             body = wire.request(call.id, method, params)
-            return await self._perform(call, self._headers(method, params), body, caller, back)
+            return await self._perform(call, _head(method, params), body, caller, back)
         finally:
             back.close(wire.bad_response(self._host.name, "closed"))
 
-    def _headers(self, method: str, params: Json) -> dict[str, str]:
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": JSON_AND_SSE,
-            "MCP-Protocol-Version": wire.MODERN,
-            "Mcp-Method": method,
-        }
-        name = params.get(wire.NAMED.get(method, ""))
-        if isinstance(name, str):
-            headers["Mcp-Name"] = encode_header_value(name)
-        return headers
-
-    def _mirrored(self, exchange: Exchange, definition: Json) -> dict[str, str]:
+    def _mirrored(self, exchange: Exchange, definition: Json) -> bytes:
         """The `Mcp-Param-*` headers: those the schema asks for, and the client's others as they came."""
         name = str(definition.get("name"))
         known = self._maps.get(name)
         if known is None or known[0] is not definition:
             known = self._maps[name] = (definition, header_map(definition.get("inputSchema")))
+        theirs = [header for header in exchange.headers if header[:10] == "mcp-param-"]
+        if not known[1] and not theirs:
+            return b""
         headers = param_headers(known[1], exchange.params.get("arguments"))
         ours = {f"mcp-param-{token.lower()}" for token in known[1].values()}
-        for header, value in exchange.headers.items():
-            if (
-                header.startswith("mcp-param-")
-                and header not in ours
-                and value.isascii()
-                and value.isprintable()
-            ):
+        for header in theirs:
+            value = exchange.headers[header]
+            if header not in ours and value.isascii() and value.isprintable():
                 headers[header] = value
-        return headers
+        return header_lines(headers.items())
 
     async def _perform(
-        self, call: Call, headers: dict[str, str], body: bytes, caller: wire.Caller, back: Backchannel
+        self, call: Call, head: bytes, body: bytes, caller: wire.Caller, back: Backchannel
     ) -> bytes:
-        response = await self._http.send("POST", headers, caller, body, exchange=call.exchange)
+        answer = await self._http.send("POST", head, caller, body, exchange=call.exchange)
         try:
-            if is_sse(response) and response.status == 200:
-                result = await self._stream(response, call, back)
-                self._http.finish(response)
+            if answer.stream:
+                result = await self._stream(answer, call, back)
+                answer.finish()
                 return result
-            return await self._body(response, call, back)
+            return await self._body(answer, call, back)
         except wire.Garbled:
-            response.close()
+            answer.close()
             raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
         except BaseException:
-            response.close()
+            answer.close()
             raise
         finally:
             call.finish()
 
-    async def _body(self, response: aiohttp.ClientResponse, call: Call, back: Backchannel) -> bytes:
-        data = await self._http.read(response, call.exchange)
+    async def _body(self, answer: Answer, call: Call, back: Backchannel) -> bytes:
         try:
-            for message in wire.messages(data):
+            for message in wire.messages(answer.body):
                 result = await back.heard(message, call)
                 if result is not None:
                     return result
         except wire.Garbled:
-            if response.status < 400:
+            if answer.status < 400:
                 raise
-        raise http_failure(response.status, self._host.name, call.exchange)
+        raise http_failure(answer.status, self._host.name, call.exchange)
 
-    async def _stream(self, response: aiohttp.ClientResponse, call: Call, back: Backchannel) -> bytes:
+    async def _stream(self, answer: Answer, call: Call, back: Backchannel) -> bytes:
         try:
-            async for _, data, _, _ in self._http.events(response):
+            async for _, data, _, _ in self._http.events(answer):
                 for message in wire.messages(data) if data else ():
                     result = await back.heard(message, call)
                     if result is not None:
                         return result
-        except (aiohttp.ClientError, OSError):
+        except HttpError:
             self._host.log.debug("upstream_stream_ended", method=call.method)
         except ValueError:
             raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
         raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
+
+
+def _head(method: str, params: Json) -> bytes:
+    name = params.get(wire.NAMED.get(method, ""))
+    return _routing(method, name if isinstance(name, str) else None)
+
+
+@lru_cache(maxsize=1024)
+def _routing(method: str, name: str | None) -> bytes:
+    headers = {"MCP-Protocol-Version": wire.MODERN, "Mcp-Method": encode_header_value(method)}
+    if name is not None:
+        headers["Mcp-Name"] = encode_header_value(name)
+    return JSON_BODY + JSON_AND_SSE + header_lines(headers.items())
 
 
 def http_failure(status: int, upstream: str, exchange: Exchange | None) -> Refused:

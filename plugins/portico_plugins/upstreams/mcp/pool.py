@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 
 import attrs
@@ -15,6 +16,11 @@ from .restarts import Restarts
 from .session import Session
 
 
+def _key(want: Want) -> tuple[str, str, bytes]:
+    shown = wire.encode(want.capabilities) if want.era is Era.LEGACY else b""
+    return (want.era, want.owner, shown)
+
+
 @attrs.frozen
 class Want:
     """Which session is needed.
@@ -25,6 +31,7 @@ class Want:
         caller: On whose behalf it speaks.
         capabilities: What a legacy handshake offers.
         client_info: How the client calls itself.
+        key: Sessions with the same key are the same.
     """
 
     era: Era
@@ -32,12 +39,7 @@ class Want:
     caller: wire.Caller
     capabilities: Json
     client_info: Json
-
-    @property
-    def key(self) -> tuple[str, str, bytes]:
-        """Sessions with the same key are the same."""
-        shown = wire.encode(self.capabilities) if self.era is Era.LEGACY else b""
-        return (self.era, self.owner, shown)
+    key: tuple[str, str, bytes] = attrs.field(init=False, default=attrs.Factory(_key, takes_self=True))
 
 
 class _Entry:
@@ -100,7 +102,7 @@ class Pool:
     def release(self, session: Session) -> None:
         """The call is over."""
         session.in_flight -= 1
-        session.last_used = asyncio.get_running_loop().time()
+        session.last_used = time.monotonic()
         if session.in_flight == 0:
             session.idle.set()
 
@@ -203,7 +205,7 @@ class Pool:
         """End what nobody has used for a while."""
         while True:
             await asyncio.sleep(min(self._config.idle_timeout / 4, 15.0))
-            limit = asyncio.get_running_loop().time() - self._config.idle_timeout
+            limit = time.monotonic() - self._config.idle_timeout
             for entry in tuple(self._entries.values()):
                 session = entry.session
                 if session.last_used < limit and not session.in_flight and not session.pins:

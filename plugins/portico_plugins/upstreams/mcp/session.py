@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import time
 from collections.abc import Sequence
 
 from portico.api import Era, Exchange, Json, Refused, Result, Target
@@ -80,7 +81,7 @@ class Session(abc.ABC):
         in_flight: How many calls it carries.
         idle: Set when the last call ends.
         pins: How many others need it to stay (the catalog, watched resources).
-        last_used: When a call last ended, on the loop's clock.
+        last_used: When a call last ended, by `time.monotonic()`; loops may keep time in whole milliseconds.
         capabilities: What the server declared.
         info: Its `serverInfo`, or None.
         instructions: Its instructions.
@@ -93,7 +94,7 @@ class Session(abc.ABC):
         self.in_flight = 0
         self.idle = asyncio.Event()
         self.pins = 0
-        self.last_used = asyncio.get_running_loop().time()
+        self.last_used = time.monotonic()
         self.capabilities: Json = {}
         self.info: Json | None = None
         self.instructions = ""

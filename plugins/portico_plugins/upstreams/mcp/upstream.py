@@ -85,21 +85,28 @@ class McpUpstream:
         await self._legs.close()
 
     async def send(self, exchange: Exchange, target: Target) -> Result:
-        """Carry out an exchange.
+        """Carry out an exchange. Its deadline is the caller's to keep, by cancelling.
 
         Raises:
             Refused: The server's own error, or one of Portico's codes.
         """
         if self._config.withhold:
             exchange = attrs.evolve(exchange, capabilities=self._legs.granted(exchange.capabilities))
-        limit = Limit(exchange, self._host.clock, self._config.call_timeout)
+        seconds = self._config.call_timeout
         try:
-            async with limit:
-                return self._offered(await self._send(exchange, target, limit))
+            if seconds is None:
+                result = await self._send(exchange, target, None)
+            else:
+                async with Limit(seconds) as limit:
+                    result = await self._send(exchange, target, limit)
         except TimeoutError:
             text = "The upstream did not answer in time."
             raise failure(
-                UPSTREAM_TIMEOUT, text, reason="deadline", upstream=self._host.name, request_id=exchange.id
+                UPSTREAM_TIMEOUT,
+                text,
+                reason="call_timeout",
+                upstream=self._host.name,
+                request_id=exchange.id,
             ) from None
         except Refused as refusal:
             reason = reason_of(refusal)
@@ -118,8 +125,11 @@ class McpUpstream:
                 request_id=exchange.id,
                 retryable=refusal.data["gateway"].get("retryable"),
             ) from None
+        if self._config.withhold:
+            self._judge(result, exchange)
+        return result
 
-    async def _send(self, exchange: Exchange, target: Target, limit: Limit) -> Result:
+    async def _send(self, exchange: Exchange, target: Target, limit: Limit | None) -> Result:
         if not self._catalog.settled.is_set():
             await self._catalog.settled.wait()
         if self._catalog.down is not None:
@@ -137,15 +147,19 @@ class McpUpstream:
             return await legs.stateless.send(exchange, target, legs.caller(exchange))
         return await self._in_session(Era.MODERN, exchange, target, limit)
 
-    def _offered(self, result: Result) -> Result:
-        """Refuse a result that asks for what the server was not offered."""
-        withheld = self._config.withhold
-        if withheld and result.kind == "input_required":
-            asked = result.value.get("inputRequests")
-            for request in asked.values() if isinstance(asked, dict) else ():
-                if isinstance(request, dict) and ASKABLE.get(str(request.get("method"))) in withheld:
-                    raise wire.bad_response(self._host.name, "capability_withheld")
-        return result
+    def _judge(self, result: Result, exchange: Exchange) -> None:
+        """Look whether a result asks for what the server was not offered.
+
+        Raises:
+            Refused: 50200, it does.
+        """
+        if result.kind != "input_required":
+            return
+        asked = result.value.get("inputRequests")
+        for request in asked.values() if isinstance(asked, dict) else ():
+            method = request.get("method") if isinstance(request, dict) else None
+            if isinstance(method, str) and ASKABLE.get(method) in self._config.withhold:
+                raise wire.bad_response(self._host.name, "capability_withheld", exchange)
 
     async def _speaks_legacy(self, exchange: Exchange) -> bool:
         """Whether a modern server also speaks the client's era; tried once, by opening the session needed."""
@@ -160,7 +174,7 @@ class McpUpstream:
         self._catalog.speaks(Era.LEGACY)
         return True
 
-    async def _in_session(self, era: Era, exchange: Exchange, target: Target, limit: Limit) -> Result:
+    async def _in_session(self, era: Era, exchange: Exchange, target: Target, limit: Limit | None) -> Result:
         pool = self._legs.pool
         for _ in range(2):
             session = await pool.acquire(self._legs.want(era, exchange))

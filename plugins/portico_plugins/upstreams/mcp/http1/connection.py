@@ -1,0 +1,223 @@
+"""One HTTP/1.1 connection: a request at a time, its answer taken apart as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final, cast
+
+import httptools
+
+from .answer import Answer, Broken, HttpError, Unusable
+
+_MOST_HEAD: Final = 64 * 1024
+"""Bytes a head may have, with the interim ones before it."""
+_BIG: Final = 64 * 1024
+_FRESH: Final = 0.02
+"""Seconds of rest after which a connection is looked at before it is used: in less, the loop would know."""
+_KEPT: Final = frozenset(
+    {b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"mcp-session-id"}
+)
+_STREAM: Final = b"text/event-stream"
+_VERSIONS: Final = frozenset({"1.1", "1.0"})
+_NO_BODY: Final = frozenset({204, 304})
+
+
+class Connection(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        sock: Its socket, connected.
+        free: Called when it can take another request.
+        gone: Called when it is closed.
+
+    Attributes:
+        lost: It takes no more requests.
+        idle_since: When it became free, on the loop's clock.
+    """
+
+    __slots__ = (
+        "_answer", "_big", "_fault", "_fed", "_free", "_gone", "_headed", "_headers", "_interim", "_keep",
+        "_over", "_parser", "_sock", "_surplus", "_transport", "_until_close", "idle_since", "lost",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        free: Callable[[Connection], None],
+        gone: Callable[[Connection], None],
+    ) -> None:
+        self._sock = sock
+        self._free = free
+        self._gone = gone
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._answer: Answer | None = None
+        self._headers: dict[bytes, bytes] = {}
+        self._big = False
+        self._reset()
+        self.lost = False
+        self.idle_since = 0.0
+
+    def _reset(self) -> None:
+        self._fed = 0
+        self._fault = ""
+        self._headed = self._interim = self._over = self._keep = self._surplus = self._until_close = False
+
+    # --- for the pool ------------------------------------------------------------------------------
+
+    def send(self, request: bytes, answer: Answer) -> None:
+        """Send a request; what comes back goes to `answer`. The connection must be free."""
+        self._reset()
+        self._big = len(request) > _BIG
+        self._answer = answer
+        answer.source = self
+        self._transport.write(request)
+
+    def usable(self, now: float) -> bool:
+        """Whether it can take a request: it is open, as far as this side can tell."""
+        if self.lost or self._transport.is_closing():
+            return False
+        if now - self.idle_since > _FRESH:
+            try:
+                self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return True
+            except OSError:
+                pass
+            self.abort()  # the server has closed it, or said something unasked
+            return False
+        return True
+
+    def abort(self) -> None:
+        """Close it at once."""
+        self.lost = True
+        self._transport.abort()
+
+    def pause(self) -> None:
+        """Receive nothing for now."""
+        if not self.lost:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Receive again."""
+        if not self.lost:
+            self._transport.resume_reading()
+
+    # --- from the transport ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        if self._answer is None or self._parser is None:
+            self.abort()  # nobody asked
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fault = self._fault or "not_http"
+            self._keep = False
+        if self._over:
+            self._settle()
+        elif self._fault:
+            self._fail(Unusable(self._fault))
+        elif not self._headed:
+            self._fed += len(data)
+            if self._fed > _MOST_HEAD:
+                self._fail(Unusable("head_too_large"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        self.lost = True
+        self._parser = None
+        self._gone(self)
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        if self._until_close and exc is None:
+            answer.end()
+        else:
+            answer.fail(Broken(self._headed))
+
+    def _settle(self) -> None:
+        """The answer is complete."""
+        answer, self._answer = self._answer, None
+        keep = self._keep and not self._surplus and not self._fault and not self._transport.is_closing()
+        if keep and self._big and self._transport.get_write_buffer_size():
+            keep = False  # answered before it was asked in full
+        if keep:
+            self._free(self)
+        else:
+            self.abort()
+        if answer is not None:
+            answer.end()
+
+    def _fail(self, error: HttpError) -> None:
+        answer, self._answer = self._answer, None
+        self.abort()
+        if answer is not None:
+            answer.fail(error)
+
+    # --- from the parser --------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A head begins; after a complete answer, one that nobody asked for."""
+        if self._over:
+            self._surplus = True
+        self._headers = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header that matters."""
+        if self._headed:
+            return  # of a trailer
+        self._fed += len(name) + len(value)
+        if self._fed > _MOST_HEAD:
+            self._fault = "head_too_large"
+        name = name.lower()
+        if name in _KEPT:
+            if name in self._headers:
+                self._fault = "not_http"
+            self._headers[name] = value.strip()
+
+    def on_headers_complete(self) -> None:
+        """The head is complete: judge it."""
+        parser, answer, headers = self._parser, self._answer, self._headers
+        if parser is None or answer is None or self._over or self._fault:
+            return
+        status = parser.get_status_code()
+        if status < 200:
+            self._interim = True
+            if status == 101:  # nobody asked to switch protocols
+                self._fault = "not_http"
+            return
+        self._headed = True
+        if parser.get_http_version() not in _VERSIONS:
+            self._fault = "not_http"
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            self._fault = "encoded_body"
+        if b"transfer-encoding" in headers:
+            # A final coding other than `chunked`, or one below it, is as good as an encoded body.
+            if headers[b"transfer-encoding"].lower() != b"chunked" or b"content-length" in headers:
+                self._fault = "not_http"
+        elif b"content-length" not in headers:
+            self._until_close = status not in _NO_BODY
+        kind = headers.get(b"content-type", b"")
+        if not self._fault:
+            stream = status == 200 and kind.partition(b";")[0].strip().lower() == _STREAM
+            answer.head(status, headers, stream)
+
+    def on_body(self, data: bytes) -> None:
+        """Pass on a piece of the body."""
+        if self._answer is not None and not (self._over or self._fault) and not self._answer.piece(data):
+            self._fault = "message_too_large"
+
+    def on_message_complete(self) -> None:
+        """The answer is complete, or an interim one is."""
+        if self._interim:
+            self._interim = False
+        elif not self._fault and self._parser is not None:
+            self._over = True
+            self._keep = self._parser.should_keep_alive()
