@@ -1,4 +1,7 @@
-"""`python -m bench`: what a call costs direct, and what it costs through the gateway."""
+"""`python -m bench`: what a call costs direct, and what it costs through the gateway.
+
+`python -m bench peers` has other gateways beside it.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,14 @@ from collections.abc import Sequence
 from bench.machine import busy_seconds, choose_cores, cpu_seconds
 from bench.measure import Plan, cold_start, memory, progress, shapes, throughput
 from bench.native import CannotBuild, build
+from bench.peers.driver import main as peers
 from bench.processes import CannotRun, default_command
 from bench.report import Report
+from bench.scale import catalogs, endurance, framed_calls, long_lists, streams
 
 ERAS = ("legacy", "modern")
 METHODS = {"call": "tools/call", "list": "tools/list"}
-PARTS = ("memory", "cold")
+PARTS = ("catalog", "frames", "memory", "streams", "cold")
 ONLY = (*ERAS, *METHODS, *PARTS, "direct")
 
 
@@ -42,6 +47,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="measured seconds of a round (3)")
     parser.add_argument("--connections", type=_numbers, help="connections, comma-separated (1,16,64)")
     parser.add_argument("--sessions", type=int, help="idle sessions for the memory figure (10000)")
+    parser.add_argument("--streams", type=int, help="open event streams for theirs (1000)")
+    parser.add_argument(
+        "--million",
+        type=int,
+        nargs="?",
+        const=1_000_000,
+        default=0,
+        metavar="N",
+        help="also compare memory before and after that many calls (1000000)",
+    )
     parser.add_argument(
         "--only",
         type=_words,
@@ -63,12 +78,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "seconds": 0.5 if quick else 3.0,
         "connections": [16] if quick else [1, 16, 64],
         "sessions": 1000 if quick else 10_000,
+        "streams": 100 if quick else 1000,
     }
     for name, value in defaults.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    if min(options.rounds, options.sessions, options.seconds * 100) < 1:
-        parser.error("--rounds and --sessions count from 1, --seconds from 0.01")
+    if min(options.rounds, options.sessions, options.streams, options.seconds * 100) < 1:
+        parser.error("--rounds, --sessions and --streams count from 1, --seconds from 0.01")
     return options
 
 
@@ -80,8 +96,8 @@ def run(options: argparse.Namespace) -> Report:
         CannotRun: The stub or the gateway did not start, or ended early.
     """
     only: set[str] = options.only
-    direct = "direct" in only
-    eras = [era for era in ERAS if era in only] or ERAS
+    through = "direct" not in only
+    eras = [era for era in ERAS if era in only] or list(ERAS)
     methods = [METHODS[word] for word in METHODS if word in only] or list(METHODS.values())
     # "memory" alone asks for no load; "modern,memory" asks for both.
     loads = not (only & set(PARTS)) or bool(only - set(PARTS))
@@ -91,18 +107,28 @@ def run(options: argparse.Namespace) -> Report:
     load_average = os.getloadavg()[0]
     used = plan.cores.used
     began, busy, own = time.perf_counter(), busy_seconds(used), cpu_seconds(os.getpid())
-    cells = throughput(plan, shapes(eras, methods, options.connections), not direct) if loads else []
+    cells = throughput(plan, shapes(eras, methods, options.connections), through) if loads else []
+    lists = long_lists(plan, eras, through) if "catalog" in wanted else []
+    pairs = catalogs(plan, eras) if "catalog" in wanted and through else []
+    framed = framed_calls(plan, eras, through) if "frames" in wanted else []
     passed = (time.perf_counter() - began) * len(used)
     others = busy_seconds(used) - busy - (cpu_seconds(os.getpid()) - own)
     return Report(
         cells=cells,
-        memory=memory(plan, options.sessions) if "memory" in wanted and not direct else None,
-        cold_starts=cold_start(plan) if "cold" in wanted and not direct else [],
+        memory=memory(plan, options.sessions) if "memory" in wanted and through else None,
+        cold_starts=cold_start(plan) if "cold" in wanted and through else [],
         cores=plan.cores,
         rounds=options.rounds,
         seconds=options.seconds,
         load_average=load_average,
-        others=max(0.0, others / passed) if loads else 0.0,
+        others=max(0.0, others / passed) if cells or lists or framed else 0.0,
+        lists=lists,
+        pairs=pairs,
+        framed=framed,
+        streams=[streams(plan, era, options.streams) for era in eras]
+        if "streams" in wanted and through
+        else [],
+        endurance=endurance(plan, eras, options.million) if options.million and through else None,
     )
 
 
@@ -110,12 +136,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench.
 
     Args:
-        arguments: The command line without the program's name; None for the process's own.
+        arguments: The command line without the program's name; None for the process's own. With `peers`
+            first, the rest is for `bench.peers.driver`.
 
     Returns:
         0; 1 when an answer was wrong or missing; 2 when the bench could not run.
     """
-    options = _options(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["peers"]:
+        return peers(words[1:])
+    options = _options(words)
     # So that what was started is ended then, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -6,13 +6,14 @@ import http.client
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -27,6 +28,11 @@ CONFIG = """\
 [gateway]
 listen = ["127.0.0.1:{port}"]
 log_level = "warning"
+
+[listeners.http]
+use = "hypercorn"
+max_connections = 20000
+max_connections_per_ip = 20000
 
 [upstreams.stub]
 use = "mcp"
@@ -79,10 +85,11 @@ class Running:
 
 
 @contextmanager
-def stub_upstream(tools: Tools, cores: frozenset[int] | None = None) -> Iterator[Running]:
-    """The stub, listening. It ends when its stdin is closed, so it never outlives the bench."""
+def stub_upstream(tools: Tools, cores: frozenset[int] | None = None, count: int = 20) -> Iterator[Running]:
+    """The stub with `count` tools, listening; it ends with its stdin, so it never outlives the bench."""
+    command = [str(tools.stub), "--tools", str(count)]
     with on_cores(cores):
-        process = subprocess.Popen([tools.stub], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -111,33 +118,71 @@ def gateway(command: str, upstream: int, cores: frozenset[int] | None = None) ->
     Raises:
         CannotRun: There is no such program.
     """
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="portico-bench-") as folder:
-        config, log = Path(folder, "gateway.toml"), Path(folder, "log")
+        config = Path(folder, "gateway.toml")
         config.write_text(CONFIG.format(port=port, upstream=upstream))
-        values = {"{config}": str(config), "{port}": str(port), "{upstream}": str(upstream)}
-        words = [_filled(word, values) for word in shlex.split(command)]
-        # The settings under test are the file's alone.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PORTICO_")}
-        with log.open("w") as output:
-            started = time.perf_counter()
-            try:
-                with on_cores(cores):
-                    process = subprocess.Popen(
-                        words,
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=subprocess.STDOUT,
-                        cwd=folder,
-                        env=environment,
-                        text=True,
-                    )
-            except OSError as error:
-                raise CannotRun(f"cannot start {words[0]}: {error.strerror}") from None
+        words = filled(command, {"{config}": str(config), "{port}": str(port), "{upstream}": str(upstream)})
+        with started(words, port, Path(folder), inherited(), cores) as running:
+            yield running
+
+
+def inherited() -> dict[str, str]:
+    """The environment without `PORTICO_*`: the settings under test are the file's alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PORTICO_")}
+
+
+def filled(command: str, values: Mapping[str, str]) -> list[str]:
+    """The words of a command line, each placeholder replaced by its value."""
+    words = shlex.split(command)
+    for name, value in values.items():
+        words = [word.replace(name, value) for word in words]
+    return words
+
+
+@contextmanager
+def started(
+    words: Sequence[str],
+    port: int,
+    folder: Path,
+    environment: Mapping[str, str],
+    cores: frozenset[int] | None = None,
+) -> Iterator[Running]:
+    """A server program, started in a process group of its own; whatever is left of the group ends with it.
+
+    Args:
+        words: Its argument list.
+        port: The port it was told to listen on.
+        folder: Where it runs; what it prints goes to the file `log` there.
+        environment: Its whole environment.
+        cores: Where it runs; None for anywhere.
+
+    Raises:
+        CannotRun: There is no such program.
+    """
+    log = folder / "log"
+    with log.open("w") as output:
+        began = time.perf_counter()
         try:
-            yield Running(process, port, log, started)
-        finally:
-            _end(process)
+            with on_cores(cores):
+                process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=folder,
+                    env=environment,
+                    text=True,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise CannotRun(f"cannot start {words[0]}: {error.strerror}") from None
+    try:
+        yield Running(process, port, log, began)
+    finally:
+        _end(process)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_ready(running: Running) -> None:
@@ -206,14 +251,19 @@ def first_answer(running: Running) -> float:
 
 
 def ask(
-    port: int, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None
+    port: int,
+    method: str,
+    path: str,
+    body: str | None = None,
+    headers: dict[str, str] | None = None,
+    seconds: float = 5,
 ) -> tuple[int, bytes]:
     """One HTTP request on a connection of its own: the status and the body.
 
     Raises:
-        OSError: Nobody there, or no HTTP answer within five seconds.
+        OSError: Nobody there, or no HTTP answer within `seconds`.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
@@ -224,13 +274,8 @@ def ask(
         connection.close()
 
 
-def _filled(word: str, values: dict[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace(name, value)
-    return word
-
-
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on just now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

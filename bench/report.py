@@ -10,8 +10,11 @@ from typing import Any
 
 import attrs
 
+from bench.load import Round, median
 from bench.machine import Cores
-from bench.measure import Cell, Memory, Round, median
+from bench.measure import Cell, Memory
+from bench.scale import Endurance, Pair, Streams
+from bench.table import number, table
 
 FIGURES = ("calls_per_second", "p50_ms", "p99_ms", "max_ms", "cpu_us")
 
@@ -24,6 +27,11 @@ class Report:
         cells: One per shape.
         memory: None when it was not measured.
         cold_starts: Seconds; empty when not measured.
+        lists: Long lists; empty when not measured, as are the next three.
+        pairs: Calls over a long catalog and a short one.
+        framed: Calls answered with many progress notifications.
+        streams: Memory under open event streams.
+        endurance: Memory after very many calls; None when not measured.
         cores: Where the parts ran.
         rounds: Rounds per shape and side.
         seconds: Measured seconds of a round.
@@ -39,11 +47,20 @@ class Report:
     seconds: float
     load_average: float
     others: float
+    lists: Sequence[Cell] = ()
+    pairs: Sequence[Pair] = ()
+    framed: Sequence[Cell] = ()
+    streams: Sequence[Streams] = ()
+    endurance: Endurance | None = None
 
     @property
     def errors(self) -> int:
         """Wrong or missing answers of the whole run."""
-        return sum(cell.errors for cell in self.cells) + (self.memory.errors if self.memory else 0)
+        errors = [cell.errors for cell in (*self.cells, *self.lists, *self.framed)]
+        errors += [pair.errors for pair in self.pairs] + [one.errors for one in self.streams]
+        errors += [self.memory.errors] if self.memory else []
+        errors += [self.endurance.errors] if self.endurance else []
+        return sum(errors)
 
     def as_json(self) -> dict[str, Any]:
         """The report with every round's figures and their medians."""
@@ -55,10 +72,20 @@ class Report:
             "load_average": round(self.load_average, 2),
             "others": round(self.others, 3),
             "errors": self.errors,
-            "throughput": [
-                {**attrs.asdict(cell.shape), "direct": _side(cell.direct), "through": _side(cell.through)}
-                for cell in self.cells
+            "throughput": [_cell(cell) for cell in self.cells],
+            "long_lists": [_cell(cell) for cell in self.lists],
+            "long_catalog": [
+                {
+                    **attrs.asdict(pair.long),
+                    "cpu_ratio": pair.ratio,
+                    "short": _side(pair.over_short),
+                    "long": _side(pair.over_long),
+                }
+                for pair in self.pairs
             ],
+            "progress": [_cell(cell) for cell in self.framed],
+            "streams": [attrs.asdict(one) for one in self.streams],
+            "endurance": attrs.asdict(self.endurance) if self.endurance else None,
             "memory": attrs.asdict(self.memory) if self.memory else None,
             "cold_start_seconds": {
                 "median": statistics.median(self.cold_starts),
@@ -75,10 +102,15 @@ class Report:
             f"medians of {self.rounds} rounds of {self.seconds:g} s",
             f"load average before {self.load_average:.2f}; others had {self.others:.0%} of the cores",
         ]
-        if self.cells:
-            lines += ["", *_table(self.cells)]
+        if self.cells or self.lists:
+            lines += ["", *_table((*self.cells, *self.lists))]
+        if self.pairs or self.framed:
+            lines += ["", *map(_pair, self.pairs), *(line for cell in self.framed for line in _framed(cell))]
         if self.memory:
             lines += ["", *_memory(self.memory)]
+        if self.streams or self.endurance:
+            lines += ["", *(line for one in self.streams for line in _streams(one))]
+            lines += [_endurance(self.endurance)] if self.endurance else []
         if self.cold_starts:
             lines += ["", f"cold start to first answer     {statistics.median(self.cold_starts):.2f} s"]
         if self.errors:
@@ -103,30 +135,59 @@ def _side(rounds: Sequence[Round]) -> dict[str, Any] | None:
     return {"median": medians, "rounds": [attrs.asdict(one) for one in rounds]}
 
 
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {**attrs.asdict(cell.shape), "direct": _side(cell.direct), "through": _side(cell.through)}
+
+
 def _table(cells: Sequence[Cell]) -> list[str]:
     head = ["method", "era", "conns", "direct/s", "p50 ms", "p99 ms", "through/s", "p50 ms", "p99 ms"]
     rows = [[*head, "CPU us/call", "errors"]]
     for cell in cells:
         shape = cell.shape
-        row = [shape.method, shape.era, str(shape.connections)]
+        more = f" of {shape.tools:,}" if shape.tools != 20 else ""
+        row = [shape.method + more, shape.era, str(shape.connections)]
         for side in (cell.direct, cell.through):
-            row += [_number(median(side, "calls_per_second"), 0)]
-            row += [_number(median(side, "p50_ms"), 3), _number(median(side, "p99_ms"), 3)]
-        rows.append([*row, _number(median(cell.through, "cpu_us"), 1), str(cell.errors)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cellular = [
-            text.ljust(width) if column < 2 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cellular).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
+            row += [number(median(side, "calls_per_second"), 0)]
+            row += [number(median(side, "p50_ms"), 3), number(median(side, "p99_ms"), 3)]
+        rows.append([*row, number(median(cell.through, "cpu_us"), 1), str(cell.errors)])
+    return table(rows, left=2)
+
+
+def _pair(pair: Pair) -> str:
+    long, short = median(pair.over_long, "cpu_us"), median(pair.over_short, "cpu_us")
+    return (
+        f"{pair.long.era} tools/call with {pair.long.tools:,} tools: {number(long, 1)} us CPU a call, "
+        f"with {pair.short.tools} {number(short, 1)} us: ratio {number(pair.ratio, 3)}"
+    )
+
+
+def _framed(cell: Cell) -> list[str]:
+    frames = cell.shape.frames
+    name = f"{cell.shape.era} tools/call with {frames:,} progress frames"
+    direct = (median(cell.direct, "calls_per_second") or 0) * frames
+    if not cell.through:
+        return [f"{name}: direct {direct:,.0f} frames/s"]
+    rate = (median(cell.through, "calls_per_second") or 0) * frames
+    cpu = median(cell.through, "cpu_us")
+    each = number(cpu / frames if cpu else None, 2)
+    return [f"{name}: direct {direct:,.0f} frames/s, through {rate:,.0f} frames/s, {each} us CPU a frame"]
+
+
+def _streams(one: Streams) -> list[str]:
+    extra = one.with_streams_bytes - one.idle_bytes
+    kind = "legacy GET" if one.era == "legacy" else "subscriptions/listen"
+    each = extra / 1e3 / one.streams if one.streams else 0.0
+    name = f"RSS with {one.streams:,} open {kind} streams"
+    lines = [f"{name}  {one.with_streams_bytes / 1e6:.1f} MB (+{extra / 1e6:.1f} MB, {each:.1f} KB each)"]
+    if one.errors:
+        lines.append(f"  {one.errors} refused or ended: {one.first_error}")
     return lines
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
+def _endurance(one: Endurance) -> str:
+    before, after = one.before_bytes / 1e6, one.after_bytes / 1e6
+    name = f"RSS after {one.calls:,} calls"
+    return f"{name}  {after:.1f} MB, before {before:.1f} MB ({after - before:+.1f} MB)"
 
 
 def _memory(memory: Memory) -> list[str]:

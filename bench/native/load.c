@@ -1,13 +1,19 @@
 /* The bench's load generator: N keep-alive connections to one MCP endpoint, each with one call in flight.
  *
  * Usage: load --port N [--path /mcp] [--connections N] [--seconds S] [--warmup S]
- *             [--era legacy|modern] [--method tools/call|tools/list] [--tool echo]
+ *             [--era legacy|modern] [--method tools/call|tools/list] [--tool echo] [--calls N] [--frames N]
  *        load --port N [--path /mcp] --sessions N
+ *        load --port N [--path /mcp] [--era legacy|modern] --streams N
+ * and in each form any number of [--header 'Name: value'], sent with every request.
  *
  * The first form opens the connections (legacy: a session each), calls for `warmup` seconds, prints
  * {"event": "start"}, calls for `seconds` more, prints {"event": "stop"}, waits for what is in flight and prints
- * one line of figures. Whoever wants to read CPU clocks reads them at the two events.
+ * one line of figures. Whoever wants to read CPU clocks reads them at the two events. With `calls` it stops at that
+ * many, and at `seconds` at the latest. With `frames` each call asks for that many progress notifications and must get
+ * every one, in order, before its result.
  * The second form opens and leaves that many legacy sessions and prints how many it got.
+ * The third opens that many event streams (legacy: a session and its GET; modern: subscriptions/listen, acknowledged),
+ * prints how many it got, holds them until its stdin ends and prints how many are still open then.
  *
  * An answer counts only when it is a 200 with the request's id, a result, and in it the text sent (tools/call) or
  * a tool of the name (tools/list); anything else is an error. Answers are JSON or SSE, sized or chunked. */
@@ -46,7 +52,7 @@ typedef struct {
 
 static struct {
     int port, connections;
-    long sessions;
+    long sessions, streams, calls, frames;
     double seconds, warmup;
     const char *path, *method, *tool;
     bool modern, calling;
@@ -60,7 +66,7 @@ static struct {
 
 static uint32_t *latencies; /* in units of 100 ns */
 static size_t calls, latencies_size;
-static buf decoded, body_text, request_text, event_text;
+static buf decoded, body_text, request_text, event_text, header_text;
 
 static uint64_t now_ns(void) {
     struct timespec t;
@@ -144,24 +150,34 @@ static void build_request(const conn *c, const char *method, const char *name) {
         if (*c->version) buf_addf(r, "MCP-Protocol-Version: %s\r\n", c->version);
         if (*c->session) buf_addf(r, "Mcp-Session-Id: %s\r\n", c->session);
     }
+    buf_add(r, header_text.p, header_text.n);
     buf_add(r, "\r\n", 2);
     buf_add(r, body_text.p, body_text.n);
 }
 
+/* The start of a modern request's `_meta`: whoever uses it closes the object. */
 static const char ENVELOPE[] =
     "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"" MODERN_VERSION "\","
     "\"io.modelcontextprotocol/clientInfo\":{\"name\":\"bench\",\"version\":\"1.0.0\"},"
-    "\"io.modelcontextprotocol/clientCapabilities\":{}}";
+    "\"io.modelcontextprotocol/clientCapabilities\":{}";
 
 static void build_call(conn *c) {
     buf *b = &body_text;
     b->n = 0;
     c->id++;
     buf_addf(b, "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"method\":\"%s\",\"params\":{", c->id, opt.method);
-    if (opt.modern) buf_addf(b, "%s%s", ENVELOPE, opt.calling ? "," : "");
+    if (opt.modern) {
+        buf_addf(b, "%s", ENVELOPE);
+        if (opt.frames) buf_addf(b, ",\"progressToken\":%ld", c->id);
+        buf_addf(b, "}%s", opt.calling ? "," : "");
+    } else if (opt.frames) {
+        buf_addf(b, "\"_meta\":{\"progressToken\":%ld},", c->id);
+    }
     if (opt.calling) {
         c->text_size = (size_t)snprintf(c->text, sizeof c->text, "call %08ld of connection %05d", c->id, c->fd);
-        buf_addf(b, "\"name\":\"%s\",\"arguments\":{\"text\":\"%s\"}", opt.tool, c->text);
+        buf_addf(b, "\"name\":\"%s\",\"arguments\":{\"text\":\"%s\"", opt.tool, c->text);
+        if (opt.frames) buf_addf(b, ",\"frames\":%ld", opt.frames);
+        buf_add(b, "}", 1);
     }
     buf_add(b, "}}", 2);
     seen.request_bytes = b->n;
@@ -172,6 +188,12 @@ static void build_call(conn *c) {
 
 /* Bytes of the response at the start of the buffer; 0: not all there yet; -1: malformed. */
 static long take_response(conn *c, bool ended, response *r) {
+    /* One answer is in flight, so its last chunk ends the buffer: a long one need not be decoded at each read. */
+    if (!ended && c->in.n > 32768 && memcmp(c->in.p + c->in.n - 5, "0\r\n\r\n", 5)) {
+        const char *blank = memmem(c->in.p, c->in.n, "\r\n\r\n", 4);
+        span head = {c->in.p, blank ? (size_t)(blank + 4 - c->in.p) : 0};
+        if (blank && header_is(head, "transfer-encoding", "chunked") && !http_header(head, "trailer").p) return 0;
+    }
     long used = http_message(&c->in, &decoded, true, ended, &r->head, &r->body);
     if (used <= 0) {
         /* 202 and 204 need no length to be complete */
@@ -191,11 +213,23 @@ static long take_response(conn *c, bool ended, response *r) {
     return used;
 }
 
+/* Progress notifications of the answer looked at last: how many came in their order. */
+static long frames_seen;
+
+static void see_frame(span event, const char *token) {
+    if (!span_is(json_text(event, "method"), "notifications/progress")) return;
+    span params = json_get(event, "params"), progress = json_get(params, "progress");
+    if (progress.p && span_is(json_get(params, "progressToken"), token) &&
+        strtod(progress.p, NULL) == (double)(frames_seen + 1))
+        frames_seen++;
+}
+
 /* The JSON-RPC message with this id: the body, or the event of a stream that has it. */
 static span find_message(const response *r, const char *id) {
     if (!r->sse) return span_is(json_get(r->body, "id"), id) ? r->body : nothing;
     const char *p = r->body.p, *end = p + r->body.n;
     event_text.n = 0;
+    frames_seen = 0;
     while (p < end) {
         const char *eol = memchr(p, '\n', (size_t)(end - p)), *next = eol ? eol + 1 : end;
         size_t n = (size_t)((eol ? eol : end) - p);
@@ -208,6 +242,7 @@ static span find_message(const response *r, const char *id) {
             span event = {event_text.p, event_text.n};
             /* a server's request may have the same id as ours; an answer has no method */
             if (span_is(json_get(event, "id"), id) && !json_get(event, "method").p) return event;
+            if (opt.frames) see_frame(event, id);
             event_text.n = 0;
         }
         p = next;
@@ -227,6 +262,10 @@ static bool is_right(const conn *c, const response *r) {
     span message = find_message(r, id);
     if (!message.p) {
         count_error("no answer with the id of the request", r->body);
+        return false;
+    }
+    if (opt.frames && (!r->sse || frames_seen != opt.frames)) {
+        count_error("not every progress notification, in order", r->body);
         return false;
     }
     span result = json_get(message, "result");
@@ -315,6 +354,86 @@ static int leave_sessions(void) {
     printf("{\"sessions\": %ld, \"errors\": %ld, \"seconds\": %.3f, \"first_error\": \"%s\"}\n", opened, seen.errors,
            (double)(now_ns() - start) / 1e9, seen.first_error);
     return seen.errors ? 1 : 0;
+}
+
+/* --- streams held open -------------------------------------------------------------------------------- */
+
+/* Reads until the head and, when given, this text are there. */
+static bool read_until(conn *c, const char *text) {
+    for (;;) {
+        const char *blank = c->in.n ? memmem(c->in.p, c->in.n, "\r\n\r\n", 4) : NULL;
+        if (blank && (!text || memmem(c->in.p, c->in.n, text, strlen(text)))) return true;
+        if (blank && memcmp(c->in.p + 8, " 200", 4)) return true;
+        buf_reserve(&c->in, 4096);
+        ssize_t n = read(c->fd, c->in.p + c->in.n, c->in.cap - c->in.n);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        c->in.n += (size_t)n;
+    }
+}
+
+static bool open_stream(conn *c) {
+    body_text.n = 0;
+    if (opt.modern) {
+        buf_addf(&body_text,
+                 "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"subscriptions/listen\",\"params\":{%s},"
+                 "\"notifications\":{\"toolsListChanged\":true}}}",
+                 ENVELOPE);
+        build_request(c, "subscriptions/listen", NULL);
+    } else {
+        if (!open_session(c)) return false;
+        request_text.n = 0;
+        buf_addf(&request_text,
+                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n"
+                 "MCP-Protocol-Version: %s\r\nMcp-Session-Id: %s\r\n%.*s\r\n",
+                 opt.path, opt.port, c->version, c->session, (int)header_text.n, header_text.n ? header_text.p : "");
+    }
+    if (c->fd < 0 && !open_socket(c)) {
+        count_error("cannot connect", nothing);
+        return false;
+    }
+    c->in.n = 0;
+    if (!send_all(c, &request_text) || !read_until(c, opt.modern ? "/acknowledged" : NULL)) {
+        count_error("the stream did not begin", (span){c->in.p, c->in.n});
+        return false;
+    }
+    const char *blank = memmem(c->in.p, c->in.n, "\r\n\r\n", 4);
+    span head = {c->in.p, (size_t)(blank + 4 - c->in.p)}, type = http_header(head, "content-type");
+    if (memcmp(c->in.p + 8, " 200", 4) || type.n < 17 || strncasecmp(type.p, "text/event-stream", 17)) {
+        count_error("no event stream", (span){c->in.p, c->in.n});
+        return false;
+    }
+    free(c->in.p);
+    c->in = (buf){0};
+    return true;
+}
+
+/* Whether the other side has not closed it; what has come is read and dropped. */
+static bool still_open(const conn *c) {
+    char sink[16384];
+    for (;;) {
+        ssize_t n = recv(c->fd, sink, sizeof sink, MSG_DONTWAIT);
+        if (n == 0) return false;
+        if (n < 0 && errno != EINTR) return errno == EAGAIN;
+    }
+}
+
+static int hold_streams(void) {
+    conn *conns = calloc((size_t)opt.streams, sizeof *conns);
+    if (!conns) die("calloc");
+    long opened = 0, open = 0;
+    for (; opened < opt.streams && !seen.errors; opened += !seen.errors) {
+        conns[opened].fd = -1;
+        open_stream(&conns[opened]);
+    }
+    printf("{\"streams\": %ld, \"errors\": %ld, \"first_error\": \"%s\"}\n", opened, seen.errors, seen.first_error);
+    fflush(stdout);
+    char sink[256];
+    while (read(STDIN_FILENO, sink, sizeof sink) > 0) {
+    }
+    for (long i = 0; i < opened; i++) open += still_open(&conns[i]);
+    printf("{\"open\": %ld}\n", open);
+    return seen.errors || open < opened ? 1 : 0;
 }
 
 /* --- the closed loop ---------------------------------------------------------------------------------- */
@@ -438,7 +557,8 @@ static int run(void) {
             start = now_ns();
             phase_end = start + (uint64_t)(opt.seconds * 1e9);
         }
-        if (phase == COUNTING && (now >= phase_end || !alive || seen.errors > ERRORS_ENOUGH)) {
+        bool enough = opt.calls && calls >= (size_t)opt.calls;
+        if (phase == COUNTING && (now >= phase_end || enough || !alive || seen.errors > ERRORS_ENOUGH)) {
             phase = DRAINING;
             stop = now;
             say("stop");
@@ -500,6 +620,14 @@ int main(int argc, char **argv) {
             opt.tool = value;
         else if (!strcmp(name, "--sessions"))
             opt.sessions = atol(value);
+        else if (!strcmp(name, "--streams"))
+            opt.streams = atol(value);
+        else if (!strcmp(name, "--calls"))
+            opt.calls = atol(value);
+        else if (!strcmp(name, "--frames"))
+            opt.frames = atol(value);
+        else if (!strcmp(name, "--header"))
+            buf_addf(&header_text, "%s\r\n", value);
         else {
             fprintf(stderr, "unknown option %s\n", name);
             return 2;
@@ -512,5 +640,6 @@ int main(int argc, char **argv) {
     }
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
-    return opt.sessions ? leave_sessions() : run();
+    if (opt.sessions) return leave_sessions();
+    return opt.streams ? hold_streams() : run();
 }

@@ -3,7 +3,8 @@
  * One thread, one epoll loop, HTTP/1.1 with keep-alive on 127.0.0.1, every path. Both eras on one path:
  *   legacy  initialize (mints a session), notifications, ping, tools/list, tools/call, DELETE; JSON answers
  *   modern  server/discover, tools/list, tools/call, subscriptions/listen (acknowledged, then held open)
- * GET is 405. Every tool echoes `arguments.text`. It checks only what a broken client would otherwise get away
+ * GET is 405. Every tool echoes `arguments.text`; a call with a progress token and `arguments.frames` of N is answered
+ * by an event stream: N progress notifications, each written by itself, then the result. It checks only what a broken client would otherwise get away
  * with in a benchmark: a legacy request must carry a session id, a modern one a version it speaks.
  *
  * Usage: stub [--port N] [--tools N]. Prints {"port": N} once it listens; ends when its stdin is closed. */
@@ -115,6 +116,40 @@ static void result_open(buf *body, span id, bool modern) {
              modern ? "\"resultType\":\"complete\"," META "," : "");
 }
 
+/* Writes what can be written; what is left, and an error, are for `flush`. */
+static void push(conn *c) {
+    while (c->out.n) {
+        ssize_t n = write(c->fd, c->out.p, c->out.n);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return;
+        buf_drop(&c->out, (size_t)n);
+    }
+}
+
+static void add_event(buf *out, const buf *data) {
+    static const char before[] = "event: message\ndata: ", after[] = "\n\n\r\n";
+    buf_addf(out, "%zx\r\n%s", sizeof before - 1 + data->n + 2, before);
+    buf_add(out, data->p, data->n);
+    buf_add(out, after, sizeof after - 1);
+}
+
+static void stream_progress(conn *c, span token, long frames, const buf *result) {
+    static buf event;
+    buf_addf(&c->out, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
+                      "Transfer-Encoding: chunked\r\n\r\n");
+    for (long i = 1; i <= frames; i++) {
+        event.n = 0;
+        buf_addf(&event,
+                 "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%.*s,"
+                 "\"progress\":%ld,\"total\":%ld}}",
+                 (int)token.n, token.p, i, frames);
+        add_event(&c->out, &event);
+        push(c);
+    }
+    add_event(&c->out, result);
+    buf_addf(&c->out, "0\r\n\r\n");
+}
+
 static void serve_post(conn *c, span head, span message) {
     buf *out = &c->out;
     static buf body;
@@ -147,10 +182,15 @@ static void serve_post(conn *c, span head, span message) {
         return;
     }
     if (span_is(method, "tools/call")) {
-        span text = json_text(json_get(params, "arguments"), "text");
+        span arguments = json_get(params, "arguments"), text = json_text(arguments, "text");
+        span frames = json_get(arguments, "frames"), token = json_get(json_get(params, "_meta"), "progressToken");
         result_open(&body, id, modern);
         buf_addf(&body, "\"content\":[{\"type\":\"text\",\"text\":\"%.*s " FILLER "\"}],\"isError\":false}}",
                  (int)text.n, text.p ? text.p : "");
+        if (frames.p && token.p) {
+            stream_progress(c, token, strtol(frames.p, NULL, 10), &body);
+            return;
+        }
     } else if (span_is(method, "tools/list")) {
         result_open(&body, id, modern);
         if (modern) buf_addf(&body, "\"ttlMs\":300000,\"cacheScope\":\"public\",");

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 
 import pytest
 
 if sys.platform != "linux":
     pytest.skip("the bench needs Linux", allow_module_level=True)
 
-from bench.measure import Shape, load
+from bench.load import Endpoint, Shape, load
 from bench.native import CannotBuild, Tools, build, find_compiler
 from bench.processes import Running, ask, stub_upstream
+from bench.scale import held
+from tests.bench.servers import answering, echoed, progress, sized, streamed
 
 CALL = {"name": "echo", "arguments": {"text": 'so "it" goes'}}
 META = {
@@ -56,6 +56,43 @@ def test_the_load_generator_gets_right_answers_from_the_stub(
     assert done.calls > 100
     assert 0 < done.p50_ms <= done.p99_ms <= done.max_ms
     assert done.cpu_us is not None
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_a_call_with_a_progress_token_gets_every_frame_it_asked_for(
+    tools: Tools, stub: Running, era: str
+) -> None:
+    done = load(tools, stub.port, Shape(era, "tools/call", 2, frames=700), seconds=0.1)
+    assert (done.errors, done.first_error) == (0, "")
+    assert done.sse >= done.calls > 0
+
+
+def test_a_run_of_so_many_calls_ends_with_them(tools: Tools, stub: Running) -> None:
+    done = load(tools, stub.port, Shape("modern", "tools/call", 2), seconds=60, calls=300)
+    assert done.errors == 0
+    assert 300 <= done.calls < 400
+
+
+def test_modern_streams_are_held_open_and_the_missing_legacy_ones_are_told(
+    tools: Tools, stub: Running
+) -> None:
+    with held(tools, stub.port, "modern", 20) as streams:
+        assert (streams.streams, streams.errors) == (20, 0)
+    assert streams.open == 20
+    with held(tools, stub.port, "legacy", 20) as streams:
+        assert (streams.streams, streams.errors) == (0, 1)
+    assert "405" in streams.first_error
+
+
+def test_the_stub_has_as_many_tools_as_it_is_told(tools: Tools) -> None:
+    with stub_upstream(tools, count=1234) as many:
+        status, answer = post(
+            many, {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
+        )
+    result = answer["result"]
+    assert isinstance(result, dict)
+    assert status == 200
+    assert len({tool["name"] for tool in result["tools"]}) == 1234
 
 
 def test_a_modern_call_is_echoed_under_its_own_id(stub: Running) -> None:
@@ -127,74 +164,41 @@ def test_a_listen_stream_is_acknowledged_and_stays_open(stub: Running) -> None:
 # --- servers that answer otherwise -------------------------------------------------------------------
 
 
-@contextmanager
-def answering(respond: Callable[[dict[str, object]], bytes]) -> Iterator[int]:
-    """A server for one connection at a time; each request gets the bytes `respond` makes of its body."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            size = 0
-            with connection, connection.makefile("rb") as lines:
-                while line := lines.readline():
-                    if line.lower().startswith(b"content-length:"):
-                        size = int(line.split(b":")[1])
-                    elif line == b"\r\n":
-                        answer = respond(json.loads(lines.read(size)))
-                        connection.sendall(answer)
-                        if b"Connection: close" in answer:
-                            break
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
-
-
-def echoed(request: dict[str, object]) -> dict[str, object]:
-    params = request["params"]
-    assert isinstance(params, dict)
-    content = [{"type": "text", "text": params["arguments"]["text"]}]
-    return {"jsonrpc": "2.0", "id": request["id"], "result": {"resultType": "complete", "content": content}}
-
-
-def sized(message: object, status: str = "200 OK", more: str = "") -> bytes:
-    body = json.dumps(message)
-    kind = "Content-Type: application/json"
-    return f"HTTP/1.1 {status}\r\n{kind}\r\n{more}Content-Length: {len(body)}\r\n\r\n{body}".encode()
-
-
-def streamed(request: dict[str, object]) -> bytes:
-    progress = {
-        "jsonrpc": "2.0",
-        "method": "notifications/progress",
-        "params": {"progressToken": 1, "progress": 1},
-    }
-    text = "id: 1\nretry: 10\ndata:\n\n: quiet\n\n"
-    text += "".join(
-        f"event: message\r\ndata: {json.dumps(one)}\r\n\r\n" for one in (progress, echoed(request))
-    )
-    chunks = (
-        "".join(f"{len(part):x}\r\n{part}\r\n" for part in (text[:90], text[90:], "") if part) + "0\r\n\r\n"
-    )
-    kind = "content-type: text/event-stream; charset=utf-8"
-    head = f"HTTP/1.1 200 OK\r\n{kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    return (head + chunks).encode()
-
-
 def test_an_answer_in_a_chunked_event_stream_counts(tools: Tools) -> None:
-    with answering(streamed) as port:
+    with answering(lambda request: streamed([progress(1, 1), echoed(request)])) as port:
         done = load(tools, port, Shape("modern", "tools/call", 1), seconds=0.1)
     assert (done.errors, done.first_error) == (0, "")
     assert done.sse >= done.calls > 0
+
+
+@pytest.mark.parametrize("numbers", [(1,), (1, 3), (2, 1)], ids=["lost", "gap", "out of order"])
+def test_a_progress_frame_that_is_not_passed_on_in_order_is_an_error(
+    tools: Tools, numbers: tuple[int, ...]
+) -> None:
+    def respond(request: dict[str, object]) -> bytes:
+        return streamed([*(progress(request["id"], number) for number in numbers), echoed(request)])
+
+    with answering(respond) as port:
+        done = load(tools, port, Shape("modern", "tools/call", 1, frames=2), seconds=0.1)
+    assert done.calls == 0
+    assert "not every progress notification" in done.first_error
+
+
+def test_path_headers_and_tool_are_the_endpoints(tools: Tools) -> None:
+    heads: list[bytes] = []
+    names: set[object] = set()
+
+    def respond(request: dict[str, object]) -> bytes:
+        params = request["params"]
+        assert isinstance(params, dict)
+        names.add(params["name"])
+        return sized(echoed(request))
+
+    endpoint = Endpoint("/other/", "stub-echo", (("Authorization", "Bearer a:b"), ("X-More", "1")))
+    with answering(respond, heads) as port:
+        done = load(tools, port, Shape("modern", "tools/call", 1), seconds=0.05, endpoint=endpoint)
+    assert (done.errors, done.first_error, names) == (0, "", {"stub-echo"})
+    assert {b"POST /other/ HTTP/1.1\r\n", b"Authorization: Bearer a:b\r\n", b"X-More: 1\r\n"} < set(heads)
 
 
 def test_a_connection_the_server_closes_is_opened_again(tools: Tools) -> None:

@@ -8,7 +8,7 @@ import random
 import socket
 import struct
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Self
 
 import attrs
 
@@ -27,7 +27,7 @@ class Behaviour:
         rate: Bytes a second; 0 for as fast as it goes.
         slices: The most bytes passed on in one piece; 0 for as they come.
         corrupt_every: One byte in about so many is changed; 0 for none.
-        end_after: After so many bytes the connection ends; 0 for at once, None for never.
+        end_after: After so many bytes the connection ends; None for never.
         end: How.
     """
 
@@ -75,17 +75,26 @@ class FaultProxy:
         self._links: set[_Link] = set()
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> FaultProxy:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+    async def __aenter__(self) -> Self:
+        await self.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.drop()
+        self.shut()
         await asyncio.gather(*[link.task for link in self._links], return_exceptions=True)
-        await self._server.wait_closed()
+
+    async def open(self) -> None:
+        """Listen, at the same port as before; nothing if it does."""
+        if self._server is None:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    def shut(self) -> None:
+        """Refuse connections, and reset those there are, as if nobody were there."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.drop()
 
     @property
     def connections(self) -> int:
@@ -160,18 +169,12 @@ class _Link:
         """Treat it like this from now on."""
         self._number = number
         self._plans = {"up": _Plan(up, up_dice), "down": _Plan(down, down_dice)}
-        if up.end_after == 0:
-            self._note("up", "refuse")
-            self.harmed = True
-            self.reset()
 
     def _note(self, way: Way, what: str) -> None:
         self._log.append(Occurrence(self._number, way, what, self._plans[way].seen))
 
     async def run(self, host: str, port: int) -> None:
         """Pass bytes until both sides have ended, or it is cut."""
-        if self.harmed:
-            return
         try:
             reader, writer = await asyncio.open_connection(host, port)
         except OSError:

@@ -1,4 +1,7 @@
-"""The faults by name: what each may do to a connection, drawn from the dice of that connection."""
+"""The faults by name: what each may do to a connection, drawn from the dice of that connection.
+
+`refuse` is the exception: there, the proxy stops listening, and what is open is reset.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ def _calm(dice: random.Random, way: Way) -> Behaviour:
 
 
 def _latency(dice: random.Random, way: Way) -> Behaviour:
-    return Behaviour(latency=dice.uniform(0.02, 0.08))
+    return Behaviour(latency=dice.uniform(0.005, 0.04))
 
 
 def _jitter(dice: random.Random, way: Way) -> Behaviour:
-    return Behaviour(jitter=dice.uniform(0.02, 0.2))
+    return Behaviour(jitter=dice.uniform(0.01, 0.1))
 
 
 def _rate(dice: random.Random, way: Way) -> Behaviour:
-    return Behaviour(rate=dice.uniform(8_000, 60_000))
+    return Behaviour(rate=dice.uniform(30_000, 120_000))
 
 
 def _slicing(dice: random.Random, way: Way) -> Behaviour:
@@ -52,16 +55,22 @@ def _die(dice: random.Random, way: Way) -> Behaviour:
     return Behaviour(end="close", end_after=dice.randint(1, 1500)) if way == "down" else CALM
 
 
-def _refuse(dice: random.Random, way: Way) -> Behaviour:
-    """Nothing at all gets through: the server is away."""
-    return Behaviour(end="reset", end_after=0)
-
-
 def _corruption(dice: random.Random, way: Way) -> Behaviour:
     return Behaviour(corrupt_every=dice.randint(150, 3000))
 
 
-_MIXED: Final = (_calm, _latency, _jitter, _rate, _slicing, _reset, _half_close, _blackhole, _die, _corruption)
+_MIXED: Final = (
+    _calm,
+    _latency,
+    _jitter,
+    _rate,
+    _slicing,
+    _reset,
+    _half_close,
+    _blackhole,
+    _die,
+    _corruption,
+)
 
 
 def _storm(dice: random.Random, way: Way) -> Behaviour:
@@ -80,7 +89,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "blackhole": _blackhole,
     "corruption": _corruption,
     "die-after-n": _die,
-    "refuse": _refuse,
+    "refuse": _calm,
     "storm": _storm,
 }
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
-
-import msgspec
+from typing import Protocol
 
 from tests.faults.http1 import Json
 
@@ -102,13 +100,13 @@ class Tools:
 
     Args:
         journal: Where they write what they do.
-        misbehave: Carries out `misbehave`; given how.
+        harm: Does what `misbehave` is asked for; given how.
     """
 
-    def __init__(self, journal: Journal, misbehave: Callable[[str], None] | None = None) -> None:
+    def __init__(self, journal: Journal, harm: Callable[[str], None] | None = None) -> None:
         self.journal = journal
         self.gates: dict[str, asyncio.Event] = {}
-        self._misbehave = misbehave
+        self._harm = harm
 
     def gate(self, key: str) -> asyncio.Event:
         """What `slow` with this key waits for."""
@@ -175,8 +173,12 @@ class Tools:
         self.journal.note("answered", key)
         return f"{key}:{said.get('action')}"
 
-    async def _misbehave(self_, arguments: Json, channel: Channel) -> str:  # noqa: N805 - see `call`
-        raise NotImplementedError
+    async def _misbehave(self, arguments: Json, channel: Channel) -> str:
+        self.journal.note("begun", _text(arguments, "key"))
+        if self._harm is not None:
+            self._harm(_text(arguments, "how"))
+        await asyncio.get_running_loop().create_future()
+        return "never"
 
 
 def _text(arguments: Json, name: str) -> str:
@@ -186,6 +188,27 @@ def _text(arguments: Json, name: str) -> str:
     return value
 
 
-def dumps(value: Any) -> bytes:
-    """JSON on one line."""
-    return msgspec.json.encode(value)
+async def respond(message: Json, tools: Tools, channel: Channel, modern: bool) -> Json:
+    """The response to a request of either era, but for what only one transport has."""
+    method, params = message.get("method"), message.get("params") or {}
+    answer: Json = {"jsonrpc": "2.0", "id": message.get("id")}
+    listing: Json = {"ttlMs": 60_000, "cacheScope": "public", "resultType": "complete"} if modern else {}
+    info = {"name": "faulty", "version": "1"}
+    can = {"tools": {"listChanged": True}}
+    try:
+        if modern and method == "server/discover":
+            answer["result"] = {"supportedVersions": [MODERN], "capabilities": can, **listing}
+        elif not modern and method == "initialize":
+            answer["result"] = {"protocolVersion": LEGACY, "capabilities": can, "serverInfo": info}
+        elif not modern and method == "ping":
+            answer["result"] = {}
+        elif method == "tools/list":
+            answer["result"] = {"tools": TOOLS, **listing}
+        elif method == "tools/call":
+            arguments = params.get("arguments") or {}
+            answer["result"] = await tools.call(str(params.get("name")), arguments, channel, modern)
+        else:
+            answer["error"] = {"code": -32601, "message": "Method not found"}
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        answer["error"] = {"code": -32602, "message": f"Invalid params: {type(error).__name__}"}
+    return answer

@@ -106,8 +106,9 @@ def run(server: Server[Any], era: Eras, port: int) -> None:
     """
     app = server.streamable_http_app(event_store=EventLog(), retry_interval=RETRY_MS)
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
+    # h11 strips the white space around a header's value, as the harness demands; httptools leaves it.
     config = uvicorn.Config(
-        EraGate(app, era), log_level="warning", lifespan="on", timeout_graceful_shutdown=1
+        EraGate(app, era), http="h11", log_level="warning", lifespan="on", timeout_graceful_shutdown=1
     )
     _Announcing(config).run(sockets=[listener])
 

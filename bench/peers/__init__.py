@@ -1,0 +1,1 @@
+"""Other MCP proxies and gateways, through the same bench: `python -m bench peers`."""

@@ -1,0 +1,54 @@
+"""`python -m tests.faults`: the matrix of faults, eras and sides, and whether the invariants held."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+import attrs
+import msgspec
+
+from tests.faults.run import NAMES, run
+from tests.faults.verdicts import Row, breaches, table
+
+
+def main() -> int:
+    """Run; the exit status: 0 when everything held, 1 when something did not."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="decides the faults (default: 1)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=0.0,
+        help="go on with the next seeds for so long (default: one round)",
+    )
+    parser.add_argument("--only", action="append", choices=NAMES, default=[], help="one fault; repeatable")
+    parser.add_argument("--clients", type=int, default=3, help="clients of each pair of eras (default: 3)")
+    parser.add_argument("--calls", type=int, default=4, help="calls each of them makes (default: 4)")
+    parser.add_argument("--ordinary-lane", action="store_true", help="serve clients with fast_lane = false")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+
+    def tell(rows: list[Row]) -> None:
+        first = rows[0]
+        verdict = "BREACH" if any(row.breached for row in rows) else "ok"
+        print(f"{first.fault} ({first.side}, seed {first.seed}): {verdict} {first.facts}", file=sys.stderr)
+
+    lane = not options.ordinary_lane
+    selection = (options.seed, options.only, options.seconds, options.clients, options.calls)
+    rows = asyncio.run(run(*selection, tell, lane, at_rest=True))
+    found = breaches(rows)
+    if options.json:
+        print(msgspec.json.encode([attrs.asdict(row) for row in rows]).decode())
+    else:
+        print(table(rows))
+        print(f"\n{len(rows)} combinations, {sum(row.requests for row in rows)} requests, ", end="")
+        print(f"{len(found)} breaches" if found else "everything held")
+        for each in found:
+            print(f"  {each}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
