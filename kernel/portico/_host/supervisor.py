@@ -39,6 +39,7 @@ from portico._host.workers import (
 _LIVED: Final = 10.0
 """Seconds of service after which a worker's death says nothing about its successor's chances."""
 
+_REAPED_EACH: Final = 1.0
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 30.0
 
@@ -122,10 +123,8 @@ class Supervisor:
                 self._settings, self._origin.config, self._listening, self._asked, self._log
             )
             if os.getpid() == 1:
-                with signals(self._reap, signal.SIGCHLD):
-                    await self._serve()
-            else:
-                await self._serve()
+                self._later(self._reap())
+            await self._serve()
         finally:
             await self._close()
 
@@ -196,8 +195,6 @@ class Supervisor:
         self._workers.remove(worker)
         if worker.place is not None:
             socket_path(worker.place.folder, worker.place.node).unlink(missing_ok=True)
-        if os.getpid() == 1:
-            self._reap()
         if worker.state != "ready" or self._stopping.is_set():
             return
         if isinstance(worker, OwnProcess):
@@ -237,8 +234,11 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _reap(self) -> None:
-        reap({each.pid for each in self._workers})
+    async def _reap(self) -> None:
+        """Process 1 inherits orphans. Now and then is enough, and the loop keeps SIGCHLD for itself."""
+        while True:
+            await asyncio.sleep(_REAPED_EACH)
+            reap({each.pid for each in self._workers})
 
     # --- changing them --------------------------------------------------------------------------
 
