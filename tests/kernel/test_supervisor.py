@@ -264,6 +264,7 @@ async def test_sigterm_lets_calls_finish_and_a_second_one_does_not(tmp_path: Pat
         held.close()
         assert "waited in" in str(await calling)
         assert await asyncio.to_thread(it.served.process.wait, 30) == 0
+        client.close()
         assert list((it.runtime / "portico").iterdir()) == []
     with staff(tmp_path, config(workers, "drain_timeout = 600")) as it:
         client = Client(it.address)
@@ -277,6 +278,7 @@ async def test_sigterm_lets_calls_finish_and_a_second_one_does_not(tmp_path: Pat
         assert await asyncio.to_thread(it.served.process.wait, 30) == 0
         (end,) = await asyncio.gather(calling, return_exceptions=True)
         assert isinstance(end, Failed) or end["error"]["code"] == 50303
+        client.close()
         held.close()
     gate.close()
 

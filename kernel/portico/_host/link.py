@@ -6,7 +6,7 @@ A message is a MessagePack map after its length in four bytes. In order:
 * worker: `composed`, with what the supervisor needs of the settings; or `failed`, and it ends
 * supervisor: `sockets`, whose descriptors come with it
 * worker: `ready`, with what it serves; or `failed`
-* from then on, supervisor: `status` or `retire`; worker: `status`
+* from then on, supervisor: `status`, or `retire` or `stop`, and then `hurry`; worker: `status`
 
 The end of the connection is the end of whoever closed it: a worker without supervisor stops in good order.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -319,10 +320,8 @@ class Supervisor:
             await self._control.close()
         self._listening.only(())
         if self._folder is not None:
-            try:
+            with contextlib.suppress(OSError):  # another gateway of the same configuration uses it
                 self._folder.rmdir()
-            except OSError:  # another gateway of the same configuration uses it
-                return
 
     async def _asked(self, request: Json) -> Json:
         """Answer a request on the control socket."""
@@ -334,6 +333,7 @@ class Supervisor:
 
     async def status(self) -> Json:
         """How the gateway and its workers are."""
+        workers = await asyncio.gather(*(described(each) for each in self._workers))
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -346,5 +346,5 @@ class Supervisor:
             "stopping": self._stopping.is_set(),
             "memory": memory(os.getpid()),
             "last_reload": self._last,
-            "workers": await asyncio.gather(*(described(each) for each in self._workers)),
+            "workers": workers,
         }

@@ -104,6 +104,10 @@ async def _serve(pair: socket.socket, settings: Settings, sockets: list[socket.s
         while (message := await link.receive(reader)) is not None:
             if "retire" in message:
                 ending.retire()
+            elif "stop" in message:
+                ending.stop.set()
+            elif "hurry" in message:
+                ending.hurry.set()
             else:
                 writer.write(link.packed({"status": facts(gateway)}))
         ending.stop.set()  # the supervisor has gone

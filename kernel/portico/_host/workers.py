@@ -244,8 +244,12 @@ class Process(Worker):
 
     def stop(self) -> None:
         """See `Worker.stop`."""
+        if self.state == "starting":
+            self._signal(signal.SIGTERM)
+        else:
+            # Two signals in a row may arrive as one; messages do not.
+            self._send({"hurry": True} if self.state == "draining" else {"stop": True})
         self.state = "draining"
-        self._signal(signal.SIGTERM)
         self._insist()
 
     def kill(self) -> None:
