@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 import sys
 import tempfile
@@ -10,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import attrs
 import msgspec
@@ -21,6 +23,9 @@ from tests.faults.http1 import BROKEN, Json
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 """How long it may take to serve; machines that run this are slow and shared."""
+
+Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+"""The line on which a gateway is asked for a census."""
 
 _TROUBLE = ("Traceback", "never retrieved", "call.fault", "http.fault", "component.", "_failed")
 
@@ -72,20 +77,22 @@ class GatewayProcess:
     """A running gateway.
 
     Attributes:
+        process: What was started, and is told to end.
         port: Where it listens.
-        pid: Its process.
+        pid: The process that serves; the one started, or a worker of its.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, log: IO[bytes], port: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, log: Path, says: Json, line: Line) -> None:
         self.process = process
-        self.port = port
-        self.pid = process.pid
+        self.port: int = says["port"]
+        self.pid: int = says["pid"]
         self._log = log
+        self._line = line
         self._asking = asyncio.Lock()
 
     def lines(self) -> list[str]:
         """What it logged."""
-        return Path(self._log.name).read_text("utf-8", "replace").splitlines()
+        return self._log.read_text("utf-8", "replace").splitlines()
 
     def trouble(self) -> list[str]:
         """Lines of the log that no fault of others excuses."""
@@ -97,17 +104,9 @@ class GatewayProcess:
         Raises:
             Gone: It does not say.
         """
-        assert self.process.stdout is not None
         async with self._asking:
-            self.process.send_signal(signal.SIGUSR1)
-            try:
-                async with asyncio.timeout(20):
-                    line = await self.process.stdout.readline()
-            except TimeoutError:
-                raise Gone("no census in 20 s") from None
-        if not line:
-            raise Gone(f"the gateway ended with {await self.process.wait()}")
-        return Census(**msgspec.json.decode(line))
+            self._line[1].write(b"?\n")
+            return Census(**await _said(self._line))
 
     async def settled(self, before: Census, seconds: float = 20.0) -> Census:
         """Its census, as soon as nothing is more than before, or when the time is over."""
@@ -162,38 +161,84 @@ class GatewayProcess:
             return None
 
 
+async def _said(line: Line) -> Json:
+    try:
+        async with asyncio.timeout(20):
+            said = await line[0].readline()
+    except (TimeoutError, OSError) as error:
+        raise Gone(f"the gateway says nothing: {error!r}") from None
+    if not said:
+        raise Gone("the gateway has ended")
+    return http1.decoded(said)
+
+
 @asynccontextmanager
 async def gateway(config: dict[str, Any]) -> AsyncIterator[GatewayProcess]:
-    """Start a gateway with these tables, and end it.
+    """Start `gateway serve` with these tables, and end it.
 
     Raises:
         Gone: It did not start.
     """
-    with tempfile.NamedTemporaryFile(prefix="portico-faults-", suffix=".log") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-X", "utf8", "-m", "tests.faults.gateway_process", toml(config)),
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            limit=1 << 20,
-        )
-        try:
-            assert process.stdout is not None
-            try:
-                async with asyncio.timeout(START_SECONDS):
-                    line = await process.stdout.readline()
-            except TimeoutError:
-                line = b""
-            if not line:
-                raise Gone(f"the gateway did not start: {Path(log.name).read_text()[-2000:]}")
-            yield GatewayProcess(
-                process, log.file, int(msgspec.json.decode(line)["address"].rpartition(":")[2])
+    lines: asyncio.Queue[Line] = asyncio.Queue()
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.put_nowait((reader, writer))
+
+    with tempfile.TemporaryDirectory(prefix="portico-faults-") as name:
+        folder = Path(name)
+        server = await asyncio.start_unix_server(answered, folder / "census")
+        config = {**config, "observers": {"census": {"path": str(folder / "census")}}}
+        (folder / "gateway.toml").write_text(toml(config))
+        with (folder / "log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "portico", "serve", "--quiet", "--config", folder / "gateway.toml"),
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": f"{_plugin(folder)}:{ROOT}"},
+                stderr=log,
             )
+        line: Line | None = None
+        try:
+            line = await _called(process, lines, folder / "log")
+            yield GatewayProcess(process, folder / "log", await _said(line), line)
         finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            process._transport.close()  # type: ignore[attr-defined]
+            await _end(process)
+            server.close()
+            if line is not None:
+                line[1].close()
+
+
+async def _called(process: asyncio.subprocess.Process, lines: asyncio.Queue[Line], log: Path) -> Line:
+    """Wait for the gateway to call the harness."""
+    calling, ending = asyncio.ensure_future(lines.get()), asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.wait({calling, ending}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not calling.done():
+            raise Gone(f"the gateway did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
+        return calling.result()
+    finally:
+        calling.cancel()
+        ending.cancel()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM, once more for now, and SIGKILL if that does not help."""
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is None:
+            process.send_signal(number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await process.wait()
+    await process.wait()
+
+
+def _plugin(folder: Path) -> Path:
+    """A folder in which the census is installed as a distribution."""
+    site = folder / "site"
+    info = site / "portico_faults_census-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: portico-faults-census\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[portico.plugins]\ncensus = tests.faults.census\n")
+    return site
 
 
 def toml(tables: dict[str, Any]) -> str:

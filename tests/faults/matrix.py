@@ -81,7 +81,7 @@ async def cell(
         rows[0].hold(SAID, noticed, "an upstream that is away was never shown as degraded")
     _judge_effects(stage, groups, rows, fault)
     await together(*(client.end(stage.gateway.port) for client in everybody))
-    await stage.aftermath(rows)
+    await stage.aftermath(rows, misled=side == "upstream" and fault in LIES)
     return rows
 
 
@@ -159,7 +159,7 @@ def _own(asked: Asked, others: set[str], lies: bool) -> str | None:
     texts += [str((each.get("params") or {}).get("message")) for each in asked.frames]
     for text in texts:
         if any(other in text for other in others):
-            return f"another's payload: {asked}"
+            return f"another's payload ({text[:60]!r}): {asked}"
     if lies:
         return None
     if asked.text is not None and asked.text != _expected(asked):

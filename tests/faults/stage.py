@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -59,11 +60,19 @@ class Stage:
                 await self.next_call(era, other, {"elicitation": {"form": {}}})
         self.before = await self.gateway.census()
 
-    async def aftermath(self, rows: list[Row]) -> None:
+    async def aftermath(self, rows: list[Row], *, misled: bool = False) -> None:
         """Look at what must hold again once the fault is over, and whoever made calls has left.
 
         What belongs to the gateway as a whole is noted in the first row.
+
+        Args:
+            rows: Where to note it.
+            misled: The upstreams' lists may have arrived with wrong names in them, which nobody can tell. The
+                connections with upstreams are cut, so that the lists are fetched anew, and waited for.
         """
+        if misled:
+            for way in self.ways.values():
+                way.drop()
         first = rows[0]
         waiting = await self.gateway.ready()
         first.hold(RECOVERS, not waiting, f"not ready: {waiting}")
@@ -71,8 +80,16 @@ class Stage:
             client, _, upstream = row.eras.partition(">")
             for era in ERAS if client == "both" else (client,):
                 for other in ERAS if upstream == "both" else (upstream,):
-                    row.check(NEXT, await self.next_call(era, other))  # type: ignore[arg-type]
+                    row.check(NEXT, await self._next(era, other, misled))  # type: ignore[arg-type]
         await self.count(first)
+
+    async def _next(self, era: Era, upstream: Era, patient: bool) -> str | None:
+        until = time.monotonic() + (20.0 if patient else 0.0)
+        while problem := await self.next_call(era, upstream):
+            if time.monotonic() >= until:
+                return problem
+            await asyncio.sleep(0.1)
+        return None
 
     async def count(self, row: Row) -> None:
         """Compare what the gateway holds with what it held."""

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from portico._config.settings import Settings
+from portico._host import serve as serving
 from portico._host.gateway import Gateway
-from portico._host.serve import bind, serve, serve_io
+from portico._host.listening import bind, shown
+from portico._host.log import configure
+from portico._host.serve import Ending, serve_io, signals
 from portico.api import ConfigError
 from tests.kernel.doubles import ALICE, Anybody, StubUpstream, composed, modern_params, offer
 
@@ -106,6 +109,16 @@ def settings(**parts: Any) -> Settings:
 def handled(number: signal.Signals = signal.SIGTERM) -> bool:
     """Whether somebody other than Python handles a signal."""
     return signal.getsignal(number) not in (signal.SIG_DFL, signal.default_int_handler)
+
+
+async def serve(made: Settings, ready: Callable[[Gateway, Sequence[str]], None]) -> None:
+    """As a worker serves, on sockets of its own."""
+    configure("json", "error")
+    sockets = bind(made.gateway.listen)
+    addresses = [shown(each) for each in sockets]
+    ending = Ending()
+    with signals(ending.signal, signal.SIGTERM, signal.SIGINT):
+        await serving.serve(made, sockets, ending, lambda gateway: ready(gateway, addresses))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -44,7 +44,18 @@ class GatewaySettings:
         validator=_addresses,
         metadata=doc("Addresses to listen on, `HOST:PORT`."),
     )
-    workers: int = attrs.field(default=1, validator=at_least(1), metadata=doc("Worker processes."))
+    workers: int = attrs.field(
+        default=1,
+        validator=at_least(1),
+        metadata=doc("Worker processes. One worker is the gateway's own process, until it is reloaded."),
+    )
+    control: str = attrs.field(
+        default="auto",
+        metadata=doc(
+            'The Unix socket of `gateway status` and `gateway reload`: a path, or "" for none. `auto` is in '
+            "a private folder in `$XDG_RUNTIME_DIR/portico` or `/tmp/portico-UID`. A reload does not move it."
+        ),
+    )
     log_format: Literal["auto", "console", "json"] = attrs.field(
         default="auto", metadata=doc("`auto` is `console` on a terminal and `json` elsewhere.")
     )

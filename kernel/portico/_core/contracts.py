@@ -272,7 +272,7 @@ class Exchange:
     target: Target | None = None
 
     def derived(self, method: str, params: Json, capabilities: Json, target: Target) -> Exchange:
-        """The same exchange with other contents; policies keep seeing the original (`attrs.evolve`, cheaper)."""
+        """The same exchange with other contents, for upstreams; policies keep seeing the original."""
         return Exchange(
             self.id,
             method,

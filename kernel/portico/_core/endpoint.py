@@ -24,6 +24,7 @@ from portico._core.contracts import (
 )
 from portico._core.errors import OVERLOADED, SHUTTING_DOWN, Refused, failure
 from portico._core.lists import Lists
+from portico._core.owners import Owners
 from portico._core.pipeline import Pipeline
 from portico._core.protocol.calls import Asking, Call, ModernCall
 from portico._core.protocol.eras import (
@@ -63,6 +64,7 @@ class Endpoint:
         hub: Fans out changes.
         seal: For session ids.
         clock: Time.
+        owners: The way to the workers that other handles belong to, if there are any.
         sessions: The legacy sessions that are open.
     """
 
@@ -85,12 +87,14 @@ class Endpoint:
         tell: Callable[[str, Principal, str, Json], None],
         observe: Callable[[Event], None] | None,
         log_calls: bool,
+        owners: Owners | None = None,
     ) -> None:
         self.name = name
         self.lists = lists
         self.hub = hub
         self.seal = seal
         self.clock = clock
+        self.owners = owners
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self.depth_limit = depth_limit
         self._pipeline = pipeline
@@ -279,9 +283,7 @@ class Endpoint:
         outcome = "ok"
         try:
             result = await self._pipeline.chain(exchange.method)(exchange)
-            return shape_result(
-                result, exchange.method, exchange.era, self.lists.meta, self.lists.private
-            )
+            return shape_result(result, exchange.method, exchange.era, self.lists.meta, self.lists.private)
         except Refused as refusal:
             outcome = str(refusal.code)
             shaped = shape_error(refusal, exchange.method, exchange.params, exchange.era)

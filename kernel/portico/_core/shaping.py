@@ -44,9 +44,7 @@ class _Members(msgspec.Struct):
 _members = msgspec.json.Decoder(_Members).decode
 
 
-def shape_result(
-    result: Result, method: str, era: Era, server_info: bytes, private: bool = False
-) -> Result:
+def shape_result(result: Result, method: str, era: Era, server_info: bytes, private: bool = False) -> Result:
     """A result as a client of `era` may get it.
 
     Args:

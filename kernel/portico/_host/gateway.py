@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,12 +23,14 @@ from portico._core.contracts import Admit, Direct, Event, Host, Json, Log, Ref, 
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import ConfigError
 from portico._core.lists import Lists
+from portico._core.owners import Owners
 from portico._core.pipeline import Pipeline
 from portico._core.plane import Plane
 from portico._core.protocol.parking import Parking
 from portico._core.router import Router
 from portico._core.seal import Seal
 from portico._host.app import build_app
+from portico._host.forward import Forwarder
 from portico._host.guard import Limits
 from portico._host.lifecycle import Key, Phase, running
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
@@ -56,6 +59,21 @@ def is_loopback(host: str) -> bool:
 
 
 @attrs.frozen
+class Place:
+    """One worker's place among others.
+
+    Attributes:
+        node: Its name; handles carry it.
+        folder: Where the workers' sockets are.
+        key: What seals handles when no secret is configured; the workers have it in common.
+    """
+
+    node: str
+    folder: Path
+    key: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
 class Gateway:
     """A started gateway.
 
@@ -66,6 +84,8 @@ class Gateway:
         admit: The way past it for servers that can use it.
         servers: What serves the app, by listener name.
         log: The kernel's.
+        directs: What answers requests without ASGI, by path.
+        forwarder: The way to other workers, if there are any.
     """
 
     settings: Settings
@@ -76,18 +96,22 @@ class Gateway:
     servers: Mapping[str, Server]
     transports: Mapping[str, Transport]
     log: Log
+    directs: Mapping[str, Direct] = attrs.field(factory=dict)
+    forwarder: Forwarder | None = None
 
 
 class _Composer:
     """Builds what stands between the components while they start."""
 
-    def __init__(self, settings: Settings, log: Log) -> None:
+    def __init__(self, settings: Settings, log: Log, place: Place | None) -> None:
         self.settings = settings
         self.log = log
         self.clock = _Clock()
         gateway = settings.gateway
         secret = gateway.secret.reveal() if gateway.secret else None
-        self.seal = Seal(Seal.key_from(secret), secrets.token_hex(6), self.clock)
+        key = place.key if place and secret is None else Seal.key_from(secret)
+        self.seal = Seal(key, place.node if place else secrets.token_hex(6), self.clock)
+        self.forwarder = Forwarder(place.folder, log) if place else None
         self.load = Load(gateway.max_in_flight)
         self.parking = Parking(self.seal, gateway.park_timeout)
         self.plane = Plane(self.load, log)
@@ -181,6 +205,7 @@ class _Composer:
         router = Router(self.plane.upstreams, self.seal, lists)
         policies = [(policy, live["policies", policy]) for policy in server.policies]
         gateway = self.settings.gateway
+        observe = self._observe if self._observers else None
         return Endpoint(
             name,
             lists=lists,
@@ -196,8 +221,9 @@ class _Composer:
             depth_limit=gateway.depth_limit,
             watchable=self.plane.watchable,
             tell=self.plane.tell,
-            observe=self._observe if self._observers else None,
+            observe=observe,
             log_calls=gateway.log_level in ("debug", "info"),
+            owners=Owners(name, self.seal, self.forwarder, observe, self.log) if self.forwarder else None,
         )
 
     def _observe(self, event: Event) -> None:
@@ -240,32 +266,50 @@ def without(settings: Settings, *kinds: str) -> Settings:
 
 
 @asynccontextmanager
-async def started(settings: Settings, log: Log, *, http: bool = True) -> AsyncIterator[Gateway]:
+async def started(
+    settings: Settings, log: Log, *, http: bool = True, place: Place | None = None
+) -> AsyncIterator[Gateway]:
     """Start everything; stop it in reverse.
 
     Args:
         settings: What to compose.
         log: The kernel's logger.
         http: Whether to start transports and listeners and build the ASGI application.
+        place: This worker's place among others, if there are any.
 
     Raises:
         ConfigError: Something is wrong that only starting could show.
     """
-    composer = _Composer(settings, log)
+    composer = _Composer(settings, log, place)
     if not http:
         settings = without(settings, "listeners", "transports")
     async with running(settings.components, composer.host, composer.report) as live:
         composer.wire(live)
         transports = {name: each for (kind, name), each in live.items() if kind == "transports"}
         app, admit = None, None
+        directs: dict[str, Direct] = {}
         if http:
             routes = [route for each in transports.values() for route in each.routes()]
-            directs: dict[str, Direct] = {}
             for each in transports.values():
                 directs |= getattr(each, "directs", dict)()
             app, admit = build_app(routes, directs, composer.plane, limits_of(settings), log)
         servers = {name: each for (kind, name), each in live.items() if kind == "listeners"}
-        yield Gateway(settings, composer.plane, composer.parking, app, admit, servers, transports, log)
+        try:
+            yield Gateway(
+                settings,
+                composer.plane,
+                composer.parking,
+                app,
+                admit,
+                servers,
+                transports,
+                log,
+                directs,
+                composer.forwarder,
+            )
+        finally:
+            if composer.forwarder is not None:
+                composer.forwarder.close()
 
 
 async def drain(gateway: Gateway, *, hurry: asyncio.Event) -> None:

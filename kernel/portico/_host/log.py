@@ -11,6 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
+from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
@@ -46,17 +47,19 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a
 _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31"}
 
 
-def configure(format: Format = "auto", level: Level = "info") -> None:  # noqa: A002
+def configure(format: Format = "auto", level: Level = "info", **facts: Any) -> None:  # noqa: A002
     """Set logging up for this process; the standard library's goes the same way, from `warning` on.
 
     Args:
         format: `json`, `console`, or `auto` for `console` on a terminal and `json` elsewhere.
         level: The least severe events to write.
+        facts: Added to each event.
     """
     console = format == "console" or (format == "auto" and sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            *([partial(_also, facts)] if facts else []),
             _timed,
             _traced,
             _redacted,
@@ -102,6 +105,10 @@ class _Bridge(logging.Handler):
             (name for name, number in reversed(_LEVELS.items()) if record.levelno >= number), "debug"
         )
         getattr(logger(logger=record.name), level)(record.getMessage(), exc_info=record.exc_info or None)
+
+
+def _also(more: Mapping[str, Any], _: Any, __: str, facts: Facts) -> Facts:
+    return {**facts, **more}
 
 
 def _timed(_: Any, __: str, facts: Facts) -> Facts:

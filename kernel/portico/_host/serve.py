@@ -7,96 +7,154 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import attrs
 
 from portico._config.settings import Settings
-from portico._core.errors import ConfigError
-from portico._host.gateway import Gateway, drain, host_of, started, without
+from portico._host.gateway import Gateway, Place, drain, started, without
 from portico._host.log import configure, logger
+from portico._host.peers import Peers
+
+_ON_THE_WAY: Final = 1.2
+"""Seconds for requests that were sent before their connection could be told to close."""
+
+_MOVE: Final = 1.0
+"""Seconds for clients to be told, with an answer, that the next request belongs on another connection."""
 
 
-def bind(addresses: Sequence[str], backlog: int = 1024) -> list[socket.socket]:
-    """Bind and listen.
+@attrs.frozen(eq=False)
+class Ending:
+    """How a serving gateway is told to end.
 
-    Raises:
-        ConfigError: An address is taken, not ours, or names no host; says which.
+    Attributes:
+        stop: Set when it is to end in good order.
+        hurry: Set when it is to end at once.
+        retired: Set, before `stop`, when other workers take its place: then clients get time to move over,
+            and to come back to parked calls.
     """
-    sockets: list[socket.socket] = []
-    problems: list[tuple[str, str]] = []
-    for index, address in enumerate(addresses):
-        host, port = host_of(address), int(address.rpartition(":")[2])
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            family, kind, proto, _, where = found[0]
-            sock = socket.socket(family, kind, proto)
-            sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(where)
-            sock.listen(backlog)
-            sock.setblocking(False)
-        except (OSError, UnicodeError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            problems.append((f"gateway.listen[{index}]", f"cannot listen on {address}: {why}"))
-    if problems:
-        for sock in sockets:
-            sock.close()
-        raise ConfigError(problems, "listening")
-    return sockets
+
+    stop: asyncio.Event = attrs.field(factory=asyncio.Event)
+    hurry: asyncio.Event = attrs.field(factory=asyncio.Event)
+    retired: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    def signal(self) -> None:
+        """The first time, end in good order; the second, at once."""
+        (self.hurry if self.stop.is_set() else self.stop).set()
+
+    def retire(self) -> None:
+        """Other workers take its place."""
+        self.retired.set()
+        self.stop.set()
 
 
-async def serve(settings: Settings, ready: Callable[[Gateway, Sequence[str]], None]) -> None:
-    """Serve HTTP until SIGTERM or SIGINT, then drain; a second signal ends it at once.
+@contextmanager
+def signals(handler: Callable[[], object], *numbers: signal.Signals) -> Iterator[None]:
+    """Have the running loop call `handler` on these signals."""
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def serve(
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    ending: Ending,
+    ready: Callable[[Gateway], object],
+    place: Place | None = None,
+) -> None:
+    """Serve HTTP on listening sockets until told to end, then drain.
 
     Args:
         settings: What to serve.
-        ready: Told when clients can connect, with the addresses listened on.
+        sockets: Bound and listening; closed in the end.
+        ending: Says when.
+        ready: Told when clients can connect.
+        place: This worker's place among others, if there are any.
 
     Raises:
-        ConfigError: What only starting could show: addresses in use, certificates that do not load.
+        ConfigError: What only starting could show: certificates that do not load.
     """
-    configure(settings.gateway.log_format, settings.gateway.log_level)
     log = logger()
-    if settings.gateway.workers > 1:
-        raise ConfigError(
-            [("gateway.workers", "this version serves with one worker; set it to 1")], settings.source
-        )
-    sockets = bind(settings.gateway.listen)
-    addresses = [_shown(sock) for sock in sockets]
-    stop, hurry, closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    def on_signal() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+    closing = asyncio.Event()
     try:
-        async with started(settings, log) as gateway:
-            app, admit = gateway.app, gateway.admit
-            servers = [
-                asyncio.create_task(_served(each.serve(app, sockets, stop.wait, closing.wait, admit)))
-                for each in gateway.servers.values()
-            ]
-            ready(gateway, addresses)
-            ended = asyncio.gather(*servers)
-            stopping = asyncio.create_task(stop.wait())
-            either: tuple[asyncio.Future[Any], ...] = (ended, stopping)
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not ended.done():
-                await _end(gateway, hurry, closing)
-                if hurry.is_set():
-                    ended.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ended
+        async with started(settings, log, place=place) as gateway:
+            peers = await _peers(gateway, place)
+            try:
+                app, admit = gateway.app, gateway.admit
+                stop = ending.stop.wait
+                servers = [
+                    asyncio.create_task(_served(each.serve(app, sockets, stop, closing.wait, admit)))
+                    for each in gateway.servers.values()
+                ]
+                ready(gateway)
+                ended = asyncio.gather(*servers)
+                stopping = asyncio.create_task(ending.stop.wait())
+                either: tuple[asyncio.Future[Any], ...] = (ended, stopping)
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                stopping.cancel()
+                if not ended.done():
+                    await _end(gateway, ending, closing, ended, peers)
+                    if ending.hurry.is_set():
+                        ended.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await ended
+            finally:
+                if peers is not None:
+                    peers.abort()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
         for sock in sockets:
             sock.close()
+
+
+async def _peers(gateway: Gateway, place: Place | None) -> Peers | None:
+    if place is None:
+        return None
+    peers = Peers(place.folder, place.node, gateway.directs, gateway.log)
+    await peers.open()
+    return peers
+
+
+async def _end(
+    gateway: Gateway,
+    ending: Ending,
+    closing: asyncio.Event,
+    ended: asyncio.Future[Any],
+    peers: Peers | None,
+) -> None:
+    """Unready at once; accepting for `drain_notice` yet; then no new connections while calls finish."""
+    log, limits = gateway.log, gateway.settings.gateway
+    retired = ending.retired.is_set()
+    gateway.plane.notice = True
+    log.info("gateway.draining", calls=len(gateway.plane.load.calls))
+    await _within(max(limits.drain_notice, _MOVE if retired else 0), ending.hurry)
+    closing.set()
+    # What was on its way when connections were closed is still taken on.
+    hurried = asyncio.ensure_future(ending.hurry.wait())
+    await asyncio.wait((ended, hurried), timeout=_ON_THE_WAY, return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    loop = asyncio.get_running_loop()
+    until = loop.time() + limits.drain_timeout
+    while retired and len(gateway.parking) and loop.time() < until and not ending.hurry.is_set():
+        await _within(min(0.2, max(until - loop.time(), 0)), ending.hurry)
+    if peers is not None:
+        peers.close()
+    await drain(gateway, hurry=ending.hurry)
+    log.info("gateway.stopped")
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for the event, no longer than that."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def serve_io(settings: Settings, ready: Callable[[Gateway, Sequence[str]], None]) -> None:
@@ -145,23 +203,5 @@ def settle() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def _end(gateway: Gateway, hurry: asyncio.Event, closing: asyncio.Event) -> None:
-    """Unready at once; accepting for `drain_notice` yet; then no new connections while calls finish."""
-    log = gateway.log
-    gateway.plane.notice = True
-    log.info("gateway.draining", calls=len(gateway.plane.load.calls))
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(gateway.settings.gateway.drain_notice):
-            await hurry.wait()
-    closing.set()
-    await drain(gateway, hurry=hurry)
-    log.info("gateway.stopped")
-
-
 async def _served(serving: Awaitable[None]) -> None:
     await serving
-
-
-def _shown(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

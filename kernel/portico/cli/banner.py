@@ -12,20 +12,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from portico.cli.compose import DEFAULT
+from portico.cli.compose import config_file
 from portico.cli.show import counted
 
 if TYPE_CHECKING:
     from portico._config.settings import Settings
+    from portico._core.contracts import Json
     from portico._host.gateway import Gateway
     from portico.cli.compose import Sources
 
 _ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - shown, not bound
 
 
-def announce(gateway: Gateway, addresses: Sequence[str]) -> None:
-    """Print it to stdout, for HTTP."""
-    settings = gateway.settings
+def announce(settings: Settings, upstreams: Json, addresses: Sequence[str]) -> None:
+    """Print it to stdout, for HTTP.
+
+    Args:
+        settings: What is served.
+        upstreams: How they are, by name (`Plane.status`).
+        addresses: What is listened on.
+    """
     bases = base_urls(settings, addresses)
     width = max(map(len, settings.servers))
     where = [
@@ -33,23 +39,23 @@ def announce(gateway: Gateway, addresses: Sequence[str]) -> None:
         for name in settings.servers
         for base in bases
     ]
-    _print(gateway, where, _http_entries(settings, bases[0]), err=False)
+    _print(settings.source, where, upstreams, _http_entries(settings, bases[0]), err=False)
 
 
 def announce_stdio(gateway: Gateway, server: str, sources: Sources) -> None:
     """Print it to stderr, for stdin and stdout."""
-    _print(
-        gateway, [f"  {server}  on stdin and stdout"], {"portico": _stdio_entry(server, sources)}, err=True
-    )
+    where = [f"  {server}  on stdin and stdout"]
+    entries = {"portico": _stdio_entry(server, sources)}
+    _print(gateway.settings.source, where, gateway.plane.status(), entries, err=True)
 
 
-def _print(gateway: Gateway, where: Iterable[str], entries: dict[str, Any], *, err: bool) -> None:
+def _print(source: str, where: Iterable[str], upstreams: Json, entries: dict[str, Any], *, err: bool) -> None:
     lines = [
-        f"Portico serves {gateway.settings.source}:",
+        f"Portico serves {source}:",
         *where,
         "",
         "Federated:",
-        *federated(gateway),
+        *federated(upstreams),
         "",
         "For MCP clients that read mcpServers (`gateway client-config` knows the others):",
         json.dumps({"mcpServers": entries}, indent=2),
@@ -77,9 +83,8 @@ def path_of(server: str) -> str:
     return "/mcp" if server == "default" else f"/servers/{server}/mcp"
 
 
-def federated(gateway: Gateway) -> list[str]:
+def federated(status: Json) -> list[str]:
     """One line for each upstream: what it has, and why not if it is not ready."""
-    status = gateway.plane.status()
     if not status:
         return ["  nothing: no upstream is configured, so there is nothing to call yet"]
     width = max(map(len, status))
@@ -108,7 +113,7 @@ def _stdio_entry(server: str, sources: Sources) -> dict[str, Any]:
     program = shutil.which("gateway")
     arguments = [] if program else ["-m", "portico"]
     arguments += ["serve", "--stdio", "--quiet"]
-    config = sources.config or (DEFAULT if DEFAULT.exists() else None)
+    config = config_file(sources)
     files = [("--config", config)] if config is not None else []
     for flag, path in (*files, *(("--mcp-json", path) for path in sources.mcp_json)):
         arguments += [flag, str(Path(path).resolve())]

@@ -17,6 +17,7 @@ from portico.cli.upstream_specs import COMMAND_LINE, from_specs
 
 if TYPE_CHECKING:
     from portico._config.discovery import Plugins
+    from portico._config.orders import Orders
     from portico._config.settings import Settings
     from portico._config.sources import Document
     from portico._core.contracts import Json
@@ -149,7 +150,16 @@ def compose(sources: Sources, plugins: Plugins) -> Settings:
     Raises:
         ConfigError: With every problem there is, or because nothing was named at all.
     """
-    from portico._config.settings import load
+    return gather(sources, plugins).settings(plugins)
+
+
+def gather(sources: Sources, plugins: Plugins) -> Orders:
+    """Read everything the command line names, and make nothing of it yet.
+
+    Raises:
+        ConfigError: A file cannot be read or a flag is none, or nothing was named at all.
+    """
+    from portico._config.orders import Orders
     from portico._config.sources import parse_override
 
     wrong: list[ConfigError] = []
@@ -167,7 +177,12 @@ def compose(sources: Sources, plugins: Plugins) -> Settings:
     )
     if not found and not declared:
         raise Misuse(_NOTHING)
-    return load(found, plugins, os.environ, overrides)
+    return Orders(tuple(found), tuple(overrides), sources.plugins or "")
+
+
+def config_file(sources: Sources) -> Path | None:
+    """The configuration file the command line means, if any."""
+    return sources.config or (DEFAULT if DEFAULT.exists() else None)
 
 
 def _together(errors: list[ConfigError]) -> ConfigError:
@@ -191,9 +206,8 @@ def documents(sources: Sources, plugins: Plugins, wrong: list[ConfigError]) -> l
     """
     from portico._config.sources import Document, read
 
-    files = [
-        path for path in (sources.config or (DEFAULT if DEFAULT.exists() else None),) if path is not None
-    ]
+    config = config_file(sources)
+    files = [config] if config is not None else []
     found: list[Document] = []
     for file in (*files, *sources.mcp_json):
         try:

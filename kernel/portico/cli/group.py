@@ -15,6 +15,8 @@ BUILT_IN: Final = {
     "serve": "Run the gateway.",
     "check": "Check a configuration: every problem in one run.",
     "init": "Write a commented gateway.toml.",
+    "status": "Show how a running gateway and its workers are.",
+    "reload": "Have a running gateway read its configuration again.",
     "plugins": "Show what is installed.",
     "tools": "List a gateway's tools.",
     "resources": "List a gateway's resources and resource templates.",
@@ -26,6 +28,9 @@ BUILT_IN: Final = {
     "version": "Print the version.",
 }
 """Command -> its line in `gateway --help`. `portico.cli.commands.<command>.command` is the command."""
+
+_WORKER: Final = "_worker"
+"""What the supervisor runs; not for people."""
 
 
 def _module(name: str) -> str:
@@ -53,7 +58,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported or built now."""
-        if cmd_name in BUILT_IN:
+        if cmd_name in BUILT_IN or cmd_name == _WORKER:
             command: click.Command = importlib.import_module(_module(cmd_name)).command
             return command
         found = _from_plugins().get(cmd_name)

@@ -42,7 +42,7 @@ FORM: Json = {"message": "Your name?", "requestedSchema": {"type": "object", "pr
 
 _PLAIN = (
     *("echo", "big", "progress", "flood", "log", "hang", "gate", "stubborn", "fail", "crash"),
-    *("elicit", "elicit_late", "rounds", "poll", "state"),
+    *("elicit", "elicit_late", "elicit_hang", "rounds", "poll", "state"),
 )
 
 
@@ -200,6 +200,11 @@ class Scripted:
         await exchange.client.notify("notifications/progress", {"progress": 1})
         second = await exchange.client.ask("elicitation/create", FORM)
         return _text({"first": first, "second": second})
+
+    async def _elicit_hang(self, exchange: Exchange, arguments: Json) -> Result:
+        """Asks, and hangs after the answer."""
+        await exchange.client.ask("elicitation/create", FORM)
+        return await self._hang(exchange, arguments)
 
     async def _rounds(self, exchange: Exchange, arguments: Json) -> Result:
         """Does not keep its place."""

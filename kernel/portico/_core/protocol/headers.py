@@ -222,8 +222,8 @@ def check_routing(method: str, params: Json, lines: Iterable[tuple[str, str]]) -
             if name in said:
                 raise _mismatch(f"{name} stands twice")
             said[name] = value.strip(" \t")
-    meta = params.get("_meta")
-    check_envelope(meta)
+    check_envelope(params.get("_meta"))
+    meta: Json = params["_meta"]
     version = meta[META_VERSION]
     if said.get("mcp-protocol-version") != version:
         raise _mismatch("MCP-Protocol-Version and the body's protocolVersion must be equal")

@@ -134,8 +134,8 @@ def shape(item: Any, body: bytes) -> Message:
     if not isinstance(item, dict):
         raise _invalid("expected one JSON object" + (", not a batch" if isinstance(item, list) else ""))
     params = item.get("params")
-    # What encodes to the very same text cannot have lost a member: so it is with compact JSON, which nearly all
-    # clients write. Only other text is looked at closely.
+    # What encodes to the very same text cannot have lost a member: so it is with compact JSON, which nearly
+    # all clients write. Only other text is looked at closely.
     if encode(item) != body and _suspicious(body, item, params) and _has_duplicates(body):
         raise Refused(PARSE_ERROR, "Parse error: a member stands twice in one object")
     if item.get("jsonrpc") != "2.0":

@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from portico.cli.compose import PRECEDENCE, Sources, compose, installed, source_options
-from portico.cli.failures import Misuse
+from portico.cli.compose import (
+    PRECEDENCE,
+    Sources,
+    compose,
+    config_file,
+    gather,
+    installed,
+    source_options,
+)
+from portico.cli.failures import Failure, Misuse
 
 if TYPE_CHECKING:
     from portico._config.settings import Settings
+    from portico._core.contracts import Json
     from portico._host.gateway import Gateway
 
-_EPILOG = f"{PRECEDENCE} SIGTERM or Ctrl-C lets calls in flight finish; a second one does not."
+_EPILOG = (
+    f"{PRECEDENCE} SIGTERM or Ctrl-C lets calls in flight finish; a second one does not. SIGHUP reloads."
+)
 
 
 @click.command("serve", epilog=_EPILOG)
@@ -28,13 +39,14 @@ def command(sources: Sources, stdio: bool, server: str | None, quiet: bool) -> N
 
     It needs no file: gateway serve --upstream "mcp-server-time --local-timezone=UTC"
     """
-    from portico._host.serve import serve, serve_io, settle
     from portico.cli import banner
     from portico.cli.running import run
 
     if server is not None and not stdio:
         raise click.UsageError("--server goes with --stdio; over HTTP, every virtual server has its URL")
     if stdio:
+        from portico._host.serve import serve_io
+
         name = server or "default"
         settings = _on_stdio(sources, name)
 
@@ -44,14 +56,24 @@ def command(sources: Sources, stdio: bool, server: str | None, quiet: bool) -> N
 
         run(serve_io, settings, talking)
         return
-    settings = compose(sources, installed(sources.plugins))
+    from portico._host.serve import settle
+    from portico._host.supervisor import Origin, supervise
+    from portico._host.workers import WorkerFailed
 
-    def ready(gateway: Gateway, addresses: Sequence[str]) -> None:
+    plugins = installed(sources.plugins)
+    orders = gather(sources, plugins)
+    settings = orders.settings(plugins)
+
+    def ready(upstreams: Json, addresses: Sequence[str]) -> None:
         settle()
         if not quiet:
-            banner.announce(gateway, addresses)
+            banner.announce(settings, upstreams, addresses)
 
-    run(serve, settings, ready)
+    origin = Origin(orders, lambda: gather(sources, plugins), config_file(sources))
+    try:
+        run(supervise, settings, origin, ready)
+    except WorkerFailed as error:
+        raise Failure(f"no worker could start: {error}") from error
 
 
 def _on_stdio(sources: Sources, server: str) -> Settings:

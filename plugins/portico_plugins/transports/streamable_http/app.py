@@ -23,7 +23,7 @@ from portico_plugins.transports.streamable_http.answer import Manner
 from portico_plugins.transports.streamable_http.asgi import AsgiReply
 from portico_plugins.transports.streamable_http.legacy import LegacySessions
 from portico_plugins.transports.streamable_http.modern import ModernRequests
-from portico_plugins.transports.streamable_http.wire import send_empty, send_problem, send_refusal
+from portico_plugins.transports.streamable_http.wire import Raw, send_empty, send_problem, send_refusal
 
 Lines = list[tuple[str, str]]
 
@@ -81,13 +81,13 @@ class McpApp:
         )
         verdict = self._endpoint.recognise(credentials)
         if verdict is not None:
-            self._admitted(scope["method"], lines, headers, body, verdict, reply)
+            self._admitted((scope, body), lines, headers, verdict, reply)
             return
 
         async def authenticate() -> None:
             verdict = await self._endpoint.authenticate(credentials)
             reply.on_gone = None
-            self._admitted(scope["method"], lines, headers, body, verdict, reply)
+            self._admitted((scope, body), lines, headers, verdict, reply)
 
         task = asyncio.get_running_loop().create_task(authenticate())
         self._authenticating.add(task)
@@ -103,35 +103,36 @@ class McpApp:
 
     def _admitted(
         self,
-        method: str,
+        raw: Raw,
         lines: Lines,
         headers: dict[str, str],
-        body: bytes,
         principal: Principal | Challenge,
         reply: Reply,
     ) -> None:
+        method = raw[0]["method"]
         if isinstance(principal, Challenge):
             extra = [(name.lower().encode(), value.encode()) for name, value in principal.headers]
             if principal.status == 401 and not any(name == b"www-authenticate" for name, _ in extra):
                 extra.append((b"www-authenticate", b"Bearer"))  # RFC 9110 wants one with every 401
             send_problem(reply, principal.status, b'{"error":"%s"}' % principal.reason.encode(), *extra)
         elif method == "POST":
-            self._post(lines, headers, body, principal, reply)
+            self._post(raw, lines, headers, principal, reply)
         elif is_modern(version := headers.get("mcp-protocol-version")) or "mcp-session-id" not in headers:
             # The modern era has neither; a legacy client has a session by the time it sends these.
             send_empty(reply, 405, (b"allow", b"POST"))
         elif version is not None and version not in LEGACY_VERSIONS:
             send_problem(reply, 400, b'{"error":"unknown MCP-Protocol-Version"}')
         elif method == "DELETE":
-            self.sessions.delete(principal, headers, reply)
+            self.sessions.delete(raw, principal, headers, reply)
         elif not _accepts(_joined(lines, "accept"), "text/event-stream"):
             send_problem(reply, 406, b'{"error":"expected Accept: text/event-stream"}')
         else:
-            self.sessions.get(principal, headers, reply)
+            self.sessions.get(raw, principal, headers, reply)
 
     def _post(
-        self, lines: Lines, headers: dict[str, str], body: bytes, principal: Principal, reply: Reply
+        self, raw: Raw, lines: Lines, headers: dict[str, str], principal: Principal, reply: Reply
     ) -> None:
+        body = raw[1]
         refused = self._form(lines, headers)
         if refused is not None:
             send_problem(reply, *refused)
@@ -139,7 +140,7 @@ class McpApp:
         version = headers.get("mcp-protocol-version")
         batch = body[:1] != b"{" and body.lstrip(b" \t\r\n")[:1] == b"["
         if batch and not is_modern(version) and "mcp-session-id" in headers:
-            self.sessions.post_batch(body, principal, headers, reply)
+            self.sessions.post_batch(raw, principal, headers, reply)
             return
         try:
             message = parse(body, depth=self._endpoint.depth_limit)
@@ -147,11 +148,11 @@ class McpApp:
             send_refusal(reply, 400, refusal)
             return
         if not _is_modern(version, message.params.get("_meta")):
-            self.sessions.post(message, principal, headers, reply)
+            self.sessions.post(raw, message, principal, headers, reply)
         elif message.kind in ("result", "error"):
             send_refusal(reply, 400, Refused(-32600, "Invalid request: clients send no responses"))
         else:
-            self._modern.serve(message, principal, headers, lines, reply)
+            self._modern.serve(raw, message, principal, headers, lines, reply)
 
     def _form(self, lines: Lines, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
         """The refusal for a body or answer of the wrong form. Clients repeat theirs, so it is remembered."""

@@ -10,6 +10,7 @@ from portico.api import (
     INVALID_REQUEST,
     OVERLOADED,
     Endpoint,
+    Id,
     Message,
     Principal,
     Refused,
@@ -20,7 +21,7 @@ from portico.api import (
     parse_batch,
 )
 from portico_plugins.transports.streamable_http.answer import Answer, HttpSession, Manner
-from portico_plugins.transports.streamable_http.wire import JSON, send_empty, send_refusal
+from portico_plugins.transports.streamable_http.wire import JSON, Raw, end_broken, send_empty, send_refusal
 
 SESSION_TTL = 365 * 86_400.0
 
@@ -79,20 +80,39 @@ class LegacySessions:
         each.session.touch()
         return each
 
-    def _known(self, headers: Mapping[str, str], principal: Principal, reply: Reply) -> HttpSession | None:
+    def _known(
+        self, raw: Raw, headers: Mapping[str, str], principal: Principal, reply: Reply, ident: Id = None
+    ) -> HttpSession | None:
+        """The session a request names, or None: then another worker answers, or a refusal has been sent."""
         each = self.find(headers, principal)
-        if each is None:
-            missing = "mcp-session-id" not in headers
-            what = "Mcp-Session-Id is required" if missing else "Session not found"
-            send_refusal(reply, 400 if missing else 404, Refused(INVALID_REQUEST, what))
-        return each
+        if each is not None:
+            return each
+        name = headers.get("mcp-session-id")
+        if name is None:
+            send_refusal(reply, 400, Refused(INVALID_REQUEST, "Mcp-Session-Id is required"))
+            return None
 
-    def post(self, message: Message, principal: Principal, headers: Mapping[str, str], reply: Reply) -> None:
+        def lost(begun: bool) -> None:
+            if not begun:
+                send_refusal(reply, 404, Refused(INVALID_REQUEST, "Session not found"))
+            elif ident is not None:
+                end_broken(reply, ident)
+            else:
+                reply.end()
+
+        owners = self._endpoint.owners
+        if owners is None or not owners.elsewhere("session", name, principal, *raw, reply, lost):
+            lost(False)
+        return None
+
+    def post(
+        self, raw: Raw, message: Message, principal: Principal, headers: Mapping[str, str], reply: Reply
+    ) -> None:
         """Answer a POSTed message."""
         if message.kind == "request" and message.method == "initialize" and "mcp-session-id" not in headers:
             self._initialize(message, principal, headers, reply)
             return
-        each = self._known(headers, principal, reply)
+        each = self._known(raw, headers, principal, reply, message.id if message.kind == "request" else None)
         if each is None:
             return
         if message.kind == "request":
@@ -103,15 +123,15 @@ class LegacySessions:
             each.session.receive(message, Stream(), headers)
             send_empty(reply, 202)
 
-    def post_batch(self, body: bytes, principal: Principal, headers: Mapping[str, str], reply: Reply) -> None:
+    def post_batch(self, raw: Raw, principal: Principal, headers: Mapping[str, str], reply: Reply) -> None:
         """Answer a batch, which only 2025-03-26 has."""
-        each = self._known(headers, principal, reply)
+        each = self._known(raw, headers, principal, reply)
         if each is None:
             return
         try:
             if each.session.version != "2025-03-26":
                 raise Refused(INVALID_REQUEST, "Invalid request: expected one JSON object, not a batch")
-            items = parse_batch(body, depth=self._endpoint.depth_limit)
+            items = parse_batch(raw[1], depth=self._endpoint.depth_limit)
         except Refused as refusal:
             send_refusal(reply, 400, refusal)
             return
@@ -145,12 +165,12 @@ class LegacySessions:
         else:
             reply.send(200, JSON, body)
 
-    def get(self, principal: Principal, headers: Mapping[str, str], reply: Reply) -> None:
+    def get(self, raw: Raw, principal: Principal, headers: Mapping[str, str], reply: Reply) -> None:
         """Open the stream for what belongs to no POST, or go on with one that broke off.
 
         Coming back takes a stream over from a reader that was not noticed to have gone.
         """
-        each = self._known(headers, principal, reply)
+        each = self._known(raw, headers, principal, reply)
         if each is None:
             return
         ident, _, number = headers.get("last-event-id", "").rpartition("-")
@@ -160,9 +180,9 @@ class LegacySessions:
         else:
             each.serve(each.listen(), reply, self._manner, 0, prime=True)
 
-    def delete(self, principal: Principal, headers: Mapping[str, str], reply: Reply) -> None:
+    def delete(self, raw: Raw, principal: Principal, headers: Mapping[str, str], reply: Reply) -> None:
         """End a session at its client's wish."""
-        if self._known(headers, principal, reply) is not None:
+        if self._known(raw, headers, principal, reply) is not None:
             self._end(headers["mcp-session-id"])
             send_empty(reply, 204)
 

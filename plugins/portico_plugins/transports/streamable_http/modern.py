@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from portico.api import (
+    INVALID_PARAMS,
     LEGACY_ONLY,
     METHOD_NOT_FOUND,
     Asking,
@@ -30,6 +31,8 @@ from portico_plugins.transports.streamable_http.wire import (
     JSON,
     KEEP_ALIVE,
     STATUS,
+    Raw,
+    end_broken,
     send_empty,
     send_refusal,
     start_events,
@@ -51,6 +54,7 @@ class ModernRequests:
 
     def serve(
         self,
+        raw: Raw,
         message: Message,
         principal: Principal,
         headers: Mapping[str, str],
@@ -68,6 +72,8 @@ class ModernRequests:
                 raise Refused(METHOD_NOT_FOUND, "Method not found")
             if message.method == "tools/call":
                 self._endpoint.check_params(message.params, lines)
+            if "requestState" in message.params and self._parked_elsewhere(raw, message, principal, reply):
+                return
             exchange = self._endpoint.modern_exchange(message.method, message.params, principal, headers)
             if message.method == "subscriptions/listen":
                 self._listen(exchange, message.id, reply)
@@ -75,6 +81,21 @@ class ModernRequests:
                 _Answer(self._endpoint, exchange, message.id, reply, self._keep_alive)
         except Refused as refusal:
             send_refusal(reply, STATUS.get(refusal.code, 200), refusal, message.id)
+
+    def _parked_elsewhere(self, raw: Raw, message: Message, principal: Principal, reply: Reply) -> bool:
+        """Whether a retry's call is parked at another worker, which then answers."""
+
+        def lost(begun: bool) -> None:
+            if begun:
+                end_broken(reply, message.id)
+            else:
+                over = Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
+                send_refusal(reply, 400, over, message.id)
+
+        owners = self._endpoint.owners
+        return owners is not None and owners.elsewhere(
+            "parked", message.params["requestState"], principal, *raw, reply, lost
+        )
 
     def _listen(self, exchange: Exchange, ident: Id, reply: Reply) -> None:
         stream = Stream()

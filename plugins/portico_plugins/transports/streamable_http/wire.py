@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from portico.api import Id, Refused, Reply, error_frame
+from portico.api import INTERNAL_ERROR, Id, Refused, Reply, Scope, error_frame, failure, sse_event
+
+Raw = tuple[Scope, bytes]
+"""A request as it came: its scope, and its body."""
 
 STATUS: Final[Mapping[int, int]] = {
     -32700: 400,
@@ -45,6 +48,13 @@ def send_problem(reply: Reply, status: int, body: bytes, *headers: tuple[bytes, 
 def send_refusal(reply: Reply, status: int, refusal: Refused, ident: Id = None) -> None:
     """Send a JSON-RPC error answer; what may be tried again says when."""
     reply.send(status, _LATER if status == 503 else JSON, error_frame(ident, refusal.body()))
+
+
+def end_broken(reply: Reply, ident: Id) -> None:
+    """End an event stream whose answer was to come from another worker, which has gone."""
+    gone = failure(INTERNAL_ERROR, "The worker that carried out the request has gone", reason="worker_gone")
+    reply.write(sse_event(error_frame(ident, gone.body())))
+    reply.end()
 
 
 def start_events(reply: Reply) -> None:
