@@ -276,8 +276,7 @@ class Supervisor:
         before = self._listening.addresses
         self._generation += 1
         new = 0
-        wanted = 1
-        while new < wanted:
+        while True:
             try:
                 worker = self._process(orders)
                 await self._start(worker)
@@ -287,11 +286,12 @@ class Supervisor:
                     self._listening.only(before)
                 raise
             new += 1
-            wanted = worker.wants["workers"]
-            self._orders, self._wanted = orders, wanted
+            self._orders, self._wanted = orders, worker.wants["workers"]
             self._listening.only((*before, *worker.wants["listen"]))
             if old:
                 old.pop(0).retire()
+            if new >= self._wanted:
+                break
         for each in old:
             each.retire()
         self._listening.only(worker.wants["listen"])
