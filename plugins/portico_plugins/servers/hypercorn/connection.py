@@ -6,69 +6,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-import attrs
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ConnectionState
-from starlette.types import ASGIApp
 
-from portico.api import Log
 from portico_plugins.servers.hypercorn.calls import Calls
+from portico_plugins.servers.hypercorn.service import Service, address
 from portico_plugins.servers.hypercorn.strict import PREFACE, StrictConnection, StrictH2
 
 _CHUNK: Final = 64 * 1024
 _LAST_WORDS: Final = 0.2
 _FIRST_REQUEST: Final = 1.0
-
-
-@attrs.frozen
-class Bounds:
-    """The limits of a listener; times in seconds.
-
-    Attributes:
-        max_connections: Open connections in all.
-        max_connections_per_ip: Open connections of one client.
-        backlog: Connections the kernel holds until they are accepted.
-        keep_alive: How long a connection may be idle between requests.
-        header_timeout: For a TLS handshake, and for a request head to arrive.
-        write_timeout: How long a client may take nothing of an answer.
-        linger: How long a client that was answered early may go on sending.
-        stop_timeout: How long answers may go on after the stop.
-        h2c: Whether HTTP/2 is spoken without TLS.
-    """
-
-    max_connections: int
-    max_connections_per_ip: int
-    backlog: int
-    keep_alive: float
-    header_timeout: float
-    write_timeout: float
-    linger: float
-    stop_timeout: float
-    h2c: bool
-
-
-@attrs.frozen(eq=False)
-class Service:
-    """What all connections of a server share.
-
-    Attributes:
-        app: The application.
-        config: Hypercorn's settings.
-        bounds: Our limits.
-        context: Hypercorn's; its `terminated` is set when the server stops.
-        draining: Set when answers are to carry `Connection: close`.
-        log: Where failures go.
-    """
-
-    app: ASGIApp
-    config: Config
-    bounds: Bounds
-    context: WorkerContext
-    draining: asyncio.Event
-    log: Log
 
 
 class Stream(asyncio.StreamReaderProtocol):
@@ -208,8 +156,8 @@ class Connection:
             self._calls,
             ConnectionState({}),
             secure is not None,
-            _address(self._transport.get_extra_info("peername")),
-            _address(self._transport.get_extra_info("sockname")),
+            address(self._transport.get_extra_info("peername")),
+            address(self._transport.get_extra_info("sockname")),
             self._send,
         )
         if http2:
@@ -313,8 +261,3 @@ class Connection:
                     pass
         except OSError:
             pass  # in time or not, it may be closed now
-
-
-def _address(name: Any) -> tuple[str, int] | None:
-    """Host and port, or None for a Unix socket."""
-    return (name[0], name[1]) if isinstance(name, tuple) else None
