@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from portico._core.protocol.calls import Asking, Call, Frames, LegacyCall, ModernCall, admit, check_ask
+from portico._core.protocol.audience import admit, check_ask
+from portico._core.protocol.calls import Asking, Call, Frames, LegacyCall, ModernCall
 from portico._core.protocol.jsonrpc import decode
 from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Stream
 from portico.api import (

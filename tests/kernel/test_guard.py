@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from portico._host.guard import Guard, Limits
+from portico._host.guard import Guard
+from portico._host.limits import Limits
 
 HOST = (b"host", b"localhost:4444")
 Headers = Sequence[tuple[bytes, bytes]]

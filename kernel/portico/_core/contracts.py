@@ -1,4 +1,8 @@
-"""The contracts between the kernel and plugins: one small Protocol per kind, and what passes between them."""
+"""The contracts between the kernel and plugins: one small Protocol per kind, and what passes between them.
+
+Longer than other modules on purpose: it is the page a plugin author reads from top to bottom, nearly all of
+it docstrings, and the contracts refer to each other.
+"""
 
 from __future__ import annotations
 

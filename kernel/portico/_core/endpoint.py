@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from portico._core.authentication import decider
 from portico._core.catalog import View
 from portico._core.contracts import (
     AuthScheme,
@@ -99,7 +100,7 @@ class Endpoint:
         self.depth_limit = depth_limit
         self._pipeline = pipeline
         self._schemes = schemes
-        self._decide = _decider(schemes)
+        self._decide = decider(schemes)
         self._run_id = secrets.token_hex(4) + "-"
         self._ids = itertools.count(1)
         self._parking = parking
@@ -320,27 +321,6 @@ class Endpoint:
         self._log.error(
             "call.fault", request_id=exchange.id, method=exchange.method, exc_info=error, notes=list(notes)
         )
-
-
-def _decider(
-    schemes: Sequence[tuple[str, AuthScheme]],
-) -> Callable[[Credentials], Principal | Challenge] | None:
-    """The schemes' own `decide`, compiled into one function; None where one has none."""
-    found = [getattr(scheme, "decide", None) for _, scheme in schemes]
-    if not found or not all(found):
-        return None
-    decides: list[Callable[[Credentials], Principal | Challenge | None]] = [each for each in found if each]
-
-    def decide(credentials: Credentials) -> Principal | Challenge:
-        challenge: Challenge | None = None
-        for each in decides:
-            verdict = each(credentials)
-            if isinstance(verdict, Principal):
-                return verdict
-            challenge = challenge or verdict
-        return challenge or Challenge(reason="no_scheme")
-
-    return decide
 
 
 class _Nobody:

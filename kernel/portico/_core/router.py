@@ -18,7 +18,7 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.lists import Lists
-from portico._core.protocol.calls import check_ask
+from portico._core.protocol.audience import check_ask
 from portico._core.protocol.eras import LIST_KINDS, MRTR_METHODS, NAME_PARAM, TASKS_EXTENSION
 from portico._core.protocol.parking import binding_of
 from portico._core.seal import Seal, Unsealable

@@ -16,7 +16,8 @@ from portico import __version__
 from portico._core.contracts import Admission, Admit, Direct, Json, Log
 from portico._core.plane import Plane
 from portico._core.protocol.eras import LEGACY_VERSIONS, MODERN_VERSIONS
-from portico._host.guard import Guard, Limits
+from portico._host.guard import Guard
+from portico._host.limits import Limits
 
 _NO_STORE = {"cache-control": "no-store"}
 

@@ -31,8 +31,8 @@ from portico._core.router import Router
 from portico._core.seal import Seal
 from portico._host.app import build_app
 from portico._host.forward import Forwarder
-from portico._host.guard import Limits
 from portico._host.lifecycle import Key, Phase, running
+from portico._host.limits import Limits
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
 
 _WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound

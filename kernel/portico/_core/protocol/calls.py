@@ -9,17 +9,15 @@ from typing import Any, Final
 
 import attrs
 
-from portico._core.contracts import Era, Exchange, Json, Result
+from portico._core.contracts import Exchange, Json, Result
 from portico._core.errors import (
     INTERNAL_ERROR,
-    METHOD_NOT_FOUND,
-    MISSING_CAPABILITY,
     SHUTTING_DOWN,
     UPSTREAM_TIMEOUT,
     Refused,
     failure,
 )
-from portico._core.protocol.eras import ASK_CAPABILITY, LOG_LEVELS
+from portico._core.protocol.audience import admit, check_ask
 from portico._core.protocol.jsonrpc import notification_frame
 from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Sink
 
@@ -30,54 +28,6 @@ OnFault = Callable[[Exchange, BaseException], None]
 _GATHER: Final = 0.02
 """Seconds to wait after a question for others: questions put side by side belong in one round, and each round
 costs the client a request, but they reach us one message at a time."""
-
-_MODERN_FRAMES: Final = frozenset({"notifications/progress", "notifications/message"})
-
-
-def admit(exchange: Exchange, method: str, params: Json) -> Json | None:
-    """The params of a notification as this client may get it; None when it may not.
-
-    Progress needs the client's token, log messages its level; a modern response stream carries nothing else
-    (2026-07-28, streamable HTTP).
-    """
-    if method == "notifications/progress":
-        return (
-            None if exchange.progress_token is None else {**params, "progressToken": exchange.progress_token}
-        )
-    if method == "notifications/message":
-        wanted = LOG_LEVELS.get(exchange.log_level or "")
-        rank = LOG_LEVELS.get(str(params.get("level")), 0)
-        if wanted is None:
-            # A legacy client that never set a level gets what the server likes (2025-11-25, logging).
-            return params if exchange.era is Era.LEGACY else None
-        return params if rank >= wanted else None
-    return params if exchange.era is Era.LEGACY or method in _MODERN_FRAMES else None
-
-
-def check_ask(capabilities: Json, method: str, params: Json) -> None:
-    """Whether a client that declared `capabilities` may be asked this.
-
-    Raises:
-        Refused: -32021 with `data.requiredCapabilities`; -32601 for what no client can be asked.
-    """
-    name = ASK_CAPABILITY.get(method)
-    if name is None:
-        raise Refused(METHOD_NOT_FOUND, "Method not found")
-    declared = capabilities.get(name)
-    needed: Json = {name: {}}
-    met = isinstance(declared, dict)
-    if name == "elicitation":
-        mode = str(params.get("mode", "form"))
-        needed = {name: {mode: {}}}
-        if isinstance(declared, dict):
-            # `elicitation: {}` is what form-only clients of every revision send.
-            met = mode in declared or (mode == "form" and "url" not in declared)
-    if not met:
-        raise Refused(
-            MISSING_CAPABILITY,
-            f"The client did not declare the capability {name!r} that this needs",
-            {"requiredCapabilities": needed},
-        )
 
 
 class Call:

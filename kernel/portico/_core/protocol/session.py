@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from portico._core.contracts import Era, Json, Principal, Result
 from portico._core.errors import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refused
-from portico._core.protocol.calls import LegacyCall, check_ask
+from portico._core.protocol.audience import check_ask
+from portico._core.protocol.calls import LegacyCall
 from portico._core.protocol.eras import LOG_LEVELS, negotiate
 from portico._core.protocol.jsonrpc import (
     Id,
