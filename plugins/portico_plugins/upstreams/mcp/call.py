@@ -162,11 +162,17 @@ class Backchannel:
         if bytes(message.id):
             self.asked(message, call, certain=certain)
         else:
-            await self.told(message, call)
+            await self.told(message, call, certain=certain and call is not None)
         return None
 
-    async def told(self, message: wire.Message, call: Call | None) -> None:
-        """Pass a notification on."""
+    async def told(self, message: wire.Message, call: Call | None, *, certain: bool = False) -> None:
+        """Pass a notification on.
+
+        Args:
+            message: The notification.
+            call: The call it belongs to, as far as anybody knows.
+            certain: Whether it arrived on that call's own stream.
+        """
         method, params = message.method, message.arguments()
         if method in _LISTS:
             self._changed(_LISTS[method])
@@ -180,15 +186,17 @@ class Backchannel:
             if call is not None and call.acknowledged is not None:
                 call.acknowledged.set()
         elif method == "notifications/progress":
-            await self._progress(params, call)
+            await self._progress(params, call, certain)
         elif call is not None and call.exchange is not None:
             await call.exchange.client.notify(method, params)
         else:
             self._announce(method, params)
 
-    async def _progress(self, params: Json, call: Call | None) -> None:
+    async def _progress(self, params: Json, call: Call | None, certain: bool) -> None:
         token = params.get("progressToken")
         if call is None or token != call.id:
+            if certain:
+                return  # another call's token on this call's own stream: whoever that is, it is not for them
             call = self.calls.get(token) if isinstance(token, int) else None
         if call is None or call.exchange is None or call.exchange.progress_token is None:
             return

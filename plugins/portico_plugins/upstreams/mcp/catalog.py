@@ -303,9 +303,14 @@ class Catalog:
         for attempt in itertools.count():
             call = Call("subscriptions/listen")
             call.acknowledged = asyncio.Event()
-            listening = asyncio.create_task(self._acknowledged(call.acknowledged, backoff, attempt > 0))
+            asking = asyncio.ensure_future(link.ask("subscriptions/listen", {"notifications": wanted}, call))
+            listening = asyncio.create_task(
+                self._acknowledged(call.acknowledged, asking, backoff, attempt > 0)
+            )
             try:
-                await link.ask("subscriptions/listen", {"notifications": wanted}, call)
+                await asyncio.wait([asking])
+                if not asking.cancelled():
+                    asking.result()
             except Refused as refusal:
                 self._host.log.debug("upstream_listen_ended", reason=refusal.message)
                 if refusal.code == METHOD_NOT_FOUND:
@@ -313,12 +318,20 @@ class Catalog:
                 self._suspected = self._suspected or refusal.code == UPSTREAM_UNAVAILABLE
             finally:
                 listening.cancel()
+                asking.cancel()
                 self._listening = False
             self._wake.set()
             await asyncio.sleep(backoff.next())
 
-    async def _acknowledged(self, event: asyncio.Event, backoff: Backoff, again: bool) -> None:
-        await event.wait()
+    async def _acknowledged(
+        self, event: asyncio.Event, asking: asyncio.Future[bytes], backoff: Backoff, again: bool
+    ) -> None:
+        try:
+            async with asyncio.timeout(self._config.connect_timeout):
+                await event.wait()
+        except TimeoutError:
+            asking.cancel()  # a stream that never began would be waited on for ever
+            return
         self._listening = True
         backoff.reset()
         if again:
