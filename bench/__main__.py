@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
 
+from bench.conclusion import conclude
 from bench.machine import busy_seconds, choose_cores, cpu_seconds
-from bench.measure import Plan, cold_start, memory, progress, shapes, throughput
+from bench.measure import Plan, cold_start, memory, shapes, throughput
 from bench.native import CannotBuild, build
 from bench.peers.driver import main as peers
 from bench.processes import CannotRun, default_command
@@ -155,12 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    print(json.dumps(report.as_json(), indent=2) if options.json else report.as_text())
-    if report.others > 0.1:
-        progress(
-            f"bench: other processes had {report.others:.0%} of the cores; run it again on a quiet machine"
-        )
-    return 1 if report.errors else 0
+    return conclude(report, as_json=options.json)
 
 
 if __name__ == "__main__":

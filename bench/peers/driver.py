@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
 
+from bench.conclusion import conclude
 from bench.machine import busy_seconds, choose_cores, cpu_seconds
-from bench.measure import Plan, progress
+from bench.measure import Plan
 from bench.native import CannotBuild, build
 from bench.peers import contextforge, fastmcp, litellm, mcp_proxy
 from bench.peers.compare import compare
@@ -114,9 +114,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    print(json.dumps(report.as_json(), indent=2) if options.json else report.as_text())
-    if report.others > 0.1:
-        progress(
-            f"bench: other processes had {report.others:.0%} of the cores; run it again on a quiet machine"
-        )
-    return 1 if report.errors else 0
+    return conclude(report, as_json=options.json)

@@ -8,8 +8,6 @@ LEGACY_VERSIONS: Final = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"
 MODERN_VERSIONS: Final = ("2026-07-28",)
 LATEST_LEGACY: Final = LEGACY_VERSIONS[0]
 LATEST_MODERN: Final = MODERN_VERSIONS[0]
-UNSTATED_VERSION: Final = "2025-03-26"
-"""What a legacy request without `MCP-Protocol-Version` is taken to speak (2025-06-18, transports)."""
 
 META_PREFIX: Final = "io.modelcontextprotocol/"
 META_VERSION: Final = META_PREFIX + "protocolVersion"

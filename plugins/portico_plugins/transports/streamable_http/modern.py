@@ -176,14 +176,15 @@ class _Answer:
     def _finish(self, outcome: Result | Refused) -> None:
         self._stop()
         self._reply.on_gone = None
+        if isinstance(outcome, Refused) and not self._streaming:
+            send_refusal(self._reply, STATUS.get(outcome.code, 200), outcome, self._ident)
+            return
         if isinstance(outcome, Result):
-            status, frame = 200, result_frame(self._ident, outcome.raw)
+            frame = result_frame(self._ident, outcome.raw)
         else:
-            status, frame = STATUS.get(outcome.code, 200), error_frame(self._ident, outcome.body())
+            frame = error_frame(self._ident, outcome.body())
         if self._streaming:
             self._reply.write(sse_event(frame))
             self._reply.end()
-        elif status == 503 and isinstance(outcome, Refused):
-            send_refusal(self._reply, status, outcome, self._ident)
         else:
-            self._reply.send(status, JSON, frame)
+            self._reply.send(200, JSON, frame)

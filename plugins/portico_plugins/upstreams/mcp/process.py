@@ -101,11 +101,6 @@ class Child(asyncio.SubprocessProtocol):
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self.pid = self._transport.get_pid()
 
-    @property
-    def exited(self) -> bool:
-        """Whether it has ended."""
-        return self._exited.is_set()
-
     async def write(self, data: bytes) -> None:
         """Write to its stdin; waits while it does not read.
 
