@@ -209,3 +209,52 @@ def test_methods_given_as_one_string_are_a_mistake() -> None:
     policy.methods = "tools/call"  # type: ignore[assignment]
     with pytest.raises(TypeError, match="policy 'a': methods must be a frozenset"):
         Pipeline([("a", policy)], router)
+
+
+class Doorman(Tracer):
+    """A policy that only admits."""
+
+    def __init__(self, name: str, trail: list[str], refuse: Exception | None = None) -> None:
+        super().__init__(name, trail)
+        self.refuse = refuse
+
+    def admit(self, exchange: Exchange) -> None:
+        self.trail.append(f"admit {self.name}")
+        if self.refuse:
+            raise self.refuse
+
+
+async def test_policies_that_only_admit_are_asked_in_order_and_leave_no_frame() -> None:
+    trail: list[str] = []
+    pipeline = Pipeline([("a", Doorman("a", trail)), ("b", Doorman("b", trail))], router)
+    coroutine = pipeline.chain("tools/call")(exchange())
+    assert trail == ["admit a", "admit b"]
+    assert getattr(coroutine, "cr_code", None) is router.__code__
+    assert (await coroutine).value == {"ok": True}
+
+
+async def test_a_policy_that_only_admits_keeps_its_place_among_others() -> None:
+    trail: list[str] = []
+    policies = [("a", Doorman("a", trail)), ("b", Tracer("b", trail)), ("c", Doorman("c", trail))]
+    await Pipeline(policies, router).chain("tools/call")(exchange())
+    assert trail == ["admit a", ">b", ">c", "<c", "<b"]
+
+
+@pytest.mark.parametrize("error", [Refused(42900, "slow down"), KeyError("oops")])
+async def test_what_does_not_admit_ends_the_exchange_and_an_error_names_it(error: Exception) -> None:
+    trail: list[str] = []
+    policies = [("a", Doorman("a", trail, error)), ("b", Doorman("b", trail))]
+    with pytest.raises(type(error)) as caught:
+        await Pipeline(policies, router).chain("tools/call")(exchange())
+    assert trail == ["admit a"]
+    notes = getattr(caught.value, "__notes__", [])
+    assert notes == ([] if isinstance(error, Refused) else ["in policy 'a'"])
+
+
+def test_an_admit_that_would_have_to_be_awaited_is_a_mistake() -> None:
+    class Late(Tracer):
+        async def admit(self, exchange: Exchange) -> None:
+            raise Refused(40300, "no")
+
+    with pytest.raises(TypeError, match="policy 'late': admit must not be async"):
+        Pipeline([("late", Late("late", []))], router)

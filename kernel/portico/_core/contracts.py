@@ -646,6 +646,9 @@ class Policy(Protocol):
     * `methods: frozenset[str]`: the methods it cares for; without it, every one.
     * `tap(exchange, method, params) -> params | None`: sees each notification on its way to the client,
       synchronously; returns it, another, or None to drop it.
+    * `admit(exchange)`: for a policy that only says, at once, whether an exchange may go on: it raises
+      `Refused` or returns, and is not async. Called in place of `__call__`, which must amount to the same;
+      where no other policy stands around it, that saves the frame.
     """
 
     async def __call__(self, exchange: Exchange, call_next: Next) -> Result:

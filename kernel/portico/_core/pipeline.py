@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ from portico._core.contracts import Client, Exchange, Json, Next, Policy, Result
 from portico._core.errors import Refused
 
 Tap = Callable[[Exchange, str, Json], Json | None]
+Check = Callable[[Exchange], object]
 
 
 class _Blame(str):
@@ -25,6 +27,7 @@ class _Layer:
     call: Policy
     methods: frozenset[str] | None
     tap: Tap | None
+    check: Check | None
 
     def claims(self, method: str | None) -> bool:
         return self.methods is None or method in self.methods
@@ -55,9 +58,16 @@ class Pipeline:
         layers = [layer for layer in self._layers if layer.claims(method)]
         if not layers:
             return self._terminal
-        chain = _bind_terminal(self._terminal)
-        for layer in reversed(layers):
+        # Outermost checks need no frame: they are done when the chain is called. Further in they are policies
+        # like all others, whose refusal comes out where what they return is awaited.
+        first = next((at for at, layer in enumerate(layers) if layer.check is None), len(layers))
+        chain = self._terminal
+        if layers[first:]:
+            chain = _bind_terminal(chain)
+        for layer in reversed(layers[first:]):
             chain = _bind(layer, chain)
+        for layer in reversed(layers[:first]):
+            chain = _bind_check(layer.name, layer.check, chain) if layer.check else chain
         # A frame travels outwards: the innermost policy sees it first.
         taps = tuple((layer.name, layer.tap) for layer in reversed(layers) if layer.tap is not None)
         return _bind_taps(taps, chain) if taps else chain
@@ -67,7 +77,11 @@ def _layer(name: str, policy: Policy) -> _Layer:
     methods: Any = getattr(policy, "methods", None)
     if methods is not None and (isinstance(methods, str) or not isinstance(methods, Collection)):
         raise TypeError(f"policy {name!r}: methods must be a frozenset of method names, not {methods!r}")
-    return _Layer(name, policy, None if methods is None else frozenset(methods), getattr(policy, "tap", None))
+    check: Check | None = getattr(policy, "admit", None)
+    if inspect.iscoroutinefunction(check):  # not awaited, it would let everything pass
+        raise TypeError(f"policy {name!r}: admit must not be async")
+    claimed = None if methods is None else frozenset(methods)
+    return _Layer(name, policy, claimed, getattr(policy, "tap", None), check)
 
 
 def _blame(exc: Exception, note: str) -> None:
@@ -88,6 +102,22 @@ def _bind(layer: _Layer, call_next: Next) -> Next:
             raise
 
     return policed
+
+
+def _bind_check(name: str, check: Check, call_next: Next) -> Next:
+    note = f"in policy {name!r}"
+
+    def checked(exchange: Exchange) -> Awaitable[Result]:
+        try:
+            check(exchange)
+        except Refused:
+            raise
+        except Exception as exc:
+            _blame(exc, note)
+            raise
+        return call_next(exchange)
+
+    return checked
 
 
 def _bind_terminal(terminal: Next) -> Next:
