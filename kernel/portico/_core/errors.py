@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 # JSON-RPC 2.0 and MCP codes, used only with the meaning the specifications give them.
@@ -87,6 +88,7 @@ def failure(
     upstream: str | None = None,
     request_id: str | None = None,
     retryable: bool | None = None,
+    retry_after: float | None = None,
 ) -> Refused:
     """A `Refused` with one of Portico's own codes and its `data.gateway` object.
 
@@ -97,6 +99,7 @@ def failure(
         upstream: The configured name of the upstream concerned.
         request_id: The gateway's id of the request, as the logs have it.
         retryable: Whether trying again later may help; by default what the code implies.
+        retry_after: In how many seconds, where that is known; HTTP answers carry it as `Retry-After`.
     """
     gateway: dict[str, Any] = {
         "reason": reason,
@@ -104,4 +107,6 @@ def failure(
         "request_id": request_id,
         "retryable": code in _RETRYABLE if retryable is None else retryable,
     }
+    if retry_after is not None:
+        gateway["retry_after"] = math.ceil(retry_after * 1000) / 1000  # not a moment too early
     return Refused(code, message, {"gateway": gateway})

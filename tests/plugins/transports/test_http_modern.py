@@ -43,12 +43,25 @@ async def test_log_messages_need_a_level_and_pass_it(web: Web) -> None:
 
 @pytest.mark.parametrize(
     ("code", "status"),
-    [(-32602, 400), (-32601, 404), (-32603, 200), (-32021, 400), (-32000, 200), (50302, 503), (1, 200)],
-)
+    [
+        (-32602, 400), (-32601, 404), (-32603, 200), (-32021, 400), (-32000, 200), (42900, 429), (50302, 503),
+        (1, 200),
+    ],
+)  # fmt: skip
 async def test_an_error_has_the_status_of_its_code(web: Web, code: int, status: int) -> None:
     answer = web.call("fail", {"code": code})
     assert ((await answer.json())["error"]["code"], answer.status) == (code, status)
-    assert ("retry-after" in answer.headers) == (status == 503)
+    assert ("retry-after" in answer.headers) == (status in (429, 503))
+
+
+@pytest.mark.parametrize(
+    ("said", "header"), [(0.2, "1"), (7.001, "8"), (-5, "1"), (1e300, "86400"), ("soon", "1"), (None, "1")]
+)
+async def test_when_to_come_back_is_what_the_error_says_within_reason(
+    web: Web, said: object, header: str
+) -> None:
+    answer = web.call("fail", {"code": 42900, "data": {"gateway": {"retry_after": said}}})
+    assert (await answer.head(), answer.headers["retry-after"]) == (429, header)
 
 
 async def test_an_error_after_frames_goes_on_the_stream(web: Web) -> None:

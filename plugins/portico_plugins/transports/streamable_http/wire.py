@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,6 +19,7 @@ STATUS: Final[Mapping[int, int]] = {
     -32021: 400,
     -32022: 400,
     -32601: 404,
+    42900: 429,
     50302: 503,
     50303: 503,
 }
@@ -32,7 +34,8 @@ _EVENTS: Final = (
     # Reverse proxies (nginx) would hold events back otherwise.
     (b"x-accel-buffering", b"no"),
 )
-_LATER: Final = (*JSON, (b"retry-after", b"1"))
+_LATER: Final = frozenset({429, 503})
+_LONGEST: Final = 86_400
 
 
 def send_empty(reply: Reply, status: int, *headers: tuple[bytes, bytes]) -> None:
@@ -47,7 +50,19 @@ def send_problem(reply: Reply, status: int, body: bytes, *headers: tuple[bytes, 
 
 def send_refusal(reply: Reply, status: int, refusal: Refused, ident: Id = None) -> None:
     """Send a JSON-RPC error answer; what may be tried again says when."""
-    reply.send(status, _LATER if status == 503 else JSON, error_frame(ident, refusal.body()))
+    headers = (*JSON, _retry_after(refusal)) if status in _LATER else JSON
+    reply.send(status, headers, error_frame(ident, refusal.body()))
+
+
+def _retry_after(refusal: Refused) -> tuple[bytes, bytes]:
+    """In whole seconds (RFC 9110), rounded up: a client that waits so long does not come too early.
+
+    An upstream may have said it, so it is taken with a limit.
+    """
+    said = refusal.data.get("gateway") if isinstance(refusal.data, dict) else None
+    seconds = said.get("retry_after") if isinstance(said, dict) else None
+    known = min(max(seconds, 1), _LONGEST) if isinstance(seconds, int | float) else 1
+    return b"retry-after", b"%d" % math.ceil(known)
 
 
 def end_broken(reply: Reply, ident: Id) -> None:
