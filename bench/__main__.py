@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from bench.conclusion import conclude
+from bench.duties import duties
 from bench.machine import busy_seconds, choose_cores, cpu_seconds
 from bench.measure import Plan, cold_start, memory, shapes, throughput
 from bench.native import CannotBuild, build
@@ -23,7 +24,7 @@ from bench.scale import catalogs, endurance, framed_calls, long_lists, streams
 
 ERAS = ("legacy", "modern")
 METHODS = {"call": "tools/call", "list": "tools/list"}
-PARTS = ("catalog", "frames", "memory", "streams", "cold")
+PARTS = ("catalog", "duties", "frames", "memory", "streams", "cold")
 ONLY = (*ERAS, *METHODS, *PARTS, "direct")
 
 
@@ -111,6 +112,7 @@ def run(options: argparse.Namespace) -> Report:
     lists = long_lists(plan, eras, through) if "catalog" in wanted else []
     pairs = catalogs(plan, eras) if "catalog" in wanted and through else []
     framed = framed_calls(plan, eras, through) if "frames" in wanted else []
+    busied = duties(plan, eras) if "duties" in wanted and through else []
     passed = (time.perf_counter() - began) * len(used)
     others = busy_seconds(used) - busy - (cpu_seconds(os.getpid()) - own)
     return Report(
@@ -121,10 +123,11 @@ def run(options: argparse.Namespace) -> Report:
         rounds=options.rounds,
         seconds=options.seconds,
         load_average=load_average,
-        others=max(0.0, others / passed) if cells or lists or framed else 0.0,
+        others=max(0.0, others / passed) if cells or lists or framed or busied else 0.0,
         lists=lists,
         pairs=pairs,
         framed=framed,
+        duties=busied,
         streams=[streams(plan, era, options.streams) for era in eras]
         if "streams" in wanted and through
         else [],

@@ -107,13 +107,16 @@ def default_command() -> str:
 
 
 @contextmanager
-def gateway(command: str, upstream: int, cores: frozenset[int] | None = None) -> Iterator[Running]:
+def gateway(
+    command: str, upstream: int, cores: frozenset[int] | None = None, text: str = CONFIG
+) -> Iterator[Running]:
     """The gateway in front of the stub; started, not necessarily ready.
 
     Args:
         command: What to run; `{config}`, `{port}` and `{upstream}` are filled in.
         upstream: The stub's port.
         cores: Where it runs; None for anywhere.
+        text: Its config; `{port}` and `{upstream}` are filled in.
 
     Raises:
         CannotRun: There is no such program.
@@ -121,7 +124,7 @@ def gateway(command: str, upstream: int, cores: frozenset[int] | None = None) ->
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="portico-bench-") as folder:
         config = Path(folder, "gateway.toml")
-        config.write_text(CONFIG.format(port=port, upstream=upstream))
+        config.write_text(text.format(port=port, upstream=upstream))
         words = filled(command, {"{config}": str(config), "{port}": str(port), "{upstream}": str(upstream)})
         with started(words, port, Path(folder), inherited(), cores) as running:
             yield running
@@ -206,8 +209,12 @@ def wait_ready(running: Running) -> None:
     raise CannotRun(f"the gateway was not ready in {READY_SECONDS:.0f} s: {last}{running.last_words()}")
 
 
-def first_answer(running: Running) -> float:
+def first_answer(running: Running, more: Sequence[tuple[str, str]] = ()) -> float:
     """Seconds from the start of the program to its first right answer to a tools/call.
+
+    Args:
+        running: The program.
+        more: Headers to send besides those of the protocol.
 
     Raises:
         CannotRun: It ended, or took too long.
@@ -234,6 +241,7 @@ def first_answer(running: Running) -> float:
         "MCP-Protocol-Version": "2026-07-28",
         "Mcp-Method": "tools/call",
         "Mcp-Name": "echo",
+        **dict(more),
     }
     last = "nothing listens"
     while (passed := time.perf_counter() - running.started) < READY_SECONDS:

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from bench.duties import Duties
 from bench.load import Round, median
 from bench.machine import Cores
 from bench.measure import Cell, Memory
@@ -27,9 +28,10 @@ class Report:
         cells: One per shape.
         memory: None when it was not measured.
         cold_starts: Seconds; empty when not measured.
-        lists: Long lists; empty when not measured, as are the next three.
+        lists: Long lists; empty when not measured, as are the next four.
         pairs: Calls over a long catalog and a short one.
         framed: Calls answered with many progress notifications.
+        duties: Calls with and without token, rate limit and access log.
         streams: Memory under open event streams.
         endurance: Memory after very many calls; None when not measured.
         cores: Where the parts ran.
@@ -50,6 +52,7 @@ class Report:
     lists: Sequence[Cell] = ()
     pairs: Sequence[Pair] = ()
     framed: Sequence[Cell] = ()
+    duties: Sequence[Duties] = ()
     streams: Sequence[Streams] = ()
     endurance: Endurance | None = None
 
@@ -57,7 +60,7 @@ class Report:
     def errors(self) -> int:
         """Wrong or missing answers of the whole run."""
         errors = [cell.errors for cell in (*self.cells, *self.lists, *self.framed)]
-        errors += [pair.errors for pair in self.pairs] + [one.errors for one in self.streams]
+        errors += [one.errors for one in (*self.pairs, *self.duties)] + [one.errors for one in self.streams]
         errors += [self.memory.errors] if self.memory else []
         errors += [self.endurance.errors] if self.endurance else []
         return sum(errors)
@@ -84,6 +87,15 @@ class Report:
                 for pair in self.pairs
             ],
             "progress": [_cell(cell) for cell in self.framed],
+            "duties": [
+                {
+                    **attrs.asdict(one.shape),
+                    "cpu_difference": one.difference,
+                    "bare": _side(one.bare),
+                    "full": _side(one.full),
+                }
+                for one in self.duties
+            ],
             "streams": [attrs.asdict(one) for one in self.streams],
             "endurance": attrs.asdict(self.endurance) if self.endurance else None,
             "memory": attrs.asdict(self.memory) if self.memory else None,
@@ -104,6 +116,8 @@ class Report:
         ]
         if self.cells or self.lists:
             lines += ["", *_table((*self.cells, *self.lists))]
+        if self.duties:
+            lines += ["", *_duties(self.duties)]
         if self.pairs or self.framed:
             lines += ["", *map(_pair, self.pairs), *(line for cell in self.framed for line in _framed(cell))]
         if self.memory:
@@ -150,6 +164,15 @@ def _table(cells: Sequence[Cell]) -> list[str]:
             row += [number(median(side, "calls_per_second"), 0)]
             row += [number(median(side, "p50_ms"), 3), number(median(side, "p99_ms"), 3)]
         rows.append([*row, number(median(cell.through, "cpu_us"), 1), str(cell.errors)])
+    return table(rows, left=2)
+
+
+def _duties(measured: Sequence[Duties]) -> list[str]:
+    rows = [["with token, rate limit, log", "era", "conns", "bare us/call", "us/call", "more", "through/s"]]
+    for one in measured:
+        bare, full = median(one.bare, "cpu_us"), median(one.full, "cpu_us")
+        row = [one.shape.method, one.shape.era, str(one.shape.connections), number(bare, 1), number(full, 1)]
+        rows.append([*row, number(one.difference, 1), number(median(one.full, "calls_per_second"), 0)])
     return table(rows, left=2)
 
 
