@@ -26,6 +26,7 @@ from portico._core.protocol.session import Session
 from portico._core.protocol.stream import Stream
 from portico._core.router import Router
 from portico._core.seal import Seal
+from portico._host.access import in_line
 from portico.api import (
     LATEST_MODERN,
     META_CAPABILITIES,
@@ -252,7 +253,7 @@ class World:
             watchable=self.plane.watchable,
             tell=self.plane.tell,
             observe=self.events.append,
-            log_calls=True,
+            on_call=in_line(self.log),
         )
         self.plane.add(ServerSpec(name, upstreams, **spec), lambda: made)
         return made

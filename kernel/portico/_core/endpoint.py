@@ -6,7 +6,7 @@ import itertools
 import secrets
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from portico._core.authentication import decider
 from portico._core.catalog import View
@@ -45,6 +45,13 @@ from portico._core.protocol.stream import Sink
 from portico._core.protocol.subscriptions import Hub
 from portico._core.seal import Seal
 from portico._core.shaping import shape_error, shape_result
+
+CallRecord = tuple[str, str, str, str | None, str, Any, str, str, float]
+"""What is told of a call that has ended; what each member is, `CALL_FACTS` says."""
+
+CALL_FACTS: Final = (
+    "request_id", "principal", "server", "upstream", "method", "name", "era", "outcome", "ms",
+)  # fmt: skip
 
 
 class Load:
@@ -87,7 +94,7 @@ class Endpoint:
         watchable: Callable[[str, str], bool],
         tell: Callable[[str, Principal, str, Json], None],
         observe: Callable[[Event], None] | None,
-        log_calls: bool,
+        on_call: Callable[[CallRecord], None] | None,
         owners: Owners | None = None,
     ) -> None:
         self.name = name
@@ -110,7 +117,7 @@ class Endpoint:
         self._watchable = watchable
         self._tell = tell
         self._observe = observe
-        self._log_calls = log_calls
+        self._on_call = on_call
 
     @property
     def view(self) -> View:
@@ -294,26 +301,26 @@ class Endpoint:
             raise
         finally:
             self._load.calls.discard(call)
-            if self._log_calls or self._observe:
+            if self._on_call or self._observe:
                 self._report(exchange, outcome, self.clock.monotonic() - started)
 
     def _report(self, exchange: Exchange, outcome: str, seconds: float) -> None:
         target = exchange.target
-        facts = {
-            "request_id": exchange.id,
-            "principal": exchange.principal.subject,
-            "server": self.name,
-            "upstream": target.upstream if target else None,
-            "method": exchange.method,
-            "name": exchange.params.get("name") or exchange.params.get("uri"),
-            "era": exchange.era.value,
-            "outcome": outcome,
-            "ms": round(seconds * 1000, 2),
-        }
-        if self._log_calls:
-            self._log.info("call", **facts)
+        record = (
+            exchange.id,
+            exchange.principal.subject,
+            self.name,
+            target.upstream if target else None,
+            exchange.method,
+            exchange.params.get("name") or exchange.params.get("uri"),
+            "modern" if exchange.era is Era.MODERN else "legacy",
+            outcome,
+            round(seconds * 1000, 2),
+        )
+        if self._on_call:
+            self._on_call(record)
         if self._observe:
-            self._observe(Event("call.finished", facts))
+            self._observe(Event("call.finished", dict(zip(CALL_FACTS, record, strict=True))))
 
     def on_fault(self, exchange: Exchange, error: BaseException) -> None:
         """An exchange failed in a way nobody meant; the client learns nothing, the log everything."""

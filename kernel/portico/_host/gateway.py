@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from portico._config import graph
 from portico._config.settings import Component, ServerSettings, Settings
 from portico._core.catalog import ServerSpec
 from portico._core.contracts import Admit, Direct, Event, Host, Json, Log, Ref, Server, Transport
-from portico._core.endpoint import Endpoint, Load
+from portico._core.endpoint import CallRecord, Endpoint, Load
 from portico._core.errors import ConfigError
 from portico._core.lists import Lists
 from portico._core.owners import Owners
@@ -29,6 +29,7 @@ from portico._core.plane import Plane
 from portico._core.protocol.parking import Parking
 from portico._core.router import Router
 from portico._core.seal import Seal
+from portico._host.access import in_line
 from portico._host.app import build_app
 from portico._host.forward import Forwarder
 from portico._host.lifecycle import Key, Phase, running
@@ -103,8 +104,11 @@ class Gateway:
 class _Composer:
     """Builds what stands between the components while they start."""
 
-    def __init__(self, settings: Settings, log: Log, place: Place | None) -> None:
+    def __init__(
+        self, settings: Settings, log: Log, place: Place | None, on_call: Callable[[CallRecord], None] | None
+    ) -> None:
         self.settings = settings
+        self.on_call = (on_call or in_line(log)) if settings.gateway.log_level in ("debug", "info") else None
         self.log = log
         self.clock = _Clock()
         gateway = settings.gateway
@@ -222,7 +226,7 @@ class _Composer:
             watchable=self.plane.watchable,
             tell=self.plane.tell,
             observe=observe,
-            log_calls=gateway.log_level in ("debug", "info"),
+            on_call=self.on_call,
             owners=Owners(name, self.seal, self.forwarder, observe, self.log) if self.forwarder else None,
         )
 
@@ -267,7 +271,12 @@ def without(settings: Settings, *kinds: str) -> Settings:
 
 @asynccontextmanager
 async def started(
-    settings: Settings, log: Log, *, http: bool = True, place: Place | None = None
+    settings: Settings,
+    log: Log,
+    *,
+    http: bool = True,
+    place: Place | None = None,
+    on_call: Callable[[CallRecord], None] | None = None,
 ) -> AsyncIterator[Gateway]:
     """Start everything; stop it in reverse.
 
@@ -276,11 +285,12 @@ async def started(
         log: The kernel's logger.
         http: Whether to start transports and listeners and build the ASGI application.
         place: This worker's place among others, if there are any.
+        on_call: The access log; by default it goes through `log`.
 
     Raises:
         ConfigError: Something is wrong that only starting could show.
     """
-    composer = _Composer(settings, log, place)
+    composer = _Composer(settings, log, place, on_call)
     if not http:
         settings = without(settings, "listeners", "transports")
     async with running(settings.components, composer.host, composer.report) as live:

@@ -84,6 +84,26 @@ def logger(**bound: Any) -> Log:
     return log
 
 
+def in_json() -> bool:
+    """Whether events are written as JSON."""
+    return _json in structlog.get_config()["processors"]
+
+
+def rendered(level: Level, event: str, **facts: Any) -> str:
+    """The line an event makes."""
+    made: Any = {**facts, "event": event}
+    for process in structlog.get_config()["processors"]:
+        made = process(None, level, made)
+    return str(made)
+
+
+def stamp(seconds: float | None = None) -> str:
+    """A point in time (now) as it stands in a line: UTC, with milliseconds."""
+    utc = datetime.UTC
+    at = datetime.datetime.now(utc) if seconds is None else datetime.datetime.fromtimestamp(seconds, utc)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class _Stderr:
     """Writes to whatever stderr is at the time; a reader that went away costs no one a request."""
 
@@ -112,9 +132,8 @@ def _also(more: Mapping[str, Any], _: Any, __: str, facts: Facts) -> Facts:
 
 
 def _timed(_: Any, __: str, facts: Facts) -> Facts:
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     return {
-        "time": now.replace("+00:00", "Z"),
+        "time": stamp(),
         "level": facts.pop("level"),
         "event": facts.pop("event"),
         **facts,

@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from portico._config.settings import Settings
+from portico._host.access import access_log
 from portico._host.gateway import Gateway, Place, drain, started, without
 from portico._host.log import configure, logger
 from portico._host.peers import Peers
@@ -85,7 +86,10 @@ async def serve(
     log = logger()
     closing = asyncio.Event()
     try:
-        async with started(settings, log, place=place) as gateway:
+        async with (
+            access_log() as calls,
+            started(settings, log, place=place, on_call=calls) as gateway,
+        ):
             peers = await _peers(gateway, place)
             try:
                 app, admit = gateway.app, gateway.admit
@@ -170,7 +174,7 @@ async def serve_io(settings: Settings, ready: Callable[[Gateway, Sequence[str]],
     configure(settings.gateway.log_format, settings.gateway.log_level)
     log = logger()
     loop = asyncio.get_running_loop()
-    async with started(without(settings, "listeners"), log) as gateway:
+    async with access_log() as calls, started(without(settings, "listeners"), log, on_call=calls) as gateway:
         ready(gateway, ())
         runs = [
             run for each in gateway.transports.values() if (run := getattr(each, "run", None)) is not None
