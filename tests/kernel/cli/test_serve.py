@@ -146,3 +146,18 @@ def test_the_environment_sets_what_flags_do_not(serve_in: Serve, tmp_path: Path)
     ) as served:
         assert "Portico serves elsewhere.toml" in served.banner
         assert ":4444" not in served.url
+
+
+def test_every_call_before_the_stop_signal_has_its_line_in_the_access_log(
+    serve_in: Serve, process: Process, tmp_path: Path
+) -> None:
+    with serve_in("--upstream", UPSTREAM) as served:
+        for _ in range(3):
+            assert process("call", "add", "a=1", "b=2", "--url", served.url).returncode == 0
+        assert served.stop() == 0
+    events = [json.loads(line) for line in served.errors.read_text().splitlines()]
+    called = [event for event in events if event["event"] == "call" and event["method"] == "tools/call"]
+    assert [(event["level"], event["name"], event["outcome"]) for event in called] == [
+        ("info", "add", "ok")
+    ] * 3
+    assert len({event["request_id"] for event in called}) == 3
