@@ -278,7 +278,8 @@ class Endpoint:
         Raises:
             Refused: Likewise.
         """
-        started = self.clock.monotonic()
+        reported = self._log_calls or self._observe
+        started = self.clock.monotonic() if reported else 0.0
         call: Any = exchange.client
         self._load.calls.add(call)
         outcome = "ok"
@@ -293,7 +294,7 @@ class Endpoint:
             raise
         finally:
             self._load.calls.discard(call)
-            if self._log_calls or self._observe:
+            if reported:
                 self._report(exchange, outcome, self.clock.monotonic() - started)
 
     def _report(self, exchange: Exchange, outcome: str, seconds: float) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from typing import Final
 
 from portico.api import Admission
-from portico_plugins.servers.hypercorn.answer import Answer, head_bytes
+from portico_plugins.servers.hypercorn.answer import Answer, dated, opening
 from portico_plugins.servers.hypercorn.asgicall import AsgiCall
 from portico_plugins.servers.hypercorn.direct import Body
 from portico_plugins.servers.hypercorn.head import Head, Malformed, scope_of
@@ -98,7 +98,7 @@ class Requests(Wire):
                         break
                     self._begin(head)
         except Malformed as malformed:
-            self.write(head_bytes(malformed.status, (), _LAST))
+            self.write(dated(opening(malformed.status, ()).lines, _LAST))
             self._finish()
         finally:
             self._advancing = False
