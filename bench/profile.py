@@ -1,7 +1,7 @@
 """`python -m bench profile`: where the CPU time of a call goes, function by function.
 
-py-spy (https://github.com/benfred/py-spy) samples the gateway under load from outside, C frames included; what
-C code costs is charged to the Python function that called it, and to the event loop where none did.
+py-spy (https://github.com/benfred/py-spy) samples the gateway under load from outside, C frames included;
+what C code costs is charged to the Python function that called it, and to the event loop where none did.
 """
 
 from __future__ import annotations
