@@ -195,3 +195,16 @@ async def test_a_gateway_short_of_memory_says_so_and_stays_healthy(tmp_path: Pat
         lines = [line for line in it.log if line["event"] == "load.refusing"]
         assert [line["reason"] for line in lines] == ["memory"] * 2
         assert all(line["memory"] > MIB for line in lines), json.dumps(lines)
+
+
+async def test_a_gateway_whose_loop_is_late_says_so(tmp_path: Path) -> None:
+    # Any loop is late by a microsecond, twice in a row, before long.
+    with staff(tmp_path, config(extra="max_loop_lag = 0.000001")) as it:
+        client = Client(it.address)
+        async with asyncio.timeout(PATIENCE):
+            while "error" not in (answer := await client.modern("echo")):
+                pass
+        assert (answer["error"]["code"], answer["error"]["data"]["gateway"]["reason"]) == (50302, "loop_lag")
+        client.close()
+        assert it.status()["workers"][0]["load"]["refused"] == 1
+        assert "load.refusing" in [line["event"] for line in it.log]

@@ -20,7 +20,7 @@ Workers = Callable[[], Sequence[Worker]]
 
 def duties(workers: Workers, log: Log) -> list[Coroutine[Any, Any, None]]:
     """What there is to look after here; each goes on until it is cancelled."""
-    found = [end_stuck(workers, log)]
+    found: list[Coroutine[Any, Any, None]] = [end_stuck(workers, log)]
     if os.getpid() == 1:
         found.append(_reap(workers))
     pause = watchdog()
