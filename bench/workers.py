@@ -15,7 +15,7 @@ import attrs
 
 from bench.conclusion import conclude
 from bench.load import Round, Shape, median
-from bench.machine import Cores, busy_seconds, cpu_seconds, family
+from bench.machine import Cores, busy_seconds, choose_cores, cpu_seconds, family
 from bench.measure import Plan, one_round, progress
 from bench.native import CannotBuild, build
 from bench.processes import (
@@ -105,8 +105,7 @@ class WorkersReport:
         """The report with every round's figures."""
         return {
             "machine": machine(),
-            "cores": "not pinned" if self.cores.gateway is None else str(self.cores),
-            "available": len(os.sched_getaffinity(0)),
+            "cores": str(self.cores),
             "connections": self.connections,
             "rounds": self.rounds,
             "seconds": self.seconds,
@@ -128,8 +127,6 @@ class WorkersReport:
 
     def as_text(self) -> str:
         """The report as a page of text."""
-        cores = len(os.sched_getaffinity(0))
-        where = f"not pinned, {cores} cores for everything" if self.cores.gateway is None else str(self.cores)
         rows = [["era", "workers", "calls/s", "p50 ms", "p99 ms", "CPU us/call", "cores used", "busiest had"]]
         for each in self.comparisons:
             for side in (each.one, each.two):
@@ -139,7 +136,7 @@ class WorkersReport:
                 rows.append([*row, number(side.cores, 2), f"{statistics.median(side.shares):.0%}"])
         how = f"medians of {self.rounds} rounds of {self.seconds:g} s over {self.connections} connections"
         lines = [
-            f"{machine()}; {where}",
+            f"{machine()}; {self.cores}",
             f"{how}; others had {self.others:.0%} of the cores",
             "",
             *table(rows, left=1),
@@ -165,10 +162,13 @@ def _judged(each: Comparison) -> str:
 
 
 def choose() -> Cores:
-    """Two cores for the gateway and one each for stub and load, where there are as many; else none pinned."""
+    """Two cores for the gateway and one each for stub and load, where there are as many.
+
+    With fewer, all workers have one core, as in the other benches: on it, what a second one costs shows best.
+    """
     available = sorted(os.sched_getaffinity(0))
     if len(available) < 4:
-        return Cores()
+        return choose_cores()
     first, second, third, fourth = available[:4]
     return Cores(frozenset((first, second)), frozenset((third,)), frozenset((fourth,)))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from portico._config.tables import GatewaySettings
 from portico._core.contracts import Json
 from portico._host.notify import watchdog
 from portico._host.vigil import end_stuck
@@ -85,6 +86,12 @@ async def test_only_workers_that_serve_and_have_a_limit_are_ended() -> None:
     await asyncio.gather(looking, return_exceptions=True)
     assert not any(each.killed.is_set() for each in (unlimited, starting, patient))
     assert log.lines[0].facts["seconds"] == 3
+
+
+@pytest.mark.parametrize("seconds", [-1, 0.5])
+def test_a_limit_that_would_end_healthy_workers_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="expected 0, or at least 1"):
+        GatewaySettings(hang_timeout=seconds)
 
 
 # --- connections -----------------------------------------------------------------------------------------

@@ -273,6 +273,7 @@ class Process(Worker):
 
     def kill(self) -> None:
         """See `Worker.kill`."""
+        self._stuck = 0.0  # until it has ended, and that may take a moment
         self._signal(signal.SIGKILL)
 
     def _insist(self) -> None:
