@@ -1,6 +1,7 @@
 """`python -m bench`: what a call costs direct, and what it costs through the gateway.
 
-`python -m bench peers` has other gateways beside it, `python -m bench workers` compares two workers with one.
+`python -m bench peers` has other gateways beside it; `python -m bench profile` tells where the time goes;
+`python -m bench workers` has two workers beside one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bench.measure import Plan, cold_start, memory, shapes, throughput
 from bench.native import CannotBuild, build
 from bench.peers.driver import main as peers
 from bench.processes import CannotRun, default_command
+from bench.profile import main as profile
 from bench.report import Report
 from bench.scale import catalogs, endurance, framed_calls, long_lists, streams
 from bench.workers import main as workers
@@ -146,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["peers"]:
         return peers(words[1:])
+    if words[:1] == ["profile"]:
+        return profile(words[1:])
     if words[:1] == ["workers"]:
         return workers(words[1:])
     options = _options(words)

@@ -101,6 +101,7 @@ from portico._core.protocol.eras import (
     is_modern,
 )
 from portico._core.protocol.headers import (
+    ROUTING_HEADERS,
     check_envelope,
     check_routing,
     check_version,
@@ -145,6 +146,7 @@ from portico._core.specs import (
     UpstreamFactory,
     hookimpl,
 )
+from portico._core.timers import Timer, timers
 
 __all__ = [
     "API_VERSION",
@@ -175,6 +177,7 @@ __all__ = [
     "POLICY_DENIED",
     "RATE_LIMITED",
     "RESOURCE_NOT_FOUND_LEGACY",
+    "ROUTING_HEADERS",
     "SHUTTING_DOWN",
     "TOOL_DEFINITION_CHANGED",
     "UNSUPPORTED_VERSION",
@@ -242,6 +245,7 @@ __all__ = [
     "Stream",
     "Target",
     "Tellable",
+    "Timer",
     "Transport",
     "TransportFactory",
     "Upstream",
@@ -272,4 +276,5 @@ __all__ = [
     "request_frame",
     "result_frame",
     "sse_event",
+    "timers",
 ]

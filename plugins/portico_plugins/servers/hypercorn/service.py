@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from portico.api import Admit, Log
 from portico_plugins.servers.hypercorn.dates import http_date
+from portico_plugins.servers.hypercorn.known import Memory
 
 
 class Settings(Config):
@@ -65,6 +66,7 @@ class Service:
         log: Where failures go.
         variables: The context that calls begin with; none sees what another has set.
         admit: Says which requests may be answered without ASGI.
+        memory: Which connections remember what it said.
     """
 
     app: ASGIApp
@@ -75,6 +77,7 @@ class Service:
     log: Log
     variables: Context
     admit: Admit | None = None
+    memory: Memory = attrs.field(factory=Memory)
 
 
 def address(name: Any) -> tuple[str, int] | None:
