@@ -1,6 +1,7 @@
 """`python -m bench`: what a call costs direct, and what it costs through the gateway.
 
-`python -m bench peers` has other gateways beside it; `python -m bench profile` tells where the time goes.
+`python -m bench peers` has other gateways beside it; `python -m bench profile` tells where the time goes;
+`python -m bench workers` has two workers beside one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bench.processes import CannotRun, default_command
 from bench.profile import main as profile
 from bench.report import Report
 from bench.scale import catalogs, endurance, framed_calls, long_lists, streams
+from bench.workers import main as workers
 
 ERAS = ("legacy", "modern")
 METHODS = {"call": "tools/call", "list": "tools/list"}
@@ -141,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: The command line without the program's name; None for the process's own. With `peers`
-            first, the rest is for `bench.peers.driver`.
+            first, the rest is for `bench.peers.driver`; with `workers`, for `bench.workers`.
 
     Returns:
         0; 1 when an answer was wrong or missing; 2 when the bench could not run.
@@ -151,6 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return peers(words[1:])
     if words[:1] == ["profile"]:
         return profile(words[1:])
+    if words[:1] == ["workers"]:
+        return workers(words[1:])
     options = _options(words)
     # So that what was started is ended then, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -87,6 +87,7 @@ class StubServer:
         drain: Callable[[], Awaitable[Any]],
         stop: Callable[[], Awaitable[Any]],
         admit: Any,
+        share: Any,
     ) -> None:
         self.sockets = sockets
         assert app is not None

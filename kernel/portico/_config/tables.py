@@ -35,6 +35,11 @@ def _long_enough(_: Any, __: Any, value: Secret | None) -> None:
         raise ValueError("a secret of at least 32 bytes is needed (`openssl rand -hex 32` makes one)")
 
 
+def _none_or_a_second(_: Any, __: Any, value: float) -> None:
+    if value != 0 and value < 1:
+        raise ValueError(f"expected 0, or at least 1, got {value}")
+
+
 @attrs.frozen
 class GatewaySettings:
     """The table `[gateway]`."""
@@ -77,6 +82,30 @@ class GatewaySettings:
     )
     max_in_flight: int = attrs.field(
         default=1000, validator=at_least(1), metadata=doc("Exchanges in flight per worker; more are refused.")
+    )
+    max_loop_lag: float = attrs.field(
+        default=1.0,
+        validator=at_least(0),
+        metadata=doc(
+            "Seconds a worker's event loop may be late, twice in a row; later, it refuses exchanges until it "
+            "has caught up. 0 for any."
+        ),
+    )
+    max_memory: int | None = attrs.field(
+        default=None,
+        validator=at_least(0),
+        metadata=doc(
+            "Bytes of memory a worker may have; with more, it refuses exchanges. 0 for any. By default nine "
+            "tenths of the container's limit, shared out among the workers; any, without such a limit."
+        ),
+    )
+    hang_timeout: float = attrs.field(
+        default=30,
+        validator=_none_or_a_second,
+        metadata=doc(
+            "Seconds after which a worker process whose event loop stands still is killed and replaced. "
+            "0 for never."
+        ),
     )
     body_limit: int = attrs.field(
         default=4_194_304, validator=at_least(1024), metadata=doc("Bytes a request body may have.")

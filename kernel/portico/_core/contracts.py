@@ -747,6 +747,18 @@ Admit = Callable[[Scope], Admission | None]
 """Judges the head of a request; None: ASGI has it (which judges by the same rules)."""
 
 
+class Share(Protocol):
+    """How processes that accept on the same sockets come to have as many connections each."""
+
+    def hold(self, held: int | None) -> None:
+        """Tell the others how many connections are open here; None: no more are taken."""
+        ...
+
+    def room(self, held: int) -> int:
+        """How many more to accept now, with so many open; 0 or less: leave them to the others a while."""
+        ...
+
+
 @runtime_checkable
 class Server(Protocol):
     """Runs the finished ASGI app on given sockets until told to stop."""
@@ -758,6 +770,7 @@ class Server(Protocol):
         drain: Callable[[], Awaitable[object]],
         stop: Callable[[], Awaitable[object]],
         admit: Admit | None = None,
+        share: Share | None = None,
     ) -> None:
         """Serve until `stop()` returns, then close what is left and return.
 
@@ -768,6 +781,7 @@ class Server(Protocol):
                 returned, listeners stay open until `stop`.
             stop: Returns when listeners are to be closed and connections ended.
             admit: Says which requests may be answered without ASGI. A server need not make use of it.
+            share: What other processes on these sockets carry, if there are any. Nor of this.
         """
         ...
 

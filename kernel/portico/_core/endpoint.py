@@ -55,12 +55,29 @@ CALL_FACTS: Final = (
 
 
 class Load:
-    """How many exchanges are in flight in this process, and whether more are welcome."""
+    """How many exchanges are in flight in this process, and whether more are welcome.
+
+    Attributes:
+        most: How many there may be.
+        calls: Those that are.
+        draining: Whether the process is about to end.
+        strain: Why no more are taken on just now ("loop_lag", "memory"); "" if they are.
+        lag: Seconds the event loop was late when that was last looked at.
+        refused: How many were refused because of that, or because there were too many.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.calls: set[Call] = set()
         self.draining = False
+        self.strain = ""
+        self.lag = 0.0
+        self.refused = 0
+
+    def refusal(self, reason: str) -> Refused:
+        """What to answer a request with that is not taken on."""
+        self.refused += 1
+        return failure(OVERLOADED, "The gateway is busy; try again shortly", reason=reason)
 
 
 class Endpoint:
@@ -173,7 +190,9 @@ class Endpoint:
         if self._load.draining:
             raise failure(SHUTTING_DOWN, "The gateway is shutting down", reason="shutting_down")
         if len(self._load.calls) >= self._load.most:
-            raise failure(OVERLOADED, "The gateway is busy; try again shortly", reason="in_flight_limit")
+            raise self._load.refusal("in_flight_limit")
+        if self._load.strain:
+            raise self._load.refusal(self._load.strain)
         meta = params.get("_meta")
         token = meta.get("progressToken") if isinstance(meta, dict) else None
         return Exchange(

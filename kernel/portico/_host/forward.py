@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +71,7 @@ class Forwarder:
 
     Attributes:
         count: Requests forwarded so far.
+        gone: How many of them found their owner gone, or lost it before they had their answer.
     """
 
     def __init__(self, folder: Path, log: Log) -> None:
@@ -78,10 +80,12 @@ class Forwarder:
         self._idle: dict[str, list[_Line]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self.count = 0
+        self.gone = 0
 
     def __call__(self, node: str, scope: Scope, body: bytes, reply: Reply, lost: Lost) -> None:
         """Send a request to a worker and its answer to `reply`."""
         self.count += 1
+        lost = partial(self._lost, lost)
         client = scope.get("client")
         request = Request(
             scope["method"],
@@ -104,6 +108,10 @@ class Forwarder:
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         reply.on_gone = task.cancel
+
+    def _lost(self, tell: Lost, begun: bool) -> None:
+        self.gone += 1
+        tell(begun)
 
     async def _connect(self, node: str, request: Request, reply: Reply, lost: Lost) -> None:
         def free(line: _Line) -> None:

@@ -31,10 +31,12 @@ from portico._core.router import Router
 from portico._core.seal import Seal
 from portico._host.access import in_line
 from portico._host.app import build_app
+from portico._host.board import Slot
 from portico._host.forward import Forwarder
 from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import Limits
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
+from portico._host.strain import strain_of
 
 _WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
 
@@ -67,11 +69,13 @@ class Place:
         node: Its name; handles carry it.
         folder: Where the workers' sockets are.
         key: What seals handles when no secret is configured; the workers have it in common.
+        slot: Its place on the board.
     """
 
     node: str
     folder: Path
     key: bytes = attrs.field(repr=False)
+    slot: Slot
 
 
 @attrs.frozen
@@ -117,6 +121,7 @@ class _Composer:
         self.seal = Seal(key, place.node if place else secrets.token_hex(6), self.clock)
         self.forwarder = Forwarder(place.folder, log) if place else None
         self.load = Load(gateway.max_in_flight)
+        self.strain = strain_of(gateway, self.load, self.clock, log, place.slot.turn if place else None)
         self.parking = Parking(self.seal, gateway.park_timeout)
         self.plane = Plane(self.load, log)
         self._observers: tuple[Any, ...] = ()
@@ -304,6 +309,7 @@ async def started(
                 directs |= getattr(each, "directs", dict)()
             app, admit = build_app(routes, directs, composer.plane, limits_of(settings), log)
         servers = {name: each for (kind, name), each in live.items() if kind == "listeners"}
+        composer.strain.start()
         try:
             yield Gateway(
                 settings,
@@ -318,6 +324,7 @@ async def started(
                 composer.forwarder,
             )
         finally:
+            composer.strain.stop()
             if composer.forwarder is not None:
                 composer.forwarder.close()
 

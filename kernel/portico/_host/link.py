@@ -2,7 +2,7 @@
 
 A message is a MessagePack map after its length in four bytes. In order:
 
-* supervisor: `orders`, `node`, `folder`, `key`, `generation`
+* supervisor: `orders`, `node`, `folder`, `key`, `board` (an inherited descriptor), `slot`
 * worker: `composed`, with what the supervisor needs of the settings; or `failed`, and it ends
 * supervisor: `sockets`, whose descriptors come with it
 * worker: `ready`, with what it serves; or `failed`

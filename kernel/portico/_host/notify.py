@@ -19,6 +19,17 @@ def notify(*lines: str) -> None:
         sock.sendto("\n".join(lines).encode(), name)
 
 
+def watchdog() -> float | None:
+    """Seconds between the `WATCHDOG=1` that the service manager wants of this process; None if it wants none.
+
+    It wants them within `WATCHDOG_USEC`; twice as often is what sd_watchdog_enabled(3) recommends.
+    """
+    period, whose = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not period.isdecimal() or int(period) == 0 or whose not in ("", str(os.getpid())):
+        return None
+    return int(period) / 2_000_000
+
+
 def reloading() -> None:
     """A reload begins; `READY=1` ends it."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -94,8 +94,10 @@ async def serve(
             try:
                 app, admit = gateway.app, gateway.admit
                 stop = ending.stop.wait
+                # Two servers would tell of their connections in one place.
+                share = place.slot if place is not None and len(gateway.servers) == 1 else None
                 servers = [
-                    asyncio.create_task(_served(each.serve(app, sockets, stop, closing.wait, admit)))
+                    asyncio.create_task(_served(each.serve(app, sockets, stop, closing.wait, admit, share)))
                     for each in gateway.servers.values()
                 ]
                 ready(gateway)

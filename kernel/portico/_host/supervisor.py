@@ -20,6 +20,7 @@ from portico._config.orders import Orders
 from portico._config.settings import Settings
 from portico._core.contracts import Json
 from portico._host import control
+from portico._host.board import Board, Slot
 from portico._host.forward import socket_path
 from portico._host.gateway import Place
 from portico._host.listening import Listening
@@ -27,20 +28,13 @@ from portico._host.log import configure, logger
 from portico._host.notify import notify, reloading
 from portico._host.premises import prepare
 from portico._host.serve import signals
-from portico._host.system import ended, memory, reap
-from portico._host.workers import (
-    OwnProcess,
-    Process,
-    Worker,
-    WorkerFailed,
-    described,
-    why,
-)
+from portico._host.system import ended, memory
+from portico._host.vigil import duties
+from portico._host.workers import OwnProcess, Process, Worker, WorkerFailed, described, why
 
 _LIVED: Final = 10.0
 """Seconds of service after which a worker's death says nothing about its successor's chances."""
 
-_REAPED_EACH: Final = 1.0
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 30.0
 
@@ -103,6 +97,7 @@ class Supervisor:
         self._key = secrets.token_bytes(32)
         self._listening = Listening()
         self._folder: Path | None = None
+        self._board = Board()
         self._failed: BaseException | None = None
         self._control: control.Control | None = None
         self._workers: list[Worker] = []
@@ -123,8 +118,8 @@ class Supervisor:
             self._folder, self._control = await prepare(
                 self._settings, self._origin.config, self._listening, self._asked, self._log
             )
-            if os.getpid() == 1:
-                self._later(self._reap())
+            for duty in duties(lambda: tuple(self._workers), self._log):
+                self._later(duty)
             await self._serve()
         finally:
             await self._close()
@@ -170,7 +165,10 @@ class Supervisor:
         return upstreams
 
     def _place(self) -> Place | None:
-        return Place(secrets.token_hex(6), self._folder, self._key) if self._folder is not None else None
+        if self._folder is None:
+            return None
+        slot = Slot(self._board, self._board.claim())
+        return Place(secrets.token_hex(6), self._folder, self._key, slot)
 
     def _process(self, orders: Orders, failures: int = 0) -> Process:
         place = self._place()
@@ -196,6 +194,7 @@ class Supervisor:
         self._workers.remove(worker)
         if worker.place is not None:
             socket_path(worker.place.folder, worker.place.node).unlink(missing_ok=True)
+            self._board.release(worker.place.slot.number)
         if worker.state != "ready" or self._stopping.is_set():
             return
         if isinstance(worker, OwnProcess):
@@ -234,12 +233,6 @@ class Supervisor:
         task = asyncio.create_task(doing)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _reap(self) -> None:
-        """Process 1 inherits orphans. Now and then is enough, and the loop keeps SIGCHLD for itself."""
-        while True:
-            await asyncio.sleep(_REAPED_EACH)
-            reap({each.pid for each in self._workers})
 
     # --- changing them --------------------------------------------------------------------------
 
@@ -319,6 +312,7 @@ class Supervisor:
         if self._control is not None:
             await self._control.close()
         self._listening.only(())
+        self._board.close()
         if self._folder is not None:
             with contextlib.suppress(OSError):  # another gateway of the same configuration uses it
                 self._folder.rmdir()

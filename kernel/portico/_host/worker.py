@@ -17,6 +17,7 @@ from portico._config.settings import Settings
 from portico._core.contracts import Json
 from portico._core.errors import ConfigError
 from portico._host import link
+from portico._host.board import Board, Slot
 from portico._host.gateway import Gateway, Place
 from portico._host.log import configure
 from portico._host.serve import Ending, serve, settle, signals
@@ -33,6 +34,10 @@ def facts(gateway: Gateway) -> Json:
         "parked": len(gateway.parking),
         "sessions": sum(len(endpoint.sessions) for endpoint in plane.endpoints.values()),
         "forwarded": gateway.forwarder.count if gateway.forwarder else 0,
+        "owners_gone": gateway.forwarder.gone if gateway.forwarder else 0,
+        "refusing": plane.load.strain or None,
+        "refused": plane.load.refused,
+        "loop_lag": round(plane.load.lag, 3),
     }
 
 
@@ -44,6 +49,7 @@ def composed(settings: Settings) -> Json:
         "workers": gateway.workers,
         "source": settings.source,
         "patience": patience(settings),
+        "hang_timeout": gateway.hang_timeout,
     }
 
 
@@ -67,7 +73,10 @@ def work(fd: int, run: Run) -> int:
     pair.set_inheritable(False)  # a process that an upstream starts must not keep it open
     try:
         message, _ = link.receive_now(pair)
-        place = Place(message["node"], Path(message["folder"]), message["key"])
+        board = Board(message["board"])
+        board.close()
+        slot = Slot(board, message["slot"])
+        place = Place(message["node"], Path(message["folder"]), message["key"], slot)
         settings = Orders.unpack(message["orders"]).settings()
         configure(settings.gateway.log_format, settings.gateway.log_level, worker=place.node)
         pair.sendall(link.packed({"composed": composed(settings)}))

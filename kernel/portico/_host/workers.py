@@ -80,6 +80,13 @@ class Worker:
         """What it carries; None if it does not say."""
         raise NotImplementedError
 
+    def look(self, seconds: float) -> float:
+        """Look, every so many seconds, whether its loop turns; gives for how many it has not."""
+        return 0.0
+
+    def kill(self) -> None:
+        """End it at once, whatever it does; if it has a process of its own."""
+
 
 class OwnProcess(Worker):
     """Serves in the supervisor's process: with one worker, nothing else is needed until a reload."""
@@ -160,17 +167,20 @@ class Process(Worker):
         self._asking = asyncio.Lock()
         self._life: asyncio.Task[None] | None = None
         self._last_resort: asyncio.TimerHandle | None = None
+        self._turned = 0
+        self._stuck = 0.0
 
     async def start(self, sockets: Sockets) -> Json:
         """See `Worker.start`."""
         mine, theirs = socket.socketpair()
+        board = self._place.slot.board
         with theirs:
             try:
                 # A group of its own: Ctrl-C in a terminal is for the supervisor, which passes it on.
                 self._process = subprocess.Popen(  # noqa: ASYNC220 - forks, and waits for nothing
                     [*self._command, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=(theirs.fileno(), board.fd),
                     process_group=0,
                 )
             except OSError as error:
@@ -187,6 +197,8 @@ class Process(Worker):
                 "node": self._place.node,
                 "folder": str(self._place.folder),
                 "key": self._place.key,
+                "board": board.fd,
+                "slot": self._place.slot.number,
             }
         )
         try:
@@ -252,8 +264,16 @@ class Process(Worker):
         self.state = "draining"
         self._insist()
 
+    def look(self, seconds: float) -> float:
+        """See `Worker.look`."""
+        turned = self._place.slot.board.turned(self._place.slot.number)
+        self._stuck = self._stuck + seconds if turned == self._turned else 0.0
+        self._turned = turned
+        return self._stuck
+
     def kill(self) -> None:
-        """End it at once, whatever it does."""
+        """See `Worker.kill`."""
+        self._stuck = 0.0  # until it has ended, and that may take a moment
         self._signal(signal.SIGKILL)
 
     def _insist(self) -> None:
@@ -290,6 +310,7 @@ async def described(worker: Worker) -> Json:
         "generation": worker.generation,
         "age": round(time.monotonic() - worker.since, 1),
         "memory": memory(worker.pid),
+        "connections": worker.place.slot.board.held(worker.place.slot.number) if worker.place else None,
         "load": await worker.load(),
     }
 

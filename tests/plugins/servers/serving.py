@@ -111,7 +111,12 @@ class Wire:
 
 @asynccontextmanager
 async def serving(
-    app: Any, tls: bool = False, sock: socket.socket | None = None, admit: Any = None, **settings: Any
+    app: Any,
+    tls: bool = False,
+    sock: socket.socket | None = None,
+    admit: Any = None,
+    share: Any = None,
+    **settings: Any,
 ) -> AsyncIterator[Served]:
     """Serve `app` with these config keys; on leaving, stop it and wait for it."""
     log = Lines()
@@ -131,7 +136,9 @@ async def serving(
         settings = {"stop_timeout": 0.0} | LANE | settings
         async with HYPERCORN.create(HypercornConfig(**settings), host(log)) as server:
             switches: Any = (served.drain.wait, served.stop.wait)
-            served.task = asyncio.ensure_future(server.serve(app, [sock], *switches, admit=admit))
+            served.task = asyncio.ensure_future(
+                server.serve(app, [sock], *switches, admit=admit, share=share)
+            )
             try:
                 yield served
             finally:

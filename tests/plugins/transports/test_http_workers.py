@@ -16,6 +16,7 @@ import pytest
 
 from portico._config.discovery import GROUP, discover
 from portico._config.settings import Document, load
+from portico._host.board import Board, Slot
 from portico._host.gateway import Place, started
 from portico._host.peers import Peers
 from portico.api import Json
@@ -56,7 +57,10 @@ async def worker(folder: Path, node: str, extra: str) -> AsyncIterator[Worker]:
     )
     settings = load(Document(tables), discover(entry_points=points))
     log = RecordingLog()
-    async with started(settings, log, place=Place(node, folder, KEY)) as gateway:
+    board = Board()
+    place = Place(node, folder, KEY, Slot(board, board.claim()))
+    board.close()
+    async with started(settings, log, place=place) as gateway:
         upstream = gateway.plane.upstreams["one"]
         assert isinstance(upstream, Scripted)
         peers = Peers(folder, node, gateway.directs, log)

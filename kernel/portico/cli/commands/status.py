@@ -10,6 +10,7 @@ from portico._core.contracts import Json
 from portico.cli.control import Running, ask, running_options
 
 _SECONDS = 10.0
+_COUNTS = ("calls", "refused", "parked", "sessions", "forwarded", "owners_gone")
 
 
 @click.command("status", epilog="Exit codes: 0 it runs, 1 none answers or a worker is missing.")
@@ -43,11 +44,16 @@ def _lines(status: Json) -> list[str]:
     rows = []
     for each in status["workers"]:
         load = each["load"] or {}
-        counts = [str(load.get(name, "-")) for name in ("calls", "parked", "sessions", "forwarded")]
+        counts = [str(load.get(name, "-")) for name in _COUNTS]
+        held = "-" if each["connections"] is None else str(each["connections"])
         memory = "-" if each["memory"] is None else f"{each['memory'] / 1048576:.0f} MB"
         state = each["state"] if each["load"] is not None or each["state"] == "starting" else "not answering"
-        rows.append([str(each["pid"]), state, str(each["generation"]), _ago(each["age"]), memory, *counts])
-    columns = ["PID", "STATE", "GENERATION", "AGE", "MEMORY", "CALLS", "PARKED", "SESSIONS", "FORWARDED"]
+        if load.get("refusing"):
+            state += f", refusing: {load['refusing'].replace('_', ' ')}"
+        own = [str(each["pid"]), state, str(each["generation"]), _ago(each["age"]), memory, held]
+        rows.append([*own, *counts])
+    columns = ["PID", "STATE", "GENERATION", "AGE", "MEMORY", "CONNECTIONS"]
+    columns += [name.replace("_", " ").upper() for name in _COUNTS]
     return [*lines, *table(columns, rows)]
 
 

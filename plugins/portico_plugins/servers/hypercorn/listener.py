@@ -16,11 +16,12 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from starlette.types import ASGIApp
 
-from portico.api import Admit, Log
+from portico.api import Admit, Log, Share
 from portico_plugins.servers.hypercorn.connection import Connection, Stream
 from portico_plugins.servers.hypercorn.fast import FastConnection
 from portico_plugins.servers.hypercorn.seats import Seat, Seats, peer
 from portico_plugins.servers.hypercorn.service import Bounds, Service
+from portico_plugins.servers.hypercorn.turns import PAUSE, Turns
 
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 32\r\n"
@@ -49,6 +50,8 @@ class HypercornServer:
         self._tls = tls
         self._log = log
         self._seats = Seats(bounds)
+        self._share: Share | None = None
+        self._turns: Turns | None = None
         self._refused = 0
         self._tell_next = 0.0
 
@@ -59,6 +62,7 @@ class HypercornServer:
         drain: Callable[[], Awaitable[object]],
         stop: Callable[[], Awaitable[object]],
         admit: Admit | None = None,
+        share: Share | None = None,
     ) -> None:
         """Serve until `stop()` returns; then close the sockets and let running answers finish.
 
@@ -81,6 +85,8 @@ class HypercornServer:
             service.draining.set()
 
         loop = asyncio.get_running_loop()
+        self._share, self._turns = share, Turns(share) if share is not None else None
+        self._tell()
         for sock in sockets:
             sock.setblocking(False)
             sock.listen(bounds.backlog)
@@ -90,6 +96,7 @@ class HypercornServer:
             await stop()
             service.draining.set()
             await service.context.terminated.set()
+            self._take_no_more()
             for sock in sockets:
                 loop.remove_reader(sock)
                 self._accept(service, sock, bounds.backlog)  # closing would reset what waits in the kernel
@@ -104,6 +111,7 @@ class HypercornServer:
             if left:
                 self._log.warning("server.connections_cut", count=left, after=bounds.stop_timeout)
         finally:
+            self._take_no_more()
             for sock in sockets:
                 if sock.fileno() >= 0:
                     loop.remove_reader(sock)
@@ -119,28 +127,48 @@ class HypercornServer:
 
     def _accept(self, service: Service, sock: socket.socket, most: int = _AT_ONCE) -> None:
         """Take connections that wait; not all of a flood at once, for the open ones are to be served, too."""
+        if self._turns is not None:
+            most = min(most, self._turns.most(len(self._seats), time.monotonic()))
+            if not most:
+                self._rest(service, sock, PAUSE)
         for _ in range(most):
             try:
                 conn, address = sock.accept()
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._log.error("server.out_of_resources", error=errno.errorcode[error.errno or 0])
-                    self._rest(service, sock)
+                    self._rest(service, sock, _BREATH)
                 if error.errno in _ONE_LOST:
                     continue
                 return
             self._admit(service, conn, address)
 
-    def _rest(self, service: Service, sock: socket.socket) -> None:
-        """Leave a listener alone for a moment: what it needs to accept has to be freed first."""
+    def _rest(self, service: Service, sock: socket.socket, seconds: float) -> None:
+        """Leave a listener alone for a moment: to other processes, or until there is what accepting needs."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(sock)
 
         def resume() -> None:
             if sock.fileno() >= 0 and not service.context.terminated.is_set():
                 loop.add_reader(sock, self._accept, service, sock)
+                if self._turns is not None:
+                    self._turns.look(sock)
 
-        loop.call_later(_BREATH, resume)
+        loop.call_later(seconds, resume)
+
+    def _tell(self) -> None:
+        """Say to who else accepts here how many connections are open."""
+        if self._share is not None:
+            self._share.hold(len(self._seats))
+
+    def _take_no_more(self) -> None:
+        if self._share is not None:
+            self._share.hold(None)
+        self._share = self._turns = None
+
+    def _free(self, seat: Seat) -> None:
+        self._seats.free(seat)
+        self._tell()
 
     def _admit(self, service: Service, conn: socket.socket, address: Any) -> None:
         conn.setblocking(False)
@@ -154,6 +182,7 @@ class HypercornServer:
             self._turn_away(conn, reason, client)
             return
         seat = self._seats.take(client)
+        self._tell()
         self._run(seat, self._connect(service, conn, seat))
 
     def _run(self, seat: Seat, serving: Coroutine[Any, Any, None]) -> None:
@@ -167,7 +196,7 @@ class HypercornServer:
         if not task.cancelled() and task.exception() is not None:
             self._log.error("server.connection_failed", error=type(task.exception()).__name__)
         if not isinstance(seat.connection, FastConnection) or seat.connection.lost:
-            self._seats.free(seat)
+            self._free(seat)
 
     def _turn_away(self, conn: socket.socket, reason: str, client: str) -> None:
         with conn:
@@ -190,7 +219,7 @@ class HypercornServer:
         if self._bounds.fast_lane:
             protocol = seat.connection = FastConnection(
                 service,
-                lambda: self._seats.free(seat),
+                lambda: self._free(seat),
                 lambda transport, unread: self._pass_on(service, seat, transport, unread),
             )
         else:

@@ -42,6 +42,9 @@ class Seats:
         self._clients: Counter[str] = Counter()
         self._freed = asyncio.Event()
 
+    def __len__(self) -> int:
+        return len(self._taken)
+
     def refusal(self, client: str) -> str:
         """Why a client gets no seat: "total" or "per_ip"; "" if it gets one."""
         if len(self._taken) >= self._bounds.max_connections:
