@@ -53,7 +53,7 @@ def settle() -> None:
     """Keep what is alive now out of every later garbage collection; for a process that only serves."""
     gc.collect()
     gc.freeze()
-    # Python puts a full collection off until a quarter of what the last one left has come anew. What is frozen
-    # is never looked at and must not count, or what is left of a million calls would pile up before the next.
+    # Python puts a full collection off until a quarter of what the last one left is new. What is frozen is
+    # never looked at and must not count, or what is left of a million calls would pile up before the next.
     gc.collect()
     gc.set_threshold(20_000, 20, 10)
