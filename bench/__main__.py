@@ -1,6 +1,6 @@
 """`python -m bench`: what a call costs direct, and what it costs through the gateway.
 
-`python -m bench peers` has other gateways beside it.
+`python -m bench peers` has other gateways beside it; `python -m bench profile` tells where the time goes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bench.measure import Plan, cold_start, memory, shapes, throughput
 from bench.native import CannotBuild, build
 from bench.peers.driver import main as peers
 from bench.processes import CannotRun, default_command
+from bench.profile import main as profile
 from bench.report import Report
 from bench.scale import catalogs, endurance, framed_calls, long_lists, streams
 
@@ -145,6 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["peers"]:
         return peers(words[1:])
+    if words[:1] == ["profile"]:
+        return profile(words[1:])
     options = _options(words)
     # So that what was started is ended then, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

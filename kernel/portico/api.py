@@ -100,6 +100,7 @@ from portico._core.protocol.eras import (
     is_modern,
 )
 from portico._core.protocol.headers import (
+    ROUTING_HEADERS,
     check_envelope,
     check_routing,
     check_version,
@@ -144,6 +145,7 @@ from portico._core.specs import (
     UpstreamFactory,
     hookimpl,
 )
+from portico._core.timers import Timer, timers
 
 __all__ = [
     "API_VERSION",
@@ -174,6 +176,7 @@ __all__ = [
     "POLICY_DENIED",
     "RATE_LIMITED",
     "RESOURCE_NOT_FOUND_LEGACY",
+    "ROUTING_HEADERS",
     "SHUTTING_DOWN",
     "TOOL_DEFINITION_CHANGED",
     "UNSUPPORTED_VERSION",
@@ -240,6 +243,7 @@ __all__ = [
     "Stream",
     "Target",
     "Tellable",
+    "Timer",
     "Transport",
     "TransportFactory",
     "Upstream",
@@ -270,4 +274,5 @@ __all__ = [
     "request_frame",
     "result_frame",
     "sse_event",
+    "timers",
 ]

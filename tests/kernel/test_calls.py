@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from portico._core.protocol.audience import admit, check_ask
-from portico._core.protocol.calls import Asking, Call, Frames, LegacyCall, ModernCall
+from portico._core.protocol.calls import Asking, Frames, LegacyCall, ModernCall
 from portico._core.protocol.jsonrpc import decode
 from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Stream
 from portico.api import (
@@ -44,12 +46,22 @@ def modern(body: Body, faults: Faults | None = None, timeout: float = 60, **opti
     return ModernCall(exchange, body, faults or Faults())
 
 
-def legacy(body: Body, sink: Stream, done: list[Call] | None = None, **options: Any) -> LegacyCall:
-    async def ask(method: str, params: Json, sink: Any) -> Json:
+class Asker:
+    """A session that answers every question, and remembers which calls are over."""
+
+    def __init__(self) -> None:
+        self.over: list[LegacyCall] = []
+
+    async def ask_on(self, method: str, params: Json, sink: Any) -> Json:
         return {"asked": method}
 
+    def settled(self, call: LegacyCall) -> None:
+        self.over.append(call)
+
+
+def legacy(body: Body, sink: Any, asker: Asker | None = None, **options: Any) -> LegacyCall:
     exchange = make_exchange(clock=LoopClock(), era=Era.LEGACY, **options)
-    return LegacyCall(exchange, body, Faults(), sink, ask, (done if done is not None else []).append)
+    return LegacyCall(exchange, body, Faults(), 1, sink, asker or Asker())
 
 
 async def result_of(call: ModernCall) -> Result:
@@ -214,7 +226,45 @@ async def test_the_deadline_answers_and_cancels() -> None:
         "reason": "upstream_timeout", "upstream": None, "request_id": "0123456789abcdef", "retryable": False,
     }  # fmt: skip
     assert loop.time() - before == pytest.approx(2, abs=0.1)
-    assert call.task.cancelled()
+    assert call.task.done()
+
+
+@jumping
+async def test_a_call_that_is_cancelled_before_its_first_step_is_over_all_the_same() -> None:
+    ran: list[int] = []
+
+    async def body(exchange: Exchange) -> Result:
+        ran.append(1)
+        return Result(value={})
+
+    call = modern(body)
+    call.cancel()
+    assert (await refusal_of(call)).code == INTERNAL_ERROR
+    assert call.unwanted
+    assert not ran
+
+
+@jumping
+async def test_a_call_that_is_over_is_garbage_without_a_collection() -> None:
+    async def body(exchange: Exchange) -> Result:
+        return Result(value={})
+
+    async def refused(exchange: Exchange) -> Result:
+        raise Refused(INTERNAL_ERROR, "no")
+
+    for each in (body, refused):
+        asker = Asker()
+        calls = [modern(each), legacy(each, Stream(), asker)]
+        await settle()
+        asker.over.clear()
+        assert all(call.outcome is not None for call in calls)
+        last = [weakref.ref(call.exchange) for call in calls]
+        gc.disable()
+        try:
+            calls.clear()
+            assert [ref() for ref in last] == [None, None]
+        finally:
+            gc.enable()
 
 
 @jumping
@@ -335,13 +385,14 @@ async def test_a_legacy_calls_frames_go_on_its_stream() -> None:
         return Result(value=await exchange.client.ask("roots/list", {}))
 
     sink = Stream()
-    done: list[Call] = []
-    call = legacy(body, sink, done, progress_token=7, log_level="error", capabilities={"roots": {}})
+    asker = Asker()
+    call = legacy(body, sink, asker, progress_token=7, log_level="error", capabilities={"roots": {}})
     await asyncio.wait([call.task])
     await settle()
     assert [frame["params"] for frame in frames_of(sink)] == [{"progress": 1, "progressToken": 7}]
-    assert call.task.result().value == {"asked": "roots/list"}
-    assert done == [call]
+    assert isinstance(call.outcome, Result)
+    assert call.outcome.value == {"asked": "roots/list"}
+    assert asker.over == [call]
 
 
 @jumping
@@ -351,7 +402,7 @@ async def test_a_legacy_client_is_not_asked_what_it_did_not_declare() -> None:
 
     call = legacy(body, Stream())
     await asyncio.wait([call.task])
-    outcome = call.outcome()
+    outcome = call.outcome
     assert isinstance(outcome, Refused)
     assert outcome.code == MISSING_CAPABILITY
 
@@ -365,13 +416,12 @@ async def test_only_a_stream_can_send_its_client_away() -> None:
 
         async def put(self, frame: bytes) -> None: ...
 
-        def end(self) -> None: ...
+        def end(self, last: bytes | None = None) -> None: ...
 
     stream = Stream()
     legacy(forever, stream).poll(700)
     assert stream.retry == 700
-    call = LegacyCall(make_exchange(clock=LoopClock()), forever, Faults(), Pipe(), None, lambda call: None)  # type: ignore[arg-type]
-    call.poll(700)
+    legacy(forever, Pipe()).poll(700)
     modern(forever).poll(700)
 
 

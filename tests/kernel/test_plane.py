@@ -293,7 +293,7 @@ async def test_closing_answers_everything_that_is_open() -> None:
     await world.plane.close(world.parking)
     await settle()
     assert frames_of(legacy)[-1]["error"]["code"] == SHUTTING_DOWN
-    outcome = waiting.outcome()
+    outcome = waiting.outcome
     assert isinstance(outcome, Refused)
     assert outcome.code == SHUTTING_DOWN
     assert len(world.parking) == 0

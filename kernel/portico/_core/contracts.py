@@ -720,6 +720,9 @@ Direct = Callable[[Scope, bytes, Reply], None]
 class Admission:
     """What the kernel says to the head of a request that a server could answer without ASGI.
 
+    It holds for every request on the same connection whose head is the same, byte for byte, but for the
+    digits of its content-length; `body_bytes` is then the server's to compare that with.
+
     Attributes:
         scope: The scope without the headers that clients may not set.
         handle: Answers it; None when it is refused.

@@ -27,9 +27,9 @@ from portico._core.errors import OVERLOADED, SHUTTING_DOWN, Refused, failure
 from portico._core.lists import Lists
 from portico._core.owners import Owners
 from portico._core.pipeline import Pipeline
+from portico._core.protocol.audience import NOBODY
 from portico._core.protocol.calls import Asking, Call, ModernCall
 from portico._core.protocol.eras import (
-    ASK_CAPABILITY,
     META_CAPABILITIES,
     META_CLIENT_INFO,
     META_LOG_LEVEL,
@@ -177,7 +177,7 @@ class Endpoint:
             server=self.name,
             era=era,
             version=version,
-            client=_NOBODY,
+            client=NOBODY,
             capabilities=capabilities,
             client_info=client_info,
             log_level=log_level,
@@ -278,7 +278,8 @@ class Endpoint:
         Raises:
             Refused: Likewise.
         """
-        started = self.clock.monotonic()
+        reported = self._log_calls or self._observe
+        started = self.clock.monotonic() if reported else 0.0
         call: Any = exchange.client
         self._load.calls.add(call)
         outcome = "ok"
@@ -287,14 +288,13 @@ class Endpoint:
             return shape_result(result, exchange.method, exchange.era, self.lists.meta, self.lists.private)
         except Refused as refusal:
             outcome = str(refusal.code)
-            shaped = shape_error(refusal, exchange.method, exchange.params, exchange.era)
-            raise shaped from refusal
+            raise shape_error(refusal, exchange.method, exchange.params, exchange.era) from None
         except BaseException as error:
             outcome = type(error).__name__
             raise
         finally:
             self._load.calls.discard(call)
-            if self._log_calls or self._observe:
+            if reported:
                 self._report(exchange, outcome, self.clock.monotonic() - started)
 
     def _report(self, exchange: Exchange, outcome: str, seconds: float) -> None:
@@ -321,20 +321,3 @@ class Endpoint:
         self._log.error(
             "call.fault", request_id=exchange.id, method=exchange.method, exc_info=error, notes=list(notes)
         )
-
-
-class _Nobody:
-    """Stands in until a call takes the exchange over."""
-
-    async def notify(self, method: str, params: Json) -> None:
-        """Nobody listens yet."""
-
-    async def ask(self, method: str, params: Json) -> Json:
-        """Nobody can be asked yet."""
-        raise Refused(-32601, f"Nobody to ask: {ASK_CAPABILITY.get(method, method)}")
-
-    def poll(self, retry_ms: int) -> None:
-        """Nobody to send away."""
-
-
-_NOBODY = _Nobody()

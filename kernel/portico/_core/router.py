@@ -69,7 +69,7 @@ class Router:
         params = self._own_params(exchange, target)
         state = params.get("requestState")
         if state is not None:
-            params["requestState"] = self._open_state(exchange, target, state)
+            params = {**params, "requestState": self._open_state(exchange, target, state)}
         result = await self._answered(exchange, target, params)
         renamed = view.renamed_uris.get(target.upstream)
         if renamed:
@@ -79,13 +79,14 @@ class Router:
         return result
 
     def _own_params(self, exchange: Exchange, target: Target) -> Json:
-        """The params in the upstream's own words."""
-        params = dict(exchange.params)
+        """The params in the upstream's own words: the client's, where it has no others."""
+        params = exchange.params
         field = NAME_PARAM.get(exchange.method)
         if field is not None:
-            params[field] = target.name
+            if params[field] != target.name:
+                params = {**params, field: target.name}
         elif exchange.method == "completion/complete":
-            ref = dict(params["ref"])
+            params, ref = dict(params), dict(params["ref"])
             ref["name" if ref.get("type") == "ref/prompt" else "uri"] = target.name
             params["ref"] = ref
         return params
@@ -152,8 +153,11 @@ class Router:
                 upstream=target.upstream,
                 request_id=exchange.id,
             )
-        sent = exchange.derived(exchange.method, params, capabilities or exchange.capabilities, target)
-        return await upstream.send(sent, target)
+        if params is not exchange.params or capabilities is not None:
+            exchange = exchange.derived(
+                exchange.method, params, capabilities or exchange.capabilities, target
+            )
+        return await upstream.send(exchange, target)
 
     async def _ask_all(self, exchange: Exchange, result: Result, params: Json, round_number: int) -> Json:
         """Put a modern upstream's questions to a legacy client; gives the params to send next."""

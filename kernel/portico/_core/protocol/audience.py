@@ -55,3 +55,20 @@ def check_ask(capabilities: Json, method: str, params: Json) -> None:
             f"The client did not declare the capability {name!r} that this needs",
             {"requiredCapabilities": needed},
         )
+
+
+class _Nobody:
+    """Stands in for the client before a call takes the exchange over, and after it is over."""
+
+    async def notify(self, method: str, params: Json) -> None:
+        """Nobody listens."""
+
+    async def ask(self, method: str, params: Json) -> Json:
+        """Nobody can be asked."""
+        raise Refused(METHOD_NOT_FOUND, f"Nobody to ask: {ASK_CAPABILITY.get(method, method)}")
+
+    def poll(self, retry_ms: int) -> None:
+        """Nobody to send away."""
+
+
+NOBODY: Final = _Nobody()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -17,9 +17,10 @@ from portico._core.errors import (
     Refused,
     failure,
 )
-from portico._core.protocol.audience import admit, check_ask
-from portico._core.protocol.jsonrpc import notification_frame
+from portico._core.protocol.audience import NOBODY, admit, check_ask
+from portico._core.protocol.jsonrpc import Id, notification_frame
 from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Sink
+from portico._core.timers import Timer, timers
 
 Run = Callable[[Exchange], Awaitable[Result]]
 Outcome = Result | Refused
@@ -34,20 +35,37 @@ class Call:
     """Runs an exchange in a task of its own, so that it may outlive the request that began it.
 
     Subclasses are the exchange's `client`: they say how notifications and questions travel.
+
+    Attributes:
+        exchange: What it carries out.
+        task: Does it.
+        outcome: The result, or the refusal to answer with; None while it runs.
+        unwanted: It was cancelled by who wanted it, and not ended for another reason.
     """
+
+    __slots__ = (
+        "_begun",
+        "_loop",
+        "_on_fault",
+        "_refusal",
+        "_timer",
+        "exchange",
+        "outcome",
+        "task",
+        "unwanted",
+    )
 
     def __init__(self, exchange: Exchange, run: Run, on_fault: OnFault) -> None:
         self.exchange = exchange
-        self._on_fault = on_fault
-        self._loop = asyncio.get_running_loop()
-        self.expired = False
-        self.ended_by_gateway = False
+        self.outcome: Outcome | None = None
         self.unwanted = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._on_fault = on_fault
+        self._refusal: Refused | None = None  # what it is ended with, if it is
+        self._begun = False
+        self._loop = loop = asyncio.get_running_loop()
         exchange.client = self
-        self.task: asyncio.Task[Result] = self._loop.create_task(_start(run, exchange))
-        self.task.add_done_callback(self._finished)
-        self.arm()
+        self._timer: Timer | None = timers().at(exchange.deadline, self._expire)
+        self.task: asyncio.Task[None] = loop.create_task(self._carry_out(run))
 
     async def notify(self, method: str, params: Json) -> None:
         """Send a notification (see `contracts.Client`)."""
@@ -63,7 +81,7 @@ class Call:
     def arm(self) -> None:
         """Start the clock of the deadline."""
         self.disarm()
-        self._timer = self._loop.call_at(self.exchange.deadline, self._expire)
+        self._timer = timers().at(self.exchange.deadline, self._expire)
 
     def disarm(self) -> None:
         """Stop the clock: nobody waits for the upstream now."""
@@ -73,47 +91,60 @@ class Call:
 
     def cancel(self) -> None:
         """Nobody wants the answer any more."""
-        self.unwanted = True
-        self.task.cancel()
+        self.unwanted = self._refusal is None
+        self._stop()
 
     def shut_down(self) -> None:
         """The gateway ends; the answer is that."""
-        self.ended_by_gateway = True
-        self.task.cancel()
+        self._end(SHUTTING_DOWN, "The gateway is shutting down", "shutting_down")
 
     def _expire(self) -> None:
-        self.expired = True
+        self._end(UPSTREAM_TIMEOUT, "The call took too long", "upstream_timeout")
+
+    def _end(self, code: int, text: str, reason: str) -> None:
+        if self._refusal is None:
+            self.unwanted = False
+            self._refusal = failure(code, text, reason=reason, request_id=self.exchange.id)
+        self._stop()
+
+    def _stop(self) -> None:
         self.task.cancel()
+        if not self._begun and self.outcome is None:
+            self._begun = True
+            self._loop.call_soon(
+                self._settle, _cancelled()
+            )  # a task cancelled before its first step never runs
 
-    def _finished(self, task: asyncio.Task[Result]) -> None:
+    async def _carry_out(self, run: Run) -> None:
+        self._begun = True
+        outcome: Outcome
+        try:
+            outcome = await run(self.exchange)
+        except Refused as refusal:
+            outcome = refusal.with_traceback(None)  # which would hold on to this very frame
+        except asyncio.CancelledError:
+            outcome = _cancelled()
+        except Exception as error:
+            if self._refusal is None:
+                self._on_fault(self.exchange, error)
+            ident = self.exchange.id
+            outcome = failure(INTERNAL_ERROR, "Internal error", reason="internal_error", request_id=ident)
+        self._settle(outcome)
+
+    def _settle(self, outcome: Outcome) -> None:
+        """It is over. Nothing it refers to is to refer to it any more: cycles are work for the collector."""
+        self.outcome = self._refusal or outcome
         self.disarm()
-        if not task.cancelled():
-            task.exception()  # a parked call may fail with nobody left to hear of it
+        self.exchange.client = NOBODY
+        self._settled()
 
-    def outcome(self) -> Outcome:
-        """The result, or the refusal to answer with. The task must be done."""
-        ident = self.exchange.id
-        if self.expired:
-            return failure(
-                UPSTREAM_TIMEOUT, "The call took too long", reason="upstream_timeout", request_id=ident
-            )
-        if self.ended_by_gateway:
-            return failure(
-                SHUTTING_DOWN, "The gateway is shutting down", reason="shutting_down", request_id=ident
-            )
-        if self.task.cancelled():
-            return Refused(INTERNAL_ERROR, "The request was cancelled")
-        error = self.task.exception()
-        if error is None:
-            return self.task.result()
-        if isinstance(error, Refused):
-            return error
-        self._on_fault(self.exchange, error)
-        return failure(INTERNAL_ERROR, "Internal error", reason="internal_error", request_id=ident)
+    def _settled(self) -> None:
+        """Tell whoever waits for the outcome."""
+        raise NotImplementedError
 
 
-async def _start(run: Run, exchange: Exchange) -> Result:
-    return await run(exchange)
+def _cancelled() -> Refused:
+    return Refused(INTERNAL_ERROR, "The request was cancelled")
 
 
 @attrs.frozen
@@ -140,6 +171,8 @@ class _Ask:
 
 class ModernCall(Call):
     """A modern client's call. Whoever serves the request takes turns: frames, questions, then the outcome."""
+
+    __slots__ = ("_asked", "_asks", "_bytes", "_follower", "_frames", "_room", "_waiter")
 
     def __init__(self, exchange: Exchange, run: Run, on_fault: OnFault) -> None:
         self._frames: list[bytes] = []
@@ -191,8 +224,7 @@ class ModernCall(Call):
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _finished(self, task: asyncio.Task[Result]) -> None:
-        super()._finished(task)
+    def _settled(self) -> None:
         self._wake()
 
     def follow(self, follower: Callable[[], None] | None) -> None:
@@ -219,8 +251,8 @@ class ModernCall(Call):
                     self._room.set_result(None)
                 self._room = None
             return Frames(frames)
-        if self.task.done():
-            return self.outcome()
+        if self.outcome is not None:
+            return self.outcome
         if all(ask.told for ask in self._asks.values()):
             return None
         due = self._asked + _GATHER
@@ -269,21 +301,38 @@ class ModernCall(Call):
         self.cancel()
 
 
+class Asker(Protocol):
+    """What a legacy call belongs to: its session."""
+
+    async def ask_on(self, method: str, params: Json, sink: Sink) -> Json:
+        """Ask the client on a stream."""
+        ...
+
+    def settled(self, call: LegacyCall) -> None:
+        """The call is over."""
+        ...
+
+
 class LegacyCall(Call):
-    """A legacy client's call: frames and questions travel on its stream, as ordinary messages."""
+    """A legacy client's call: frames and questions travel on its stream, as ordinary messages.
+
+    Args:
+        exchange: What it carries out.
+        run: Does it.
+        on_fault: Told of what nobody meant.
+        ident: The request's id.
+        sink: The stream of the request.
+        asker: Puts questions to the client, and hears when the call is over.
+    """
+
+    __slots__ = ("_asker", "ident", "sink")
 
     def __init__(
-        self,
-        exchange: Exchange,
-        run: Run,
-        on_fault: OnFault,
-        sink: Sink,
-        ask: Callable[[str, Json, Sink], Awaitable[Json]],
-        done: Callable[[LegacyCall], None],
+        self, exchange: Exchange, run: Run, on_fault: OnFault, ident: Id, sink: Sink, asker: Asker
     ) -> None:
+        self.ident = ident
         self.sink = sink
-        self._ask = ask
-        self._done = done
+        self._asker = asker
         super().__init__(exchange, run, on_fault)
 
     async def notify(self, method: str, params: Json) -> None:
@@ -295,7 +344,7 @@ class LegacyCall(Call):
     async def ask(self, method: str, params: Json) -> Json:
         """Send the client a request on the stream and wait for its response."""
         check_ask(self.exchange.capabilities, method, params)
-        return await self._ask(method, params, self.sink)
+        return await self._asker.ask_on(method, params, self.sink)
 
     def poll(self, retry_ms: int) -> None:
         """Send the client away from an SSE stream, to come back with `Last-Event-ID`."""
@@ -303,6 +352,5 @@ class LegacyCall(Call):
         if poll is not None:
             poll(retry_ms)
 
-    def _finished(self, task: asyncio.Task[Result]) -> None:
-        super()._finished(task)
-        self._done(self)
+    def _settled(self) -> None:
+        self._asker.settled(self)

@@ -15,7 +15,8 @@ from portico._core.protocol.eras import META_CAPABILITIES, META_VERSION, MODERN_
 HeaderMap = Mapping[tuple[str, ...], str]
 """Property path -> `x-mcp-header` token, of one tool's input schema."""
 
-ROUTING: Final = frozenset({"mcp-protocol-version", "mcp-method", "mcp-name"})
+ROUTING_HEADERS: Final = frozenset({"mcp-protocol-version", "mcp-method", "mcp-name"})
+"""The header fields that mirror the body of a modern request; names in lower case."""
 PARAM_PREFIX: Final = "mcp-param-"
 
 _SENTINEL: Final = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
@@ -218,7 +219,7 @@ def check_routing(method: str, params: Json, lines: Iterable[tuple[str, str]]) -
     """
     said: dict[str, str] = {}
     for name, value in lines:
-        if name in ROUTING:
+        if name in ROUTING_HEADERS:
             if name in said:
                 raise _mismatch(f"{name} stands twice")
             said[name] = value.strip(" \t")

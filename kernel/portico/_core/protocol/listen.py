@@ -86,8 +86,7 @@ class Listen:
     def end(self) -> None:
         """End it from our side: the result, then no more."""
         result = {"resultType": "complete", "_meta": {META_SUBSCRIPTION: self._ident}}
-        self._sink.push(result_frame(self._ident, encode(result)))
-        self._sink.end()
+        self._sink.end(result_frame(self._ident, encode(result)))
         self.close()
 
     def close(self) -> None:

@@ -72,23 +72,19 @@ class Session:
             try:
                 self._request(message, sink, headers)
             except Refused as refusal:
-                self._answer(sink, error_frame(message.id, refusal.body()))
+                sink.end(error_frame(message.id, refusal.body()))
         elif message.kind == "notification":
             self._notification(message)
         else:
             self._response(message)
 
-    def _answer(self, sink: Sink, frame: bytes) -> None:
-        sink.push(frame)
-        sink.end()
-
     def _request(self, message: Message, sink: Sink, headers: Mapping[str, str]) -> None:
         method, params = message.method, message.params
         if method == "initialize":
-            self._answer(sink, result_frame(message.id, encode(self._initialize(params))))
+            sink.end(result_frame(message.id, encode(self._initialize(params))))
             return
         if method == "ping":
-            self._answer(sink, result_frame(message.id, b"{}"))
+            sink.end(result_frame(message.id, b"{}"))
             return
         if not self.version:
             raise Refused(INVALID_REQUEST, "Invalid request: initialize comes first")
@@ -101,7 +97,7 @@ class Session:
             if not isinstance(level, str) or level not in LOG_LEVELS:
                 raise Refused(INVALID_PARAMS, "Invalid params: level must be one of " + ", ".join(LOG_LEVELS))
             self.log_level = level
-            self._answer(sink, result_frame(message.id, b"{}"))
+            sink.end(result_frame(message.id, b"{}"))
             return
         if method in ("resources/subscribe", "resources/unsubscribe"):
             self._subscribe(message, sink, wanted=method == "resources/subscribe")
@@ -124,18 +120,20 @@ class Session:
             headers=headers,
         )
 
-        def done(call: LegacyCall) -> None:
-            self.calls.pop(key, None)
-            outcome = call.outcome()
-            if isinstance(outcome, Result):
-                sink.push(result_frame(message.id, outcome.raw))
-            elif not cancelled_by_client(call):
-                sink.push(error_frame(message.id, outcome.body()))
-            sink.end()
-
         self.calls[key] = LegacyCall(
-            exchange, self.endpoint.run, self.endpoint.on_fault, sink, self._ask_on, done
+            exchange, self.endpoint.run, self.endpoint.on_fault, message.id, sink, self
         )
+
+    def settled(self, call: LegacyCall) -> None:
+        """Answer a call that is over, unless its client has cancelled it (2025-11-25, cancellation)."""
+        self.calls.pop((type(call.ident), call.ident), None)
+        outcome, sink = call.outcome, call.sink
+        if isinstance(outcome, Result):
+            sink.end(result_frame(call.ident, outcome.raw))
+        elif outcome is not None and not call.unwanted:
+            sink.end(error_frame(call.ident, outcome.body()))
+        else:
+            sink.end()
 
     def _initialize(self, params: Json) -> Json:
         if self.version:
@@ -166,7 +164,7 @@ class Session:
             carried = self.endpoint.hub.changed_uris(self._subscription)
         # The answer promises that updates come from now on, so the upstream must know first.
         waiting = asyncio.gather(*carried, return_exceptions=True)
-        waiting.add_done_callback(lambda _: self._answer(sink, result_frame(message.id, b"{}")))
+        waiting.add_done_callback(lambda _: sink.end(result_frame(message.id, b"{}")))
 
     def _notification(self, message: Message) -> None:
         if message.method == "notifications/cancelled":
@@ -193,7 +191,8 @@ class Session:
 
     # --- to the client ---------------------------------------------------------------------------
 
-    async def _ask_on(self, method: str, params: Json, sink: Sink) -> Json:
+    async def ask_on(self, method: str, params: Json, sink: Sink) -> Json:
+        """Ask the client on a stream, and wait for its response."""
         ident = next(self._ask_ids)
         answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         self._asks[ident] = answer
@@ -225,7 +224,7 @@ class Session:
         check_ask(self.capabilities, method, params)
         if self.outlet is None or not self.outlet.attached:
             raise Refused(METHOD_NOT_FOUND, "No stream is open to ask the client on")
-        return await self._ask_on(method, params, self.outlet)
+        return await self.ask_on(method, params, self.outlet)
 
     def notice(self, method: str, params: Json) -> None:
         """Send a notification that belongs to no call, if it may go to this client."""
@@ -256,8 +255,3 @@ class Session:
                 answer.set_exception(Refused(INVALID_REQUEST, "The client ended its session"))
         if self.outlet is not None:
             self.outlet.end()
-
-
-def cancelled_by_client(call: LegacyCall) -> bool:
-    """Whether its client cancelled it, so that it gets no answer (2025-11-25, cancellation)."""
-    return call.unwanted and not call.expired and not call.ended_by_gateway

@@ -29,8 +29,8 @@ class Sink(Protocol):
         """Take a frame, when the reader has caught up."""
         ...
 
-    def end(self) -> None:
-        """No more frames will come."""
+    def end(self, last: bytes | None = None) -> None:
+        """No more frames will come, after this one if there is one."""
         ...
 
 
@@ -112,8 +112,10 @@ class Stream:
         unread = self.last - self._read
         return unread >= MAX_UNREAD or (unread > 1 and self._bytes > MAX_UNREAD_BYTES)
 
-    def end(self) -> None:
-        """No more frames will come; the reader finishes what there is."""
+    def end(self, last: bytes | None = None) -> None:
+        """No more frames will come, after `last` if there is one; the reader finishes what there is."""
+        if last is not None:
+            self.push(last)
         self.ended = True
         self.wake()
         self._make_room()

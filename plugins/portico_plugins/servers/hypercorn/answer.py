@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from portico_plugins.servers.hypercorn.dates import http_date
 
@@ -34,27 +35,51 @@ _CHUNKED: Final = -1
 _TO_THE_END: Final = -2
 
 
-def head_bytes(status: int, headers: Headers, framing: bytes) -> bytes:
-    """A status line and header fields, up to the empty line.
+class Opening(NamedTuple):
+    """The status line and the fields of an answer.
 
-    Args:
-        status: Of the answer.
-        headers: Its fields.
-        framing: Further field lines, complete.
+    Attributes:
+        lines: Their bytes, without the fields that concern the connection: those are written here.
+        length: What a `content-length` field among them declared; -1 for none.
+        closes: Whether a `connection` field among them says `close`.
+    """
+
+    lines: bytes
+    length: int
+    closes: bool
+
+
+def _opening(status: int, headers: Headers) -> Opening:
+    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+    length, closes = -1, False
+    for name, value in headers:
+        if name not in _OURS:
+            lines.append(b"%s: %s\r\n" % (name, value))
+        elif name == b"content-length":
+            length = int(value)
+        elif name == b"connection":
+            closes = closes or b"close" in value.lower()
+    head = b"".join(lines)
+    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+        raise ValueError("a header field with a line break or NUL in it")
+    return Opening(head, length, closes)
+
+
+_repeated: Final = lru_cache(maxsize=64)(_opening)
+
+
+def opening(status: int, headers: Headers) -> Opening:
+    """How an answer begins; answers that come with the same tuple of fields begin in the same way.
 
     Raises:
-        ValueError: A header would break out of its line.
+        ValueError: A field would break out of its line.
     """
-    parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-    for name, value in headers:
-        parts.append(b"%s: %s\r\n" % (name, value))
-    lines = len(parts)
-    parts.append(framing)
-    head = b"".join(parts)
-    lines += framing.count(b"\n")
-    if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
-        raise ValueError("a header field with a line break or NUL in it")
-    return b"%sdate: %s\r\n\r\n" % (head, http_date())
+    return _repeated(status, headers) if type(headers) is tuple else _opening(status, headers)
+
+
+def dated(lines: bytes, framing: bytes) -> bytes:
+    """A complete head: the opening's lines, further complete ones, the date, and the empty line."""
+    return b"%s%sdate: %s\r\n\r\n" % (lines, framing, http_date())
 
 
 class Answer:
@@ -90,11 +115,12 @@ class Answer:
         """Send a whole answer; adds `content-length`."""
         if self._phase != _FRESH:
             return
+        lines, _, closes = opening(status, headers)
         framing = b"content-length: %d\r\n" % len(body) if status not in _BODILESS else b""
-        headers = self._without_ours(headers)
-        if not self._reusable():
+        if closes or not self._reusable():
+            self.keep = False
             framing += _CLOSE
-        head = head_bytes(status, headers, framing)
+        head = dated(lines, framing)
         self._phase = _OVER
         self._connection.write(head if self._bare or status in _BODILESS else head + body)
         self._connection.answered(self)
@@ -103,14 +129,13 @@ class Answer:
         """Send the head of an answer; its length is what a `content-length` field declares, if any does."""
         if self._phase != _FRESH:
             return
-        declared = [value for name, value in headers if name == b"content-length"]
-        headers = self._without_ours(headers)
+        lines, declared, closes = opening(status, headers)
         framing = b""
         if status in _BODILESS:
             self._left = 0
             self._bare = True
-        elif declared:
-            self._left = int(declared[0])
+        elif declared >= 0:
+            self._left = declared
             framing = b"content-length: %d\r\n" % self._left
         elif self._modern:
             self._left = _CHUNKED
@@ -118,9 +143,10 @@ class Answer:
         else:
             self._left = _TO_THE_END
             self.keep = False
-        if not self._reusable():
+        if closes or not self._reusable():
+            self.keep = False
             framing += _CLOSE
-        head = head_bytes(status, headers, framing)
+        head = dated(lines, framing)
         self._phase = _BEGUN
         self._connection.write(head)
 
@@ -197,12 +223,3 @@ class Answer:
         if self.keep and self._connection.draining:
             self.keep = False
         return self.keep
-
-    def _without_ours(self, headers: Headers) -> Headers:
-        """What does not concern the connection; that is written here, whoever answers."""
-        if _OURS.isdisjoint(name for name, _ in headers):
-            return headers
-        for name, value in headers:
-            if name == b"connection" and b"close" in value.lower():
-                self.keep = False
-        return [(name, value) for name, value in headers if name not in _OURS]

@@ -92,6 +92,7 @@ class FastConnection(Requests):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or we have closed."""
         super().connection_lost(exc)
+        self.service.memory.forget(self)
         self._state = CLOSING
         try:
             self._leave()

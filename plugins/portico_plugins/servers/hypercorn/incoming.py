@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from portico_plugins.servers.hypercorn.head import Head, Malformed, check_begun, parse
+
+if TYPE_CHECKING:
+    from portico_plugins.servers.hypercorn.known import Known
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?[ \t]*\r\n")
 _LONGEST_LINE: Final = 16 * 1024
@@ -22,10 +25,21 @@ class Incoming:
         longest_head: The most a request line and its headers may have, in bytes.
     """
 
-    __slots__ = ("_at", "_checked", "_chunked", "_excess", "_held", "_left", "_longest_head", "complete")
+    __slots__ = (
+        "_at",
+        "_checked",
+        "_chunked",
+        "_excess",
+        "_held",
+        "_left",
+        "_longest_head",
+        "complete",
+        "raw",
+    )
 
     def __init__(self, longest_head: int) -> None:
         self._longest_head = longest_head
+        self.raw = b""  # the head that was read last
         self._held = b""
         self._at = 0  # what is before it has been used
         self._checked = 0  # a head that is not complete: where its last line begins
@@ -38,6 +52,11 @@ class Incoming:
     def unread(self) -> int:
         """How many bytes have come that are not used yet."""
         return len(self._held) - self._at
+
+    @property
+    def declared(self) -> int:
+        """The length of the body that comes, -1 for a chunked one; before any of it is taken."""
+        return self._left
 
     def rest(self) -> bytes:
         """What has come and is not used yet."""
@@ -65,7 +84,8 @@ class Incoming:
         if end < 0 or end + 4 - at > self._longest_head:
             self._check(held, begun)
             return None
-        head = parse(held[at : end + 4] if at or end + 4 < len(held) else held)
+        self.raw = raw = held[at : end + 4] if at or end + 4 < len(held) else held
+        head = parse(raw)
         self._at = end + 4
         self._checked = 0
         self._left = head.length
@@ -73,6 +93,28 @@ class Incoming:
         self._excess = 0
         self.complete = head.length == 0
         return head
+
+    def again(self, known: Known) -> bool:
+        """Take the next head, if it is one that was there before but for its content-length."""
+        held, at = self._held, self._at
+        before = known.before
+        if not held.startswith(before, at):
+            return False
+        begin = at + len(before)
+        end = held.find(b"\r", begin, begin + known.digits + 1)
+        digits = held[begin:end] if end > 0 else b""
+        if not digits.isdigit() or not held.startswith(known.after, end):
+            return False
+        length = int(digits)
+        if length > known.admission.body_bytes:
+            return False  # as if it was new: it is going to be refused
+        self._at = end + len(known.after)
+        self._checked = 0
+        self._left = length
+        self._chunked = False
+        self._excess = 0
+        self.complete = length == 0
+        return True
 
     def _check(self, held: bytes, begun: int) -> None:
         check_begun(held[begun:])

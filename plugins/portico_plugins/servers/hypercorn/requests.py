@@ -10,11 +10,12 @@ import asyncio
 from typing import Final
 
 from portico.api import Admission
-from portico_plugins.servers.hypercorn.answer import Answer, head_bytes
+from portico_plugins.servers.hypercorn.answer import Answer, dated, opening
 from portico_plugins.servers.hypercorn.asgicall import AsgiCall
 from portico_plugins.servers.hypercorn.direct import Body
 from portico_plugins.servers.hypercorn.head import LONGEST, Head, Malformed, scope_of
 from portico_plugins.servers.hypercorn.incoming import Incoming
+from portico_plugins.servers.hypercorn.known import Known, known_from
 from portico_plugins.servers.hypercorn.service import Service
 from portico_plugins.servers.hypercorn.wire import CHUNK, Wire
 
@@ -36,8 +37,9 @@ class Requests(Wire):
         service: What it shares with the others.
     """
 
-    __slots__ = ("_advancing", "_answer", "_begun", "_client", "_expects", "_incoming", "_paused", "_reader",
-                 "_served", "_server", "_state", "_tasks", "ended", "gone", "half_closed")  # fmt: skip
+    __slots__ = ("_advancing", "_answer", "_begun", "_client", "_expects", "_incoming", "_paused",
+                 "_reader", "_served", "_server", "_state", "_tasks", "ended", "gone", "half_closed",
+                 "known")  # fmt: skip
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -56,6 +58,7 @@ class Requests(Wire):
         self.ended = False  # it was cut off: its calls are cancelled
         self.half_closed = False
         self.gone = False
+        self.known: list[Known] = []  # heads that have come on it, and what they led to
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
@@ -85,12 +88,17 @@ class Requests(Wire):
         self._advancing = True
         try:
             while self._state == IDLE and not self.full:
-                head = self._incoming.head()
-                if head is None:
-                    break
-                self._begin(head)
+                for known in self.known:
+                    if self._incoming.again(known):
+                        self._begin(known.head, known)
+                        break
+                else:
+                    head = self._incoming.head()
+                    if head is None:
+                        break
+                    self._begin(head)
         except Malformed as malformed:
-            self.write(head_bytes(malformed.status, (), _LAST))
+            self.write(dated(opening(malformed.status, ()).lines, _LAST))
             self._finish()
         finally:
             self._advancing = False
@@ -103,15 +111,18 @@ class Requests(Wire):
         if self._paused:
             self._read_on()
 
-    def _begin(self, head: Head) -> None:
+    def _begin(self, head: Head, known: Known | None = None) -> None:
         self._state = BUSY
         self._served = True
         self._begun = False
         self._expects = head.expects
         self.not_expecting()
+        self._answer = answer = Answer(self, head)
+        if known is not None:
+            self._admitted(known.admission, answer)
+            return
         service = self.service
         scope = scope_of(head, self.secure, self._client, self._server)
-        self._answer = answer = Answer(self, head)
         try:
             admission = service.admit(scope) if service.admit is not None else None
         except Exception as error:
@@ -119,15 +130,22 @@ class Requests(Wire):
             return
         if admission is None:
             self._spawn(AsgiCall(self, scope, answer))
-        elif admission.handle is None:
+            return
+        known = known_from(self._incoming.raw, head, admission)
+        if known is not None:
+            service.memory.keep(self, known)
+        self._admitted(admission, answer)
+
+    def _admitted(self, admission: Admission, answer: Answer) -> None:
+        if admission.handle is None:
             answer.refuse(admission.status, admission.body)
-        else:
-            whole = self._incoming.whole(admission.body_bytes)
-            if whole is not None:
-                self.handle(admission, whole, answer)
-                return
-            self._reader = body = Body(self, admission, answer)
-            body.begin(head.length)
+            return
+        whole = self._incoming.whole(admission.body_bytes)
+        if whole is not None:
+            self.handle(admission, whole, answer)
+            return
+        self._reader = body = Body(self, admission, answer)
+        body.begin(self._incoming.declared)
 
     def handle(self, admission: Admission, body: bytes, answer: Answer) -> None:
         """Hand a request in whole to who answers it."""

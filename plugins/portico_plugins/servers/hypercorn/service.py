@@ -10,6 +10,7 @@ import attrs
 from starlette.types import ASGIApp
 
 from portico.api import Admit, Log
+from portico_plugins.servers.hypercorn.known import Memory
 
 if TYPE_CHECKING:
     from portico_plugins.servers.hypercorn.ordinary import Ordinary
@@ -61,6 +62,7 @@ class Service:
         log: Where failures go.
         variables: The context that calls begin with; none sees what another has set.
         admit: Says which requests may be answered without ASGI.
+        memory: Which connections remember what it said.
     """
 
     app: ASGIApp
@@ -71,6 +73,7 @@ class Service:
     log: Log
     variables: Context
     admit: Admit | None = None
+    memory: Memory = attrs.field(factory=Memory)
 
 
 def address(name: Any) -> tuple[str, int] | None:

@@ -107,8 +107,10 @@ class Pipe:
         """Wait until the reader of stdout has caught up: who does not read is not listened to either."""
         await self._drained.wait()
 
-    def end(self) -> None:
+    def end(self, last: bytes | None = None) -> None:
         """One message is answered; the pipe stays."""
+        if last is not None:
+            self.push(last)
 
     def close(self) -> None:
         """Write out what there is, then stop."""

@@ -51,7 +51,9 @@ class _ListenSink:
         if not self.cancelled:
             await self._pipe.put(frame)
 
-    def end(self) -> None:
+    def end(self, last: bytes | None = None) -> None:
+        if last is not None:
+            self._pipe.push(last)
         self._pipe.push(notification_frame("notifications/cancelled", {"requestId": self._ident}))
 
 
@@ -160,7 +162,7 @@ class Talk:
                     turn = self._endpoint.park(call, turn)
                 if isinstance(turn, Result):
                     self._pipe.push(result_frame(ident, turn.raw))
-                elif not call.task.cancelled() or call.expired or call.ended_by_gateway:
+                elif not call.unwanted:
                     self._pipe.push(error_frame(ident, turn.body()))
                 return
         finally:

@@ -6,7 +6,7 @@ import asyncio
 
 import attrs
 
-from portico.api import Reply, Session, Stream
+from portico.api import Reply, Session, Stream, Timer, timers
 from portico_plugins.transports.streamable_http.events import pour
 from portico_plugins.transports.streamable_http.wire import JSON
 
@@ -116,7 +116,7 @@ class Answer:
             as many, or by a stream.
     """
 
-    __slots__ = ("_batch", "_each", "_frames", "_manner", "_open", "_reply", "_soon", "_stream", "_timer")
+    __slots__ = ("_batch", "_each", "_frames", "_manner", "_open", "_reply", "_stream", "_timer")
 
     def __init__(
         self, each: HttpSession, reply: Reply, manner: Manner, *, streamed: bool = False, batch: int = 0
@@ -125,15 +125,14 @@ class Answer:
         self._reply = reply
         self._manner = manner
         self._batch = batch
-        self._open = max(batch, 1)
+        self._open = batch
         self._frames: list[bytes] = []
         self._stream: Stream | None = None
-        self._soon: asyncio.Handle | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         if streamed:
             self._begin()
         else:
-            self._timer = asyncio.get_running_loop().call_later(manner.grace, self._begin)
+            self._timer = timers().after(manner.grace, self._begin)
 
     @property
     def attached(self) -> bool:
@@ -155,17 +154,11 @@ class Answer:
     def _settle(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._soon is not None:
-            self._soon.cancel()
+            self._timer = None
 
     def push(self, frame: bytes) -> None:
-        """Take a frame. One that is not followed by the end at once is not the answer: it begins a stream."""
-        if self._stream is not None:
-            self._stream.push(frame)
-            return
-        self._frames.append(frame)
-        if not self._batch and self._soon is None:
-            self._soon = asyncio.get_running_loop().call_soon(self._begin)
+        """Take a frame that is not the answer: it needs a stream."""
+        self._begin().push(frame)
 
     async def put(self, frame: bytes) -> None:
         """Take a frame when the reader has caught up."""
@@ -175,14 +168,26 @@ class Answer:
         """Send the client away, to come back with `Last-Event-ID`."""
         self._begin().poll(retry_ms)
 
-    def end(self) -> None:
-        """One answer is complete; the last ends the reply."""
-        self._open -= 1
-        if self._open > 0:
-            return
-        if self._stream is None and len(self._frames) == max(self._batch, 1):
+    def end(self, last: bytes | None = None) -> None:
+        """One answer is complete, or there will be none; the last ends the reply."""
+        if self._batch:
+            self._end_batch(last)
+        elif self._stream is None and last is not None:
             self._settle()
-            body = b"[" + b",".join(self._frames) + b"]" if self._batch else self._frames[0]
-            self._reply.send(200, JSON, body)
+            self._reply.send(200, JSON, last)
+        else:
+            self._begin().end(last)
+
+    def _end_batch(self, last: bytes | None) -> None:
+        self._open -= 1
+        if self._stream is not None and last is not None:
+            self._stream.push(last)
+        elif last is not None:
+            self._frames.append(last)
+        if self._open:
+            return
+        if self._stream is None and len(self._frames) == self._batch:
+            self._settle()
+            self._reply.send(200, JSON, b"[" + b",".join(self._frames) + b"]")
         else:
             self._begin().end()

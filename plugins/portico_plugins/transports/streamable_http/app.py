@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
 from starlette.types import Receive, Scope, Send
 
@@ -11,7 +10,6 @@ from portico.api import (
     LEGACY_VERSIONS,
     META_VERSION,
     Challenge,
-    Credentials,
     Endpoint,
     Principal,
     Refused,
@@ -21,13 +19,10 @@ from portico.api import (
 )
 from portico_plugins.transports.streamable_http.answer import Manner
 from portico_plugins.transports.streamable_http.asgi import AsgiReply
+from portico_plugins.transports.streamable_http.fields import Fields, accepts, fields_of
 from portico_plugins.transports.streamable_http.legacy import LegacySessions
 from portico_plugins.transports.streamable_http.modern import ModernRequests
 from portico_plugins.transports.streamable_http.wire import Raw, send_empty, send_problem, send_refusal
-
-Lines = list[tuple[str, str]]
-
-_REMEMBERED = 256
 
 
 class McpApp:
@@ -54,8 +49,6 @@ class McpApp:
         self.sessions = LegacySessions(endpoint, session_idle, max_sessions, max_sessions_each, manner)
         self._modern = ModernRequests(endpoint, manner.keep_alive)
         self._authenticating: set[asyncio.Task[None]] = set()
-        self._names: dict[bytes, str] = {}
-        self._acceptable: dict[tuple[str | None, str | None, str | None], tuple[int, bytes] | None] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request over ASGI."""
@@ -70,53 +63,31 @@ class McpApp:
         if scope["method"] not in ("POST", "GET", "DELETE"):
             send_empty(reply, 405, (b"allow", b"POST, GET, DELETE"))
             return
-        names = self._names
-        lines = [
-            (names.get(name) or self._name(name), value.decode("latin-1")) for name, value in scope["headers"]
-        ]
-        headers = dict(lines)
-        client = scope.get("client")
-        credentials = Credentials(
-            headers, client[0] if client else "", self._endpoint.name, scope["scheme"] == "https"
-        )
-        verdict = self._endpoint.recognise(credentials)
+        fields = fields_of(scope, self._endpoint.name)
+        verdict = self._endpoint.recognise(fields.credentials)
         if verdict is not None:
-            self._admitted((scope, body), lines, headers, verdict, reply)
+            self._admitted((scope, body), fields, verdict, reply)
             return
 
         async def authenticate() -> None:
-            verdict = await self._endpoint.authenticate(credentials)
+            verdict = await self._endpoint.authenticate(fields.credentials)
             reply.on_gone = None
-            self._admitted((scope, body), lines, headers, verdict, reply)
+            self._admitted((scope, body), fields, verdict, reply)
 
         task = asyncio.get_running_loop().create_task(authenticate())
         self._authenticating.add(task)
         task.add_done_callback(self._authenticating.discard)
         reply.on_gone = task.cancel
 
-    def _name(self, name: bytes) -> str:
-        """A header's name as text; clients repeat theirs, so they are remembered."""
-        text = name.decode("latin-1").lower()
-        if len(self._names) < _REMEMBERED and len(name) <= 64:
-            self._names[name] = text
-        return text
-
-    def _admitted(
-        self,
-        raw: Raw,
-        lines: Lines,
-        headers: dict[str, str],
-        principal: Principal | Challenge,
-        reply: Reply,
-    ) -> None:
-        method = raw[0]["method"]
+    def _admitted(self, raw: Raw, fields: Fields, principal: Principal | Challenge, reply: Reply) -> None:
+        method, headers = raw[0]["method"], fields.headers
         if isinstance(principal, Challenge):
             extra = [(name.lower().encode(), value.encode()) for name, value in principal.headers]
             if principal.status == 401 and not any(name == b"www-authenticate" for name, _ in extra):
                 extra.append((b"www-authenticate", b"Bearer"))  # RFC 9110 wants one with every 401
             send_problem(reply, principal.status, b'{"error":"%s"}' % principal.reason.encode(), *extra)
         elif method == "POST":
-            self._post(raw, lines, headers, principal, reply)
+            self._post(raw, fields, principal, reply)
         elif is_modern(version := headers.get("mcp-protocol-version")) or "mcp-session-id" not in headers:
             # The modern era has neither; a legacy client has a session by the time it sends these.
             send_empty(reply, 405, (b"allow", b"POST"))
@@ -124,18 +95,15 @@ class McpApp:
             send_problem(reply, 400, b'{"error":"unknown MCP-Protocol-Version"}')
         elif method == "DELETE":
             self.sessions.delete(raw, principal, headers, reply)
-        elif not _accepts(_joined(lines, "accept"), "text/event-stream"):
+        elif not accepts(fields.joined("accept"), "text/event-stream"):
             send_problem(reply, 406, b'{"error":"expected Accept: text/event-stream"}')
         else:
             self.sessions.get(raw, principal, headers, reply)
 
-    def _post(
-        self, raw: Raw, lines: Lines, headers: dict[str, str], principal: Principal, reply: Reply
-    ) -> None:
-        body = raw[1]
-        refused = self._form(lines, headers)
-        if refused is not None:
-            send_problem(reply, *refused)
+    def _post(self, raw: Raw, fields: Fields, principal: Principal, reply: Reply) -> None:
+        body, headers = raw[1], fields.headers
+        if fields.problem is not None:
+            send_problem(reply, *fields.problem)
             return
         version = headers.get("mcp-protocol-version")
         batch = body[:1] != b"{" and body.lstrip(b" \t\r\n")[:1] == b"["
@@ -148,33 +116,11 @@ class McpApp:
             send_refusal(reply, 400, refusal)
             return
         if not _is_modern(version, message.params.get("_meta")):
-            self.sessions.post(raw, message, principal, headers, reply)
+            self.sessions.post(raw, message, principal, fields, reply)
         elif message.kind in ("result", "error"):
             send_refusal(reply, 400, Refused(-32600, "Invalid request: clients send no responses"))
         else:
-            self._modern.serve(raw, message, principal, headers, lines, reply)
-
-    def _form(self, lines: Lines, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
-        """The refusal for a body or answer of the wrong form. Clients repeat theirs, so it is remembered."""
-        # Without repeated headers the dictionary has them all.
-        accept = headers.get("accept") if len(headers) == len(lines) else _joined(lines, "accept")
-        key = (headers.get("content-type"), headers.get("content-encoding"), accept)
-        try:
-            return self._acceptable[key]
-        except KeyError:
-            verdict = _form(*key)
-        if len(self._acceptable) < _REMEMBERED and sum(len(part or "") for part in key) < 512:
-            self._acceptable[key] = verdict
-        return verdict
-
-
-def _form(kind: str | None, encoding: str | None, accept: str | None) -> tuple[int, bytes] | None:
-    media = (kind or "").partition(";")[0].strip().lower()
-    if media != "application/json" or (encoding or "identity") != "identity":
-        return 415, b'{"error":"expected Content-Type: application/json, not encoded"}'
-    if not (_accepts(accept, "application/json") and _accepts(accept, "text/event-stream")):
-        return 406, b'{"error":"expected Accept: application/json, text/event-stream"}'
-    return None
+            self._modern.serve(raw, message, principal, fields, reply)
 
 
 def _is_modern(version: str | None, meta: object) -> bool:
@@ -182,21 +128,6 @@ def _is_modern(version: str | None, meta: object) -> bool:
     if isinstance(meta, dict) and META_VERSION in meta:
         return True
     return version is not None and version.strip(" \t") not in LEGACY_VERSIONS
-
-
-def _joined(lines: Lines, name: str) -> str | None:
-    """A list-valued header, which may come in several lines (RFC 9110, 5.3)."""
-    values = [value for each, value in lines if each == name]
-    return ",".join(values) if values else None
-
-
-def _accepts(accept: str | None, kind: str) -> bool:
-    if accept is None:
-        return True
-    family = kind.partition("/")[0]
-    return any(
-        part.partition(";")[0].strip().lower() in (kind, "*/*", f"{family}/*") for part in accept.split(",")
-    )
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -21,6 +21,7 @@ from portico.api import (
     parse_batch,
 )
 from portico_plugins.transports.streamable_http.answer import Answer, HttpSession, Manner
+from portico_plugins.transports.streamable_http.fields import Fields
 from portico_plugins.transports.streamable_http.wire import JSON, Raw, end_broken, send_empty, send_refusal
 
 SESSION_TTL = 365 * 86_400.0
@@ -75,7 +76,10 @@ class LegacySessions:
     def find(self, headers: Mapping[str, str], principal: Principal) -> HttpSession | None:
         """The session a request names, if it is this principal's; anybody else's does not exist."""
         each = self._sessions.get(headers.get("mcp-session-id", ""))
-        if each is None or each.session.principal != principal:
+        if each is None:
+            return None
+        owner = each.session.principal
+        if owner is not principal and owner != principal:
             return None
         each.session.touch()
         return each
@@ -105,10 +109,9 @@ class LegacySessions:
             lost(False)
         return None
 
-    def post(
-        self, raw: Raw, message: Message, principal: Principal, headers: Mapping[str, str], reply: Reply
-    ) -> None:
+    def post(self, raw: Raw, message: Message, principal: Principal, fields: Fields, reply: Reply) -> None:
         """Answer a POSTed message."""
+        headers = fields.headers
         if message.kind == "request" and message.method == "initialize" and "mcp-session-id" not in headers:
             self._initialize(message, principal, headers, reply)
             return
@@ -116,8 +119,7 @@ class LegacySessions:
         if each is None:
             return
         if message.kind == "request":
-            streamed = _prefers_stream(headers.get("accept", ""))
-            sink = Answer(each, reply, self._manner, streamed=streamed)
+            sink = Answer(each, reply, self._manner, streamed=fields.streamed)
             each.session.receive(message, sink, headers)
         else:
             each.session.receive(message, Stream(), headers)
@@ -139,8 +141,7 @@ class LegacySessions:
         sink = Answer(each, reply, self._manner, batch=answers) if answers else Stream()
         for item in items:
             if isinstance(item, Refused):
-                sink.push(error_frame(None, item.body()))
-                sink.end()
+                sink.end(error_frame(None, item.body()))
             else:
                 each.session.receive(item, sink, headers)
         if not answers:
@@ -185,9 +186,3 @@ class LegacySessions:
         if self._known(raw, headers, principal, reply) is not None:
             self._end(headers["mcp-session-id"])
             send_empty(reply, 204)
-
-
-def _prefers_stream(accept: str) -> bool:
-    """Whether a client that accepts both forms names event streams first; such a client gets them."""
-    stream, json = accept.find("text/event-stream"), accept.find("application/json")
-    return 0 <= stream < json

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 
 from portico.api import (
     INVALID_PARAMS,
@@ -21,12 +20,15 @@ from portico.api import (
     Reply,
     Result,
     Stream,
+    Timer,
     check_routing,
     error_frame,
     result_frame,
     sse_event,
+    timers,
 )
 from portico_plugins.transports.streamable_http.events import pour
+from portico_plugins.transports.streamable_http.fields import Fields
 from portico_plugins.transports.streamable_http.wire import (
     JSON,
     KEEP_ALIVE,
@@ -57,8 +59,7 @@ class ModernRequests:
         raw: Raw,
         message: Message,
         principal: Principal,
-        headers: Mapping[str, str],
-        lines: Sequence[tuple[str, str]],
+        fields: Fields,
         reply: Reply,
     ) -> None:
         """Answer one message."""
@@ -67,14 +68,16 @@ class ModernRequests:
             send_empty(reply, 202)
             return
         try:
-            check_routing(message.method, message.params, lines)
+            check_routing(message.method, message.params, fields.routing)
             if message.method in LEGACY_ONLY:
                 raise Refused(METHOD_NOT_FOUND, "Method not found")
             if message.method == "tools/call":
-                self._endpoint.check_params(message.params, lines)
+                self._endpoint.check_params(message.params, fields.lines)
             if "requestState" in message.params and self._parked_elsewhere(raw, message, principal, reply):
                 return
-            exchange = self._endpoint.modern_exchange(message.method, message.params, principal, headers)
+            exchange = self._endpoint.modern_exchange(
+                message.method, message.params, principal, fields.headers
+            )
             if message.method == "subscriptions/listen":
                 self._listen(exchange, message.id, reply)
             else:
@@ -132,12 +135,13 @@ class _Answer:
         self._reply = reply
         self._keep_alive = keep_alive
         self._streaming = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._call: ModernCall = endpoint.begin(exchange)
         reply.on_gone = self._gone
         self._call.follow(self._go_on)
         self._quiet()
-        self._go_on()  # a resumed call may have something to say at once
+        if "requestState" in exchange.params:
+            self._go_on()  # a resumed call may have something to say at once
 
     def _gone(self) -> None:
         self._stop()
@@ -147,12 +151,12 @@ class _Answer:
         self._call.follow(None)
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def _quiet(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._keep_alive, self._write, KEEP_ALIVE)
+        self._timer = timers().after(self._keep_alive, self._write, KEEP_ALIVE)
 
     def _write(self, data: bytes) -> None:
         if not self._streaming:

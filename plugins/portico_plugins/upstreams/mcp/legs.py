@@ -60,6 +60,8 @@ class Legs:
         self.info = info
         self._host = host
         self._wants: dict[tuple[Era, wire.Caller, bytes], tuple[Json, Want]] = {}
+        self._same: dict[tuple[int, int, Era], tuple[Json, Json, Principal, Want]] = {}
+        self._caller = wire.Caller(GATEWAY)
         self._everything = self.granted(_EVERYTHING)
         self._changed = changed
         self._updated = updated
@@ -80,15 +82,31 @@ class Legs:
 
     def caller(self, exchange: Exchange) -> wire.Caller:
         """On whose behalf an exchange is sent."""
-        passed = ""
         if self.config.pass_upstream_authorization:
-            passed = exchange.headers.get("x-upstream-authorization", "")
-        return wire.Caller(exchange.principal, passed)
+            return wire.Caller(exchange.principal, exchange.headers.get("x-upstream-authorization", ""))
+        if self._caller.principal is not exchange.principal:  # many exchanges in a row are one principal's
+            self._caller = wire.Caller(exchange.principal)
+        return self._caller
 
     def want(self, era: Era, exchange: Exchange) -> Want:
         """The session an exchange needs."""
+        capabilities, principal = exchange.capabilities, exchange.principal
         info = exchange.client_info or self.info
-        caller = self.caller(exchange)
+        # A legacy session's exchanges come with the very same objects, which are held on to: ids stay theirs.
+        same = (id(capabilities), id(principal), era)
+        seen = self._same.get(same)
+        if seen is not None and seen[0] is info:
+            return seen[3]
+        want = self._known(era, exchange, self.caller(exchange), info)
+        if exchange.era is Era.LEGACY and not (
+            self.config.withhold or self.config.pass_upstream_authorization
+        ):
+            if len(self._same) >= _MOST_WANTS:
+                self._same.clear()
+            self._same[same] = (info, capabilities, principal, want)
+        return want
+
+    def _known(self, era: Era, exchange: Exchange, caller: wire.Caller, info: Json) -> Want:
         key = (era, caller, wire.encode(exchange.capabilities))
         found = self._wants.get(key)
         if found is None or found[0] != info:

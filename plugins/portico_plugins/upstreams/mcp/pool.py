@@ -47,8 +47,14 @@ class _Entry:
         self.want = want
         self.session = session
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.open = False  # whether `ready` is done, and well
         self.retired = asyncio.Event()
         self.owner: asyncio.Task[None] | None = None
+
+
+def _succeed(entry: _Entry) -> None:
+    entry.ready.set_result(None)
+    entry.open = True
 
 
 def _fail(entry: _Entry, refusal: Refused) -> None:
@@ -73,6 +79,14 @@ class Pool:
         self._owners: set[asyncio.Task[None]] = set()
         self._restarts: dict[str, Restarts] = {}
         self._sweeper: asyncio.Task[None] | None = None
+
+    def take(self, want: Want) -> Session | None:
+        """An open session at once, if there is one; give it back with `release`."""
+        entry = self._entries.get(want.key)
+        if entry is None or not entry.open or entry.session.wire.why is not None:
+            return None
+        entry.session.in_flight += 1
+        return entry.session
 
     async def acquire(self, want: Want) -> Session:
         """An open session; give it back with `release`.
@@ -109,7 +123,7 @@ class Pool:
     def adopt(self, want: Want, session: Session) -> None:
         """Take in a session that is open already."""
         entry = self._begin(want, session)
-        entry.ready.set_result(None)
+        _succeed(entry)
         self._own(entry, adopted=True)
 
     def sessions(self, owner: str) -> Iterator[Session]:
@@ -184,7 +198,7 @@ class Pool:
             self._host.log.error("upstream_session_failed", error=repr(error))
             failed = self._unavailable("The upstream is not available.", "internal")
         else:
-            entry.ready.set_result(None)
+            _succeed(entry)
             return True
         self._forget(entry)
         _fail(entry, failed)

@@ -177,7 +177,8 @@ class McpUpstream:
     async def _in_session(self, era: Era, exchange: Exchange, target: Target, limit: Limit | None) -> Result:
         pool = self._legs.pool
         for _ in range(2):
-            session = await pool.acquire(self._legs.want(era, exchange))
+            want = self._legs.want(era, exchange)
+            session = pool.take(want) or await pool.acquire(want)
             try:
                 return await session.send(exchange, target, limit)
             except SessionExpired:

@@ -46,14 +46,17 @@ def next_id() -> int:
     return next(_ids)
 
 
+_ABSENT: Final = msgspec.Raw()
+
+
 class Message(msgspec.Struct):
     """One JSON-RPC message; members that are absent are empty."""
 
-    id: msgspec.Raw = msgspec.Raw()
+    id: msgspec.Raw = _ABSENT
     method: str = ""
-    params: msgspec.Raw = msgspec.Raw()
-    result: msgspec.Raw = msgspec.Raw()
-    error: msgspec.Raw = msgspec.Raw()
+    params: msgspec.Raw = _ABSENT
+    result: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
 
     @property
     def request_id(self) -> int | None:
@@ -104,12 +107,17 @@ def messages(data: bytes | bytearray | str) -> list[Message]:
     try:
         if not isinstance(data, str) and not data.isascii():
             data.decode()  # payloads are kept as bytes, which skips the decoder's own check
-        start = data[:64].lstrip()[:1]
-        found = _many(data) if start in ("[", b"[") else [_one(data)]
+        first = data[:1]
+        if first not in ("{", b"{"):
+            first = data[:64].lstrip()[:1]
+        found = _many(data) if first in ("[", b"[") else [_one(data)]
     except (ValueError, RecursionError) as error:
         raise Garbled("not JSON-RPC") from error
     for message in found:
-        if not (message.method or bytes(message.error) or (bytes(message.id) and bytes(message.result))):
+        answer_ = message.error is not _ABSENT or (
+            message.id is not _ABSENT and message.result is not _ABSENT
+        )
+        if not (message.method or answer_):
             raise Garbled("neither a request nor a response")
     return found
 
@@ -121,7 +129,7 @@ def answer(message: Message) -> bytes:
         Refused: The error the response carries.
         Garbled: The result is no object, or the error none.
     """
-    if bytes(message.error):
+    if message.error is not _ABSENT:
         try:
             said = _error(message.error)
         except (ValueError, RecursionError) as error:
@@ -218,11 +226,15 @@ def modern_params(exchange: Exchange, ident: int) -> Json:
     return {**exchange.params, "_meta": meta}
 
 
+_RETOUCHED: Final = frozenset({"_meta", "inputResponses", "requestState"})
+
+
 def legacy_params(exchange: Exchange, ident: int) -> Json:
     """An exchange's params without what only the modern era knows."""
-    params = {
-        k: v for k, v in exchange.params.items() if k not in ("_meta", "inputResponses", "requestState")
-    }
+    params = exchange.params
+    if exchange.progress_token is None and params.keys().isdisjoint(_RETOUCHED):
+        return params
+    params = {k: v for k, v in params.items() if k not in _RETOUCHED}
     meta = {
         key: value
         for key, value in _meta(exchange.params).items()
