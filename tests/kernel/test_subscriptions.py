@@ -55,8 +55,8 @@ class Hubbed:
         made = Subscription(
             server,
             principal,
-            set(kinds),
-            set(uris),
+            frozenset(kinds),
+            frozenset(uris),
             lambda method, params: self.heard.append((name, method, params)),
             lambda: self.ended.append(name),
         )
@@ -64,8 +64,7 @@ class Hubbed:
         return made
 
     def change(self, subscription: Subscription, *uris: str) -> list[asyncio.Task[None]]:
-        subscription.uris.clear()
-        subscription.uris.update(uris)
+        subscription.uris = frozenset(uris)
         return self.hub.changed_uris(subscription)
 
     @property

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import portico_yaml
 import pytest
+from portico_yaml import reading
 
 from portico._config.discovery import discover
 from portico._config.settings import read
@@ -113,7 +114,7 @@ def test_a_node_inside_itself_is_refused() -> None:
 
 def test_a_large_file_is_refused_unread() -> None:
     with pytest.raises(ConfigError, match="at most 1048576 bytes"):
-        portico_yaml.Yaml().load(b"a: '" + b"x" * portico_yaml.MAX_BYTES + b"'", "big.yaml")
+        portico_yaml.Yaml().load(b"a: '" + b"x" * reading.MAX_BYTES + b"'", "big.yaml")
 
 
 def test_the_gateway_reads_yaml_once_this_is_installed(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import functools
 import re
@@ -80,6 +79,8 @@ def nearest(name: str, names: Iterable[str], known: str = "") -> str:
         known: What to call the list of right names when none is near; "" for saying nothing then.
     """
     choices = sorted(set(names))
+    import difflib  # for a mistake only
+
     near = difflib.get_close_matches(name, choices, 1)
     if near:
         return f"; did you mean {near[0]!r}?"

@@ -10,13 +10,15 @@ import base64
 import binascii
 import hashlib
 import os
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from portico._core.contracts import Clock, Principal
+
+if TYPE_CHECKING:
+    from portico._core.aead import Aead
 
 
 class Unsealable(Exception):
@@ -39,8 +41,14 @@ class Seal:
 
     def __init__(self, key: bytes, node: str, clock: Clock) -> None:
         self.node = node
-        self._aead = AESGCM(key)
+        self._key = key
         self._clock = clock
+
+    @cached_property
+    def _aead(self) -> Aead:
+        from portico._core.aead import Aead
+
+        return Aead(self._key)
 
     @staticmethod
     def key_from(secret: str | None) -> bytes:
@@ -49,9 +57,8 @@ class Seal:
 
     def close(self, kind: str, principal: Principal, payload: Any, ttl: float) -> str:
         """Seal a JSON value for `ttl` seconds; URL-safe ASCII."""
-        nonce = os.urandom(12)
         body = msgspec.json.encode([self.node, self._clock.time() + ttl, payload])
-        sealed = nonce + self._aead.encrypt(nonce, body, self._context(kind, principal))
+        sealed = self._aead.close(body, self._context(kind, principal))
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def open(self, kind: str, principal: Principal, handle: Any) -> tuple[str, Any]:
@@ -64,8 +71,8 @@ class Seal:
             raise Unsealable("not a string")
         try:
             sealed = base64.b64decode(handle + "=" * (-len(handle) % 4), altchars=b"-_", validate=True)
-            body = self._aead.decrypt(sealed[:12], sealed[12:], self._context(kind, principal))
-        except (binascii.Error, ValueError, InvalidTag):
+            body = self._aead.open(sealed, self._context(kind, principal))
+        except (binascii.Error, ValueError):
             raise Unsealable("not sealed by this gateway for this principal") from None
         node, expires, payload = msgspec.json.decode(body)
         if expires < self._clock.time():

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,10 +29,10 @@ from portico._core.router import Router
 from portico._core.seal import Seal
 from portico._host.access import in_line
 from portico._host.app import build_app
-from portico._host.board import Slot
 from portico._host.forward import Forwarder
 from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import Limits
+from portico._host.places import Place, host_of, is_loopback
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
 from portico._host.strain import strain_of
 
@@ -46,36 +44,6 @@ class _Clock:
 
     monotonic = staticmethod(time.monotonic)
     time = staticmethod(time.time)
-
-
-def host_of(address: str) -> str:
-    """The host of `HOST:PORT`, an IPv6 one without its brackets."""
-    return address.rpartition(":")[0].strip("[]")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reachable from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-@attrs.frozen
-class Place:
-    """One worker's place among others.
-
-    Attributes:
-        node: Its name; handles carry it.
-        folder: Where the workers' sockets are.
-        key: What seals handles when no secret is configured; the workers have it in common.
-        slot: Its place on the board.
-    """
-
-    node: str
-    folder: Path
-    key: bytes = attrs.field(repr=False)
-    slot: Slot
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 
 from portico._core.errors import ConfigError
-from portico._host.gateway import host_of
+from portico._host.places import host_of
 
 
 def bind(

@@ -4,64 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
-
-import attrs
 
 from portico._config.settings import Settings
 from portico._host.access import access_log
-from portico._host.gateway import Gateway, Place, drain, started, without
+from portico._host.ending import Ending
+from portico._host.gateway import Gateway, drain, started, without
 from portico._host.log import configure, logger
 from portico._host.peers import Peers
+from portico._host.places import Place
 
 _ON_THE_WAY: Final = 1.2
 """Seconds for requests that were sent before their connection could be told to close."""
 
 _MOVE: Final = 1.0
 """Seconds for clients to be told, with an answer, that the next request belongs on another connection."""
-
-
-@attrs.frozen(eq=False)
-class Ending:
-    """How a serving gateway is told to end.
-
-    Attributes:
-        stop: Set when it is to end in good order.
-        hurry: Set when it is to end at once.
-        retired: Set, before `stop`, when other workers take its place: then clients get time to move over,
-            and to come back to parked calls.
-    """
-
-    stop: asyncio.Event = attrs.field(factory=asyncio.Event)
-    hurry: asyncio.Event = attrs.field(factory=asyncio.Event)
-    retired: asyncio.Event = attrs.field(factory=asyncio.Event)
-
-    def signal(self) -> None:
-        """The first time, end in good order; the second, at once."""
-        (self.hurry if self.stop.is_set() else self.stop).set()
-
-    def retire(self) -> None:
-        """Other workers take its place."""
-        self.retired.set()
-        self.stop.set()
-
-
-@contextmanager
-def signals(handler: Callable[[], object], *numbers: signal.Signals) -> Iterator[None]:
-    """Have the running loop call `handler` on these signals."""
-    loop = asyncio.get_running_loop()
-    for number in numbers:
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 async def serve(
@@ -200,13 +160,6 @@ async def serve_io(settings: Settings, ready: Callable[[Gateway, Sequence[str]],
         for end in ends:
             if isinstance(end, Exception):
                 raise end
-
-
-def settle() -> None:
-    """Keep what is alive now out of every later garbage collection; for a process that only serves."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 async def _served(serving: Awaitable[None]) -> None:

@@ -21,13 +21,13 @@ from portico._config.settings import Settings
 from portico._core.contracts import Json
 from portico._host import control
 from portico._host.board import Board, Slot
+from portico._host.ending import signals
 from portico._host.forward import socket_path
-from portico._host.gateway import Place
 from portico._host.listening import Listening
 from portico._host.log import configure, logger
 from portico._host.notify import notify, reloading
+from portico._host.places import Place
 from portico._host.premises import prepare
-from portico._host.serve import signals
 from portico._host.system import ended, memory
 from portico._host.vigil import duties
 from portico._host.workers import OwnProcess, Process, Worker, WorkerFailed, described, why

@@ -17,46 +17,16 @@ from portico._config.settings import Settings
 from portico._core.contracts import Json
 from portico._core.errors import ConfigError
 from portico._host import link
+from portico._host.accounts import composed, facts
 from portico._host.board import Board, Slot
-from portico._host.gateway import Gateway, Place
+from portico._host.ending import Ending, settle, signals
+from portico._host.gateway import Gateway
 from portico._host.log import configure
-from portico._host.serve import Ending, serve, settle, signals
+from portico._host.places import Place
+from portico._host.serve import serve
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, int]]], int]
 """Runs a coroutine function to its end on an event loop."""
-
-
-def facts(gateway: Gateway) -> Json:
-    """What there is to tell of a serving gateway: how much it carries now."""
-    plane = gateway.plane
-    return {
-        "calls": len(plane.load.calls),
-        "parked": len(gateway.parking),
-        "sessions": sum(len(endpoint.sessions) for endpoint in plane.endpoints.values()),
-        "forwarded": gateway.forwarder.count if gateway.forwarder else 0,
-        "owners_gone": gateway.forwarder.gone if gateway.forwarder else 0,
-        "refusing": plane.load.strain or None,
-        "refused": plane.load.refused,
-        "loop_lag": round(plane.load.lag, 3),
-    }
-
-
-def composed(settings: Settings) -> Json:
-    """What the supervisor needs of the settings."""
-    gateway = settings.gateway
-    return {
-        "listen": list(gateway.listen),
-        "workers": gateway.workers,
-        "source": settings.source,
-        "patience": patience(settings),
-        "hang_timeout": gateway.hang_timeout,
-    }
-
-
-def patience(settings: Settings) -> float:
-    """Seconds that an orderly end takes at the very most."""
-    gateway = settings.gateway
-    return gateway.drain_notice + 2 * gateway.drain_timeout + 60
 
 
 def work(fd: int, run: Run) -> int:

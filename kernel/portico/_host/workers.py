@@ -10,17 +10,20 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from portico._config.orders import Orders
 from portico._config.settings import Settings
 from portico._core.contracts import Json
 from portico._core.errors import ConfigError
 from portico._host import link
-from portico._host.gateway import Gateway, Place
-from portico._host.serve import Ending, serve
+from portico._host.accounts import composed, facts
+from portico._host.ending import Ending
+from portico._host.places import Place
 from portico._host.system import ended, memory
-from portico._host.worker import composed, facts
+
+if TYPE_CHECKING:
+    from portico._host.gateway import Gateway
 
 _START_SECONDS: Final = 120.0
 _STATUS_SECONDS: Final = 2.0
@@ -100,6 +103,9 @@ class OwnProcess(Worker):
 
     async def start(self, sockets: Sockets) -> Json:
         """See `Worker.start`; raises what went wrong as it is."""
+        # Here, for a supervisor whose workers all have processes of their own serves nothing itself.
+        from portico._host.serve import serve
+
         self.wants = composed(self._settings)
         ready: asyncio.Future[Gateway] = asyncio.get_running_loop().create_future()
         try:

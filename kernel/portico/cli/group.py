@@ -29,9 +29,6 @@ BUILT_IN: Final = {
 }
 """Command -> its line in `gateway --help`. `portico.cli.commands.<command>.command` is the command."""
 
-_WORKER: Final = "_worker"
-"""What the supervisor runs; not for people."""
-
 
 def _module(name: str) -> str:
     return f"portico.cli.commands.{name.replace('-', '_')}"
@@ -58,7 +55,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported or built now."""
-        if cmd_name in BUILT_IN or cmd_name == _WORKER:
+        if cmd_name in BUILT_IN:
             command: click.Command = importlib.import_module(_module(cmd_name)).command
             return command
         found = _from_plugins().get(cmd_name)

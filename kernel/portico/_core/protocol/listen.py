@@ -55,7 +55,7 @@ class Listen:
         if uris and watchable:
             self.honoured["resourceSubscriptions"] = [u for u in uris if u in watchable]
         self._subscription = Subscription(
-            endpoint.name, exchange.principal, kinds, watchable, self._deliver, self.end
+            endpoint.name, exchange.principal, frozenset(kinds), frozenset(watchable), self._deliver, self.end
         )
 
     async def open(self) -> None:

@@ -25,7 +25,7 @@ from portico._core.protocol.jsonrpc import (
     result_frame,
 )
 from portico._core.protocol.stream import Sink
-from portico._core.protocol.subscriptions import KINDS, Subscription
+from portico._core.protocol.subscriptions import EVERY_KIND, Subscription
 
 if TYPE_CHECKING:
     from portico._core.endpoint import Endpoint
@@ -147,7 +147,9 @@ class Session:
         if self.version < "2025-06-18":
             self.capabilities.pop("elicitation", None)
         self.client_info = info if isinstance(info, dict) else None
-        self._subscription = Subscription(self.endpoint.name, self.principal, set(KINDS), set(), self._notice)
+        self._subscription = Subscription(
+            self.endpoint.name, self.principal, EVERY_KIND, frozenset(), self._notice
+        )
         self.endpoint.hub.add(self._subscription)
         self.endpoint.sessions.add(self)
         return self.endpoint.initialize_result(self.version)
@@ -157,7 +159,8 @@ class Session:
         self.endpoint.view.route_uri(uri)
         carried: list[asyncio.Task[None]] = []
         if self._subscription is not None:
-            (self._subscription.uris.add if wanted else self._subscription.uris.discard)(uri)
+            uris = self._subscription.uris
+            self._subscription.uris = uris | {uri} if wanted else uris - {uri}
             carried = self.endpoint.hub.changed_uris(self._subscription)
         # The answer promises that updates come from now on, so the upstream must know first.
         waiting = asyncio.gather(*carried, return_exceptions=True)

@@ -14,11 +14,12 @@ import attrs
 from portico._core.contracts import GATEWAY, Json, Log, Principal, Target
 
 KINDS: Final = ("tools", "prompts", "resources")
+EVERY_KIND: Final = frozenset(KINDS)
 
 
 @attrs.define(eq=False)
 class Subscription:
-    """One client's wish to be told.
+    """One client's wish to be told. There are thousands of these: empty frozen sets cost nothing.
 
     Attributes:
         server: The virtual server.
@@ -31,8 +32,8 @@ class Subscription:
 
     server: str
     principal: Principal
-    kinds: set[str]
-    uris: set[str]
+    kinds: frozenset[str]
+    uris: frozenset[str]
     deliver: Callable[[str, Json], None]
     end: Callable[[], None] = lambda: None
 
@@ -71,7 +72,7 @@ class Hub:
         """Tell it nothing any more."""
         self._subscriptions.get(subscription.server, set()).discard(subscription)
         if subscription.uris:
-            subscription.uris.clear()
+            subscription.uris = frozenset()
             self.changed_uris(subscription)
 
     def changed_uris(self, subscription: Subscription) -> list[asyncio.Task[None]]:

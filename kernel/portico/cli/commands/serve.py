@@ -56,7 +56,7 @@ def command(sources: Sources, stdio: bool, server: str | None, quiet: bool) -> N
 
         run(serve_io, settings, talking)
         return
-    from portico._host.serve import settle
+    from portico._host.ending import settle
     from portico._host.supervisor import Origin, supervise
     from portico._host.workers import WorkerFailed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ from attrs.validators import ge, gt
 from portico.api import ConfigError, Factory, Host, Secret, Server, ServerFactory, doc, hookimpl
 
 if TYPE_CHECKING:
-    from portico_plugins.servers.hypercorn.service import Settings
+    from portico_plugins.servers.hypercorn.ordinary import Ordinary
+    from portico_plugins.servers.hypercorn.service import Bounds
 
 gateway_api = (1, 0)
 
@@ -105,9 +106,7 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
     """
     from portico_plugins.servers.hypercorn.listener import HypercornServer
     from portico_plugins.servers.hypercorn.service import Bounds
-    from portico_plugins.servers.hypercorn.strict import check_h11
 
-    check_h11()
     bounds = Bounds(
         max_connections=config.max_connections,
         max_connections_per_ip=config.max_connections_per_ip,
@@ -117,23 +116,28 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
         write_timeout=config.write_timeout,
         linger=2.0,
         stop_timeout=config.stop_timeout,
+        h2=config.h2,
         h2c=config.h2c,
+        h2_max_concurrent_streams=config.h2_max_concurrent_streams,
         fast_lane=config.fast_lane,
     )
-    yield HypercornServer(_protocol_settings(config), bounds, _tls(config), host.log)
+    tls = _tls(config)
+    yield HypercornServer(bounds, tls, _lane(bounds, secure=tls is not None), host.log)
 
 
-def _protocol_settings(config: HypercornConfig) -> Settings:
-    from portico_plugins.servers.hypercorn.service import Settings
+def _lane(bounds: Bounds, *, secure: bool) -> Callable[[], Ordinary] | None:
+    """What makes the ordinary lane; None where every connection is the fast lane's, so that it is not loaded.
 
-    settings = Settings()
-    settings.accesslog = None  # the gateway logs calls itself
-    settings.errorlog = None
-    settings.keep_alive_max_requests = 2**31  # the default closes busy connections after 1,000 requests
-    settings.h11_max_incomplete_size = 64 * 1024
-    settings.h2_max_concurrent_streams = config.h2_max_concurrent_streams
-    settings.h2_max_header_list_size = 32 * 1024
-    return settings
+    Raises:
+        RuntimeError: The installed h11 cannot be made strict.
+    """
+    if bounds.fast_lane and not (bounds.h2 if secure else bounds.h2c):
+        return None
+    from portico_plugins.servers.hypercorn.ordinary import Ordinary
+    from portico_plugins.servers.hypercorn.strict import check_h11
+
+    check_h11()
+    return lambda: Ordinary.within(bounds)
 
 
 def _tls(config: HypercornConfig) -> ssl.SSLContext | None:

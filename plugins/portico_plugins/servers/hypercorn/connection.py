@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ConnectionState
 
 from portico_plugins.servers.hypercorn.calls import Calls
+from portico_plugins.servers.hypercorn.head import PREFACE
 from portico_plugins.servers.hypercorn.service import Service, address
-from portico_plugins.servers.hypercorn.strict import PREFACE, StrictConnection, StrictH2
+from portico_plugins.servers.hypercorn.strict import StrictConnection, StrictH2
 
 _CHUNK: Final = 64 * 1024
 _LAST_WORDS: Final = 0.2
@@ -56,17 +59,21 @@ class Connection:
 
     Args:
         service: What it shares with the others.
+        config: Hypercorn's settings.
+        context: Hypercorn's state of this process.
         stream: The connected socket.
     """
 
-    def __init__(self, service: Service, stream: Stream) -> None:
+    def __init__(self, service: Service, config: Config, context: WorkerContext, stream: Stream) -> None:
         self._service = service
+        self._config = config
+        self._context = context
         self._stream = stream
         self._transport = cast("asyncio.Transport", stream.transport)
         self._loop = asyncio.get_running_loop()
         self._writer = asyncio.StreamWriter(self._transport, stream, stream.reader, self._loop)
         self._calls = Calls(
-            service.app, 2 * service.config.h2_max_concurrent_streams, service.draining, service.log
+            service.app, 2 * service.bounds.h2_max_concurrent_streams, service.draining, service.log
         )
         self._protocol: H11Protocol | StrictH2
         self._write_lock = asyncio.Lock()
@@ -151,8 +158,8 @@ class Connection:
         self._unread = unread
         arguments: Any = (
             service.app,
-            service.config,
-            service.context,
+            self._config,
+            self._context,
             self._calls,
             ConnectionState({}),
             secure is not None,
@@ -163,7 +170,7 @@ class Connection:
         if http2:
             return StrictH2(*arguments)
         protocol = H11Protocol(*arguments)
-        protocol.connection = StrictConnection(service.config.h11_max_incomplete_size)
+        protocol.connection = StrictConnection(self._config.h11_max_incomplete_size)
         return protocol
 
     async def _pump(self) -> None:
@@ -230,7 +237,7 @@ class Connection:
         if not idle:
             self._served = True
             self._head_timer.cancel()
-        elif self._service.context.terminated.is_set():
+        elif self._service.stopping.is_set():
             self._over.set()
         else:
             self._idle_since = self._loop.time()

@@ -13,9 +13,9 @@ from typing import Final
 
 from portico_plugins.servers.hypercorn.asgicall import AsgiCall
 from portico_plugins.servers.hypercorn.direct import Body
+from portico_plugins.servers.hypercorn.head import PREFACE
 from portico_plugins.servers.hypercorn.requests import BUSY, CLOSING, IDLE, Requests
 from portico_plugins.servers.hypercorn.service import Service, address
-from portico_plugins.servers.hypercorn.strict import PREFACE
 
 _LAST_WORDS: Final = 0.5
 _FIRST_REQUEST: Final = 1.0

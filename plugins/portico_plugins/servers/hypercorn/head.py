@@ -15,6 +15,12 @@ import httptools
 
 from portico.api import Scope
 
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""How an HTTP/2 connection begins."""
+
+LONGEST: Final = 64 * 1024
+"""Bytes of a request's head that are collected before it is refused, on either lane."""
+
 METHODS: Final = {
     method: method.decode()
     for method in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE")

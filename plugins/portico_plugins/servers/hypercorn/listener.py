@@ -10,18 +10,19 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
 from starlette.types import ASGIApp
 
 from portico.api import Admit, Log, Share
-from portico_plugins.servers.hypercorn.connection import Connection, Stream
 from portico_plugins.servers.hypercorn.fast import FastConnection
 from portico_plugins.servers.hypercorn.seats import Seat, Seats, peer
 from portico_plugins.servers.hypercorn.service import Bounds, Service
 from portico_plugins.servers.hypercorn.turns import PAUSE, Turns
+
+if TYPE_CHECKING:
+    from portico_plugins.servers.hypercorn.connection import Stream
+    from portico_plugins.servers.hypercorn.ordinary import Ordinary
 
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 32\r\n"
@@ -38,16 +39,18 @@ class HypercornServer:
     """Hypercorn's protocols behind our own accept loop. Implements `Server`.
 
     Args:
-        config: Hypercorn's settings.
         bounds: Our limits.
         tls: The TLS side of it, or None for clear text.
+        lane: Makes the ordinary lane; None where no connection can come to need it.
         log: Where it reports.
     """
 
-    def __init__(self, config: Config, bounds: Bounds, tls: ssl.SSLContext | None, log: Log) -> None:
-        self._config = config
+    def __init__(
+        self, bounds: Bounds, tls: ssl.SSLContext | None, lane: Callable[[], Ordinary] | None, log: Log
+    ) -> None:
         self._bounds = bounds
         self._tls = tls
+        self._lane = lane
         self._log = log
         self._seats = Seats(bounds)
         self._share: Share | None = None
@@ -71,9 +74,9 @@ class HypercornServer:
         bounds = self._bounds
         service = Service(
             app=app,
-            config=self._config,
             bounds=bounds,
-            context=WorkerContext(None),
+            lane=self._lane() if self._lane is not None else None,
+            stopping=asyncio.Event(),
             draining=asyncio.Event(),
             log=self._log,
             variables=copy_context(),
@@ -95,7 +98,9 @@ class HypercornServer:
         try:
             await stop()
             service.draining.set()
-            await service.context.terminated.set()
+            service.stopping.set()
+            if service.lane is not None:
+                await service.lane.context.terminated.set()
             self._take_no_more()
             for sock in sockets:
                 loop.remove_reader(sock)
@@ -149,7 +154,7 @@ class HypercornServer:
         loop.remove_reader(sock)
 
         def resume() -> None:
-            if sock.fileno() >= 0 and not service.context.terminated.is_set():
+            if sock.fileno() >= 0 and not service.stopping.is_set():
                 loop.add_reader(sock, self._accept, service, sock)
                 if self._turns is not None:
                     self._turns.look(sock)
@@ -215,15 +220,17 @@ class HypercornServer:
         """Open an accepted connection; in the ordinary lane, serve it, too."""
         loop = asyncio.get_running_loop()
         tls = self._tls
+        lane = service.lane
+        stream = lane.stream() if lane is not None and not self._bounds.fast_lane else None
         protocol: Stream | FastConnection
-        if self._bounds.fast_lane:
+        if stream is not None:
+            protocol = stream
+        else:
             protocol = seat.connection = FastConnection(
                 service,
                 lambda: self._free(seat),
                 lambda transport, unread: self._pass_on(service, seat, transport, unread),
             )
-        else:
-            protocol = Stream(loop)
         try:
             await loop.connect_accepted_socket(
                 lambda: protocol,
@@ -235,23 +242,25 @@ class HypercornServer:
         except OSError:  # a failed handshake is one, too
             conn.close()
             return
-        if isinstance(protocol, Stream):
-            await self._serve(service, protocol, seat)
-        elif service.context.terminated.is_set():
+        if lane is not None and stream is not None:
+            await self._serve(service, lane, stream, seat)
+        elif isinstance(protocol, FastConnection) and service.stopping.is_set():
             protocol.stop()
 
-    async def _serve(self, service: Service, stream: Stream, seat: Seat) -> None:
-        seat.connection = connection = Connection(service, stream)
-        if service.context.terminated.is_set():
+    async def _serve(self, service: Service, lane: Ordinary, stream: Stream, seat: Seat) -> None:
+        seat.connection = connection = lane.connection(service, stream)
+        if service.stopping.is_set():
             connection.stop()
         await connection.run()
 
     def _pass_on(self, service: Service, seat: Seat, transport: asyncio.Transport, unread: bytes) -> None:
         """Serve a connection in the ordinary lane that began in the fast one."""
-        stream = Stream(asyncio.get_running_loop())
+        lane = service.lane
+        assert lane is not None  # there is one wherever HTTP/2 is offered
+        stream = lane.stream()
         seat.connection = None
         transport.set_protocol(stream)
         stream.connection_made(transport)
         if unread:
             stream.data_received(unread)
-        self._run(seat, self._serve(service, stream, seat))
+        self._run(seat, self._serve(service, lane, stream, seat))

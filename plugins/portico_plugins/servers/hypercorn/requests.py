@@ -13,7 +13,7 @@ from portico.api import Admission
 from portico_plugins.servers.hypercorn.answer import Answer, dated, opening
 from portico_plugins.servers.hypercorn.asgicall import AsgiCall
 from portico_plugins.servers.hypercorn.direct import Body
-from portico_plugins.servers.hypercorn.head import Head, Malformed, scope_of
+from portico_plugins.servers.hypercorn.head import LONGEST, Head, Malformed, scope_of
 from portico_plugins.servers.hypercorn.incoming import Incoming
 from portico_plugins.servers.hypercorn.known import Known, known_from
 from portico_plugins.servers.hypercorn.service import Service
@@ -43,7 +43,7 @@ class Requests(Wire):
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
-        self._incoming = Incoming(service.config.h11_max_incomplete_size)
+        self._incoming = Incoming(LONGEST)
         self._client: tuple[str, int] | None = None
         self._server: tuple[str, int] | None = None
         self._state = IDLE

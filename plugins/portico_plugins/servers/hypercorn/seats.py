@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from portico_plugins.servers.hypercorn.connection import Connection
 from portico_plugins.servers.hypercorn.fast import FastConnection
 from portico_plugins.servers.hypercorn.service import Bounds
+
+if TYPE_CHECKING:
+    from portico_plugins.servers.hypercorn.connection import Connection
 
 
 @attrs.define(eq=False)

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
 from starlette.types import ASGIApp
 
 from portico.api import Admit, Log
-from portico_plugins.servers.hypercorn.dates import http_date
 from portico_plugins.servers.hypercorn.known import Memory
 
-
-class Settings(Config):
-    """Hypercorn's settings, with a Date header that is made once a second and not once an answer."""
-
-    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        """What the server itself adds to each answer."""
-        return [(b"date", http_date())]
+if TYPE_CHECKING:
+    from portico_plugins.servers.hypercorn.ordinary import Ordinary
 
 
 @attrs.frozen
@@ -37,7 +29,9 @@ class Bounds:
         write_timeout: How long a client may take nothing of an answer.
         linger: How long a client that was answered early may go on sending.
         stop_timeout: How long answers may go on after the stop.
+        h2: Whether HTTP/2 is offered over TLS.
         h2c: Whether HTTP/2 is spoken without TLS.
+        h2_max_concurrent_streams: Requests at once on one HTTP/2 connection.
         fast_lane: Whether HTTP/1.1 is served without Hypercorn.
     """
 
@@ -49,7 +43,9 @@ class Bounds:
     write_timeout: float
     linger: float
     stop_timeout: float
+    h2: bool
     h2c: bool
+    h2_max_concurrent_streams: int
     fast_lane: bool
 
 
@@ -59,9 +55,9 @@ class Service:
 
     Attributes:
         app: The application.
-        config: Hypercorn's settings.
         bounds: Our limits.
-        context: Hypercorn's; its `terminated` is set when the server stops.
+        lane: Hypercorn's protocols; None where no connection can come to need them.
+        stopping: Set when the server stops.
         draining: Set when answers are to carry `Connection: close`.
         log: Where failures go.
         variables: The context that calls begin with; none sees what another has set.
@@ -70,9 +66,9 @@ class Service:
     """
 
     app: ASGIApp
-    config: Config
     bounds: Bounds
-    context: WorkerContext
+    lane: Ordinary | None
+    stopping: asyncio.Event
     draining: asyncio.Event
     log: Log
     variables: Context

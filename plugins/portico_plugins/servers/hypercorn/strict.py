@@ -23,9 +23,6 @@ from hypercorn.protocol.h2 import H2Protocol
 from portico_plugins.servers.hypercorn.calls import Calls
 from portico_plugins.servers.hypercorn.head import METHODS
 
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-"""How an HTTP/2 connection begins."""
-
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LENGTH: Final = re.compile(rb"(?i)\ncontent-length:([^\r\n]*)")
 _CHUNK_ALLOWANCE: Final = 16

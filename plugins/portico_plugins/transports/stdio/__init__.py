@@ -6,9 +6,9 @@ import asyncio
 import getpass
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import attrs
-from starlette.routing import BaseRoute
 
 from portico.api import (
     PARSE_ERROR,
@@ -24,8 +24,12 @@ from portico.api import (
     hookimpl,
     nearest,
 )
-from portico_plugins.transports.stdio.pipe import Pipe, lines_of_stdin
-from portico_plugins.transports.stdio.talk import Talk
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from portico_plugins.transports.stdio.pipe import Pipe
+    from portico_plugins.transports.stdio.talk import Talk
 
 gateway_api = (1, 0)
 
@@ -70,6 +74,9 @@ class Stdio:
 
     async def run(self) -> None:
         """Serve until stdin ends, or nobody reads stdout any more."""
+        from portico_plugins.transports.stdio.pipe import Pipe
+        from portico_plugins.transports.stdio.talk import Talk
+
         pipe = Pipe()
         talk = Talk(self._endpoint, self._principal, pipe)
         reader = asyncio.create_task(self._listen(talk, pipe))
@@ -86,6 +93,8 @@ class Stdio:
             await writer
 
     async def _listen(self, talk: Talk, pipe: Pipe) -> None:
+        from portico_plugins.transports.stdio.pipe import lines_of_stdin
+
         async for line in lines_of_stdin(self._max_line):
             if line is None:
                 too_long = Refused(PARSE_ERROR, f"Parse error: a message of more than {self._max_line} bytes")

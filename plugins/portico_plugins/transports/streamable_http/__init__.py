@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import attrs
-from starlette.routing import BaseRoute, Route
 
 from portico.api import Direct, Factory, Host, Transport, at_least, doc, hookimpl, positive
-from portico_plugins.transports.streamable_http.answer import Manner
-from portico_plugins.transports.streamable_http.app import McpApp
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
 
 gateway_api = (1, 0)
 
@@ -54,6 +55,9 @@ class StreamableHttp:
     """One MCP endpoint per virtual server: `/servers/{name}/mcp`, and `/mcp` for `default`."""
 
     def __init__(self, config: StreamableHttpConfig, host: Host) -> None:
+        from portico_plugins.transports.streamable_http.answer import Manner
+        from portico_plugins.transports.streamable_http.app import McpApp
+
         self.apps = {
             name: McpApp(
                 endpoint,
@@ -67,6 +71,8 @@ class StreamableHttp:
 
     def routes(self) -> Sequence[BaseRoute]:
         """The MCP endpoints."""
+        from starlette.routing import Route
+
         out = [Route(f"/servers/{name}/mcp", app) for name, app in self.apps.items()]
         if "default" in self.apps:
             out.append(Route("/mcp", self.apps["default"]))

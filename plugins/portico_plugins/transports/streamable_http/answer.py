@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 
 import attrs
 
@@ -34,9 +33,9 @@ class HttpSession:
     """A session and the streams its client may come back to; `extras` are GET streams beside the one told."""
 
     session: Session
-    streams: OrderedDict[str, Stream] = attrs.field(factory=OrderedDict)
+    streams: dict[str, Stream] = attrs.field(factory=dict)
     extras: list[Stream] = attrs.field(factory=list)
-    tasks: set[asyncio.Task[None]] = attrs.field(factory=set)
+    tasks: list[asyncio.Task[None]] = attrs.field(factory=list)
     opened: int = 0
 
     def new_stream(self) -> Stream:
@@ -93,10 +92,10 @@ class HttpSession:
         task = asyncio.get_running_loop().create_task(
             pour(stream, reply, manner.keep_alive, at=at, numbered=True, retry=retry)
         )
-        self.tasks.add(task)
+        self.tasks.append(task)
 
         def over(task: asyncio.Task[None]) -> None:
-            self.tasks.discard(task)
+            self.tasks.remove(task)
             stream.detach(mine)
             self.session.touch()
             self.left(stream)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -22,14 +21,14 @@ _PATIENT: Final = 5.0
 _LONGEST_LINE: Final = 2048
 _LINES_A_SECOND: Final = 100
 
-_libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
 
 def _die_with_parent(parent: int) -> Callable[[], None] | None:
     """What the child runs before the server's program: tie its life to the gateway's, and inherit nothing."""
-    if _libc is None:
+    if sys.platform != "linux":
         return None
-    prctl = _libc.prctl
+    import ctypes  # with the first process: most gateways start none
+
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def arrange() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
