@@ -125,7 +125,7 @@ from portico._core.protocol.listen import (
 from portico._core.protocol.session import (
     Session,
 )
-from portico._core.protocol.sse import SseParser, sse_event
+from portico._core.protocol.sse import SseEvent, SseParser, sse_event, sse_events, sse_numbered
 from portico._core.protocol.stream import (
     Sink,
     Stream,
@@ -233,6 +233,7 @@ __all__ = [
     "ServerFactory",
     "Session",
     "Sink",
+    "SseEvent",
     "SseParser",
     "State",
     "Store",
@@ -270,4 +271,6 @@ __all__ = [
     "request_frame",
     "result_frame",
     "sse_event",
+    "sse_events",
+    "sse_numbered",
 ]

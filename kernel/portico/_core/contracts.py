@@ -219,6 +219,17 @@ class Client(Protocol):
         """
         ...
 
+    def progress(self, params: bytes) -> bool:
+        """Send a progress notification as it is, where that can be done at once.
+
+        Args:
+            params: Its params as JSON text without line breaks, the token in it `Exchange.progress_token`.
+
+        Returns:
+            False when nothing was done and `notify` is the way: the client is slow, or a policy wants to see.
+        """
+        ...
+
     async def ask(self, method: str, params: Json) -> Json:
         """Ask the client something: elicitation, sampling or roots; returns the bare result object.
 

@@ -329,6 +329,10 @@ class _Nobody:
     async def notify(self, method: str, params: Json) -> None:
         """Nobody listens yet."""
 
+    def progress(self, params: bytes) -> bool:
+        """Nobody listens yet."""
+        return False
+
     async def ask(self, method: str, params: Json) -> Json:
         """Nobody can be asked yet."""
         raise Refused(-32601, f"Nobody to ask: {ASK_CAPABILITY.get(method, method)}")

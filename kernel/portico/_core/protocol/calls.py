@@ -18,7 +18,7 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.protocol.audience import admit, check_ask
-from portico._core.protocol.jsonrpc import notification_frame
+from portico._core.protocol.jsonrpc import notification_frame, progress_frame
 from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Sink
 
 Run = Callable[[Exchange], Awaitable[Result]]
@@ -51,6 +51,10 @@ class Call:
 
     async def notify(self, method: str, params: Json) -> None:
         """Send a notification (see `contracts.Client`)."""
+        raise NotImplementedError
+
+    def progress(self, params: bytes) -> bool:
+        """Send progress at once (see `contracts.Client`)."""
         raise NotImplementedError
 
     async def ask(self, method: str, params: Json) -> Json:
@@ -149,6 +153,7 @@ class ModernCall(Call):
         self._waiter: asyncio.Future[None] | None = None
         self._follower: Callable[[], None] | None = None
         self._room: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
         super().__init__(exchange, run, on_fault)
 
     async def notify(self, method: str, params: Json) -> None:
@@ -160,13 +165,29 @@ class ModernCall(Call):
         if shaped is None or self._parked():
             return
         frame = notification_frame(method, shaped)
-        while len(self._frames) >= MAX_UNREAD or (self._frames and self._bytes > MAX_UNREAD_BYTES):
+        while not self._take(frame):
             if self._room is None:
                 self._room = self._loop.create_future()
             await asyncio.shield(self._room)
+
+    def progress(self, params: bytes) -> bool:
+        """Queue progress as it is, unless the client is that far behind."""
+        if self.exchange.progress_token is None or self._parked():
+            return False
+        return self._take(progress_frame(params))
+
+    def _take(self, frame: bytes) -> bool:
+        """Queue a frame, if there is room for it. Frames that come together are written together."""
+        frames = self._frames
+        if len(frames) >= MAX_UNREAD or (frames and self._bytes > MAX_UNREAD_BYTES):
+            self._wake()  # whoever serves the request may not have had its turn yet
+            if frames is self._frames:
+                return False
+        if not self._frames:
+            self._loop.call_soon(self._wake)
         self._frames.append(frame)
         self._bytes += len(frame)
-        self._wake()
+        return True
 
     async def ask(self, method: str, params: Json) -> Json:
         """Have the client asked by `input_required`; its retry brings the answer."""
@@ -183,7 +204,7 @@ class ModernCall(Call):
             self._asks.pop(key, None)
 
     def _parked(self) -> bool:
-        return any(ask.told for ask in self._asks.values())
+        return bool(self._asks) and any(ask.told for ask in self._asks.values())
 
     def _wake(self) -> None:
         if self._follower is not None:
@@ -200,9 +221,17 @@ class ModernCall(Call):
         self._follower = follower
 
     def follow_after(self, ready: Coroutine[Any, Any, None]) -> None:
-        """Call the follower once more when `ready` is done."""
-        waiting = self._loop.create_task(ready)
-        waiting.add_done_callback(lambda _: self._wake())
+        """Call the follower once more when `ready` is done, unless it waits for that already."""
+        if self._waiting is not None:
+            ready.close()
+            return
+
+        def over(_: asyncio.Task[None]) -> None:
+            self._waiting = None
+            self._wake()
+
+        self._waiting = self._loop.create_task(ready)
+        self._waiting.add_done_callback(over)
 
     def next(self, *, hold: bool = False) -> Frames | Asking | Outcome | None:
         """The next thing to tell the client, if there is one now.
@@ -291,6 +320,12 @@ class LegacyCall(Call):
         shaped = admit(self.exchange, method, params)
         if shaped is not None:
             await self.sink.put(notification_frame(method, shaped))
+
+    def progress(self, params: bytes) -> bool:
+        """Put progress on the stream as it is, unless its reader is far behind."""
+        if self.exchange.progress_token is None:
+            return False
+        return self.sink.offer(progress_frame(params))
 
     async def ask(self, method: str, params: Json) -> Json:
         """Send the client a request on the stream and wait for its response."""

@@ -206,3 +206,8 @@ def request_frame(ident: Id, method: str, params: Json) -> bytes:
 def notification_frame(method: str, params: Json) -> bytes:
     """A notification; empty params are left out."""
     return encode({"jsonrpc": "2.0", "method": method, **({"params": params} if params else {})})
+
+
+def progress_frame(params: bytes) -> bytes:
+    """A progress notification, the params' bytes spliced in unchanged."""
+    return b'{"jsonrpc":"2.0","method":"notifications/progress","params":%b}' % params

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import islice
 from typing import Final, Protocol
 
 MAX_UNREAD: Final = 64
@@ -27,6 +28,10 @@ class Sink(Protocol):
 
     async def put(self, frame: bytes) -> None:
         """Take a frame, when the reader has caught up."""
+        ...
+
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame at once, unless the reader has to catch up first; whether it was taken."""
         ...
 
     def end(self) -> None:
@@ -108,6 +113,13 @@ class Stream:
             await asyncio.shield(self._room)
         self.push(frame)
 
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame unless `put` would wait."""
+        if self.reader is not None and self._behind() and not self.ended:
+            return False
+        self.push(frame)
+        return True
+
     def _behind(self) -> bool:
         unread = self.last - self._read
         return unread >= MAX_UNREAD or (unread > 1 and self._bytes > MAX_UNREAD_BYTES)
@@ -154,4 +166,6 @@ class Stream:
         """The frames after number `after`, and take note that they were read."""
         self._read = max(self._read, self.last)
         self._make_room()
-        return [event for event in self._events if event[0] > after]
+        events = self._events
+        first = len(events) - max(self.last - after, 0)  # they are numbered without a gap
+        return list(islice(events, max(first, 0), None))

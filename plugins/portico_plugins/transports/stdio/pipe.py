@@ -103,6 +103,13 @@ class Pipe:
         await self._drained.wait()
         self.push(frame)
 
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame at once, unless the reader of stdout has to catch up first."""
+        if not self._drained.is_set():
+            return False
+        self.push(frame)
+        return True
+
     async def room(self) -> None:
         """Wait until the reader of stdout has caught up: who does not read is not listened to either."""
         await self._drained.wait()

@@ -51,6 +51,9 @@ class _ListenSink:
         if not self.cancelled:
             await self._pipe.put(frame)
 
+    def offer(self, frame: bytes) -> bool:
+        return self.cancelled or self._pipe.offer(frame)
+
     def end(self) -> None:
         self._pipe.push(notification_frame("notifications/cancelled", {"requestId": self._ident}))
 

@@ -172,6 +172,10 @@ class Answer:
         """Take a frame when the reader has caught up."""
         await self._begin().put(frame)
 
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame at once, unless the reader has to catch up first."""
+        return self._begin().offer(frame)
+
     def poll(self, retry_ms: int) -> None:
         """Send the client away, to come back with `Last-Event-ID`."""
         self._begin().poll(retry_ms)

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.types import Message, Receive, Send
 
 HIGH: Final = 64 * 1024
-MOST: Final = 4
+MOST: Final = 1
 
 
 class AsgiReply:
@@ -18,7 +18,8 @@ class AsgiReply:
     def __init__(self) -> None:
         self.on_gone: Callable[[], object] | None = None
         self._messages: list[Message] = []
-        self._bytes = 0
+        self._bytes = 0  # that `send` has not taken yet
+        self._pieces = 0
         self._over = False
         self._gone = False
         self._wake: asyncio.Event = asyncio.Event()
@@ -38,6 +39,7 @@ class AsgiReply:
     def write(self, data: bytes) -> None:
         """Send a piece of it."""
         self._bytes += len(data)
+        self._pieces += 1
         self._put({"type": "http.response.body", "body": data, "more_body": True})
 
     def end(self) -> None:
@@ -48,7 +50,7 @@ class AsgiReply:
     @property
     def full(self) -> bool:
         """Whether more than `HIGH` bytes or `MOST` pieces wait."""
-        return (self._bytes > HIGH or len(self._messages) > MOST) and not self._gone
+        return (self._bytes > HIGH or self._pieces > MOST) and not self._gone
 
     async def room(self) -> None:
         """Return when what waited is on its way, or the client has gone."""
@@ -82,9 +84,11 @@ class AsgiReply:
                 await self._wake.wait()
                 self._wake.clear()
                 messages, self._messages = self._messages, []
+                bytes_, pieces = self._bytes, self._pieces
                 for message in messages:
                     await send(message)
-                self._bytes = 0
+                self._bytes -= bytes_
+                self._pieces -= pieces
                 self._room.set()
                 if self._gone or (self._over and not self._messages):
                     return

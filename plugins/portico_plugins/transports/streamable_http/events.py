@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from portico.api import Reply, Stream, sse_event
+from portico.api import Reply, Stream, sse_event, sse_events, sse_numbered
 from portico_plugins.transports.streamable_http.wire import KEEP_ALIVE, start_events
 
 
@@ -41,14 +41,10 @@ async def pour(
             events = stream.take(at)
             if events:
                 at = events[-1][0]
-                reply.write(
-                    b"".join(
-                        [
-                            sse_event(frame, id=f"{stream.ident}-{n}" if numbered else None)
-                            for n, frame in events
-                        ]
-                    )
-                )
+                if numbered:
+                    reply.write(sse_numbered(events, stream.ident))
+                else:
+                    reply.write(sse_events([frame for _, frame in events]))
             elif stream.ended:
                 break
             elif stream.retry is not None:

@@ -25,6 +25,7 @@ from portico.api import (
     error_frame,
     result_frame,
     sse_event,
+    sse_events,
 )
 from portico_plugins.transports.streamable_http.events import pour
 from portico_plugins.transports.streamable_http.wire import (
@@ -168,7 +169,7 @@ class _Answer:
             if self._reply.full:
                 self._call.follow_after(self._reply.room())
         elif isinstance(turn, Frames):
-            self._write(b"".join([sse_event(frame) for frame in turn.frames]))
+            self._write(sse_events(turn.frames))
             self._go_on()
         else:
             self._finish(self._endpoint.park(self._call, turn) if isinstance(turn, Asking) else turn)
