@@ -19,7 +19,7 @@ from bench.native import CannotBuild, build
 from bench.peers.driver import main as peers
 from bench.processes import CannotRun, default_command
 from bench.report import Report
-from bench.scale import catalogs, endurance, framed_calls, long_lists, streams
+from bench.scale import catalogs, endurance, framed_calls, lists_less_the_write, long_lists, streams
 
 ERAS = ("legacy", "modern")
 METHODS = {"call": "tools/call", "list": "tools/list"}
@@ -109,6 +109,7 @@ def run(options: argparse.Namespace) -> Report:
     began, busy, own = time.perf_counter(), busy_seconds(used), cpu_seconds(os.getpid())
     cells = throughput(plan, shapes(eras, methods, options.connections), through) if loads else []
     lists = long_lists(plan, eras, through) if "catalog" in wanted else []
+    listed = lists_less_the_write(plan, eras) if "catalog" in wanted and through else []
     pairs = catalogs(plan, eras) if "catalog" in wanted and through else []
     framed = framed_calls(plan, eras, through) if "frames" in wanted else []
     passed = (time.perf_counter() - began) * len(used)
@@ -123,6 +124,7 @@ def run(options: argparse.Namespace) -> Report:
         load_average=load_average,
         others=max(0.0, others / passed) if cells or lists or framed else 0.0,
         lists=lists,
+        listed=listed,
         pairs=pairs,
         framed=framed,
         streams=[streams(plan, era, options.streams) for era in eras]

@@ -13,7 +13,7 @@ import attrs
 from bench.load import Round, median
 from bench.machine import Cores
 from bench.measure import Cell, Memory
-from bench.scale import Endurance, Pair, Streams
+from bench.scale import Endurance, Listed, Pair, Streams
 from bench.table import number, table
 
 FIGURES = ("calls_per_second", "p50_ms", "p99_ms", "max_ms", "cpu_us")
@@ -32,6 +32,7 @@ class Report:
         framed: Calls answered with many progress notifications.
         streams: Memory under open event streams.
         endurance: Memory after very many calls; None when not measured.
+        listed: Long lists beside the mere write of them; empty when not measured.
         cores: Where the parts ran.
         rounds: Rounds per shape and side.
         seconds: Measured seconds of a round.
@@ -52,6 +53,7 @@ class Report:
     framed: Sequence[Cell] = ()
     streams: Sequence[Streams] = ()
     endurance: Endurance | None = None
+    listed: Sequence[Listed] = ()
 
     @property
     def errors(self) -> int:
@@ -59,6 +61,7 @@ class Report:
         errors = [cell.errors for cell in (*self.cells, *self.lists, *self.framed)]
         errors += [pair.errors for pair in self.pairs] + [one.errors for one in self.streams]
         errors += [self.memory.errors] if self.memory else []
+        errors += [one.errors for one in self.listed]
         errors += [self.endurance.errors] if self.endurance else []
         return sum(errors)
 
@@ -83,6 +86,15 @@ class Report:
                 }
                 for pair in self.pairs
             ],
+            "long_lists_less_the_write": [
+                {
+                    **attrs.asdict(one.shape),
+                    "cpu_us": one.beside_us,
+                    "bare": _side(one.bare),
+                    "list": _side(one.whole),
+                }
+                for one in self.listed
+            ],
             "progress": [_cell(cell) for cell in self.framed],
             "streams": [attrs.asdict(one) for one in self.streams],
             "endurance": attrs.asdict(self.endurance) if self.endurance else None,
@@ -104,8 +116,9 @@ class Report:
         ]
         if self.cells or self.lists:
             lines += ["", *_table((*self.cells, *self.lists))]
-        if self.pairs or self.framed:
-            lines += ["", *map(_pair, self.pairs), *(line for cell in self.framed for line in _framed(cell))]
+        if self.pairs or self.framed or self.listed:
+            lines += ["", *map(_listed, self.listed), *map(_pair, self.pairs)]
+            lines += [*(line for cell in self.framed for line in _framed(cell))]
         if self.memory:
             lines += ["", *_memory(self.memory)]
         if self.streams or self.endurance:
@@ -151,6 +164,14 @@ def _table(cells: Sequence[Cell]) -> list[str]:
             row += [number(median(side, "p50_ms"), 3), number(median(side, "p99_ms"), 3)]
         rows.append([*row, number(median(cell.through, "cpu_us"), 1), str(cell.errors)])
     return table(rows, left=2)
+
+
+def _listed(one: Listed) -> str:
+    whole, bare = median(one.whole, "cpu_us"), median(one.bare, "cpu_us")
+    return (
+        f"{one.shape.era} tools/list of {one.shape.tools:,}: {number(whole, 1)} us CPU a list, "
+        f"the bare write {number(bare, 1)} us: {number(one.beside_us, 1)} us beside it"
+    )
 
 
 def _pair(pair: Pair) -> str:

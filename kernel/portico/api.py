@@ -118,6 +118,7 @@ from portico._core.protocol.jsonrpc import (
     parse_batch,
     request_frame,
     result_frame,
+    result_pieces,
 )
 from portico._core.protocol.listen import (
     Listen,
@@ -270,6 +271,7 @@ __all__ = [
     "positive",
     "request_frame",
     "result_frame",
+    "result_pieces",
     "sse_event",
     "sse_events",
     "sse_numbered",

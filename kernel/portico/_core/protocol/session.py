@@ -128,7 +128,7 @@ class Session:
             self.calls.pop(key, None)
             outcome = call.outcome()
             if isinstance(outcome, Result):
-                sink.push(result_frame(message.id, outcome.raw))
+                sink.result(message.id, outcome.raw)
             elif not cancelled_by_client(call):
                 sink.push(error_frame(message.id, outcome.body()))
             sink.end()

@@ -7,6 +7,8 @@ from collections import deque
 from itertools import islice
 from typing import Final, Protocol
 
+from portico._core.protocol.jsonrpc import Id, result_frame
+
 MAX_UNREAD: Final = 64
 MAX_UNREAD_BYTES: Final = 1 << 20
 KEEP_EVENTS: Final = 256
@@ -24,6 +26,10 @@ class Sink(Protocol):
 
     def push(self, frame: bytes) -> None:
         """Take a frame at once."""
+        ...
+
+    def result(self, ident: Id, result: bytes) -> None:
+        """Take the response with this result, JSON text, at once."""
         ...
 
     async def put(self, frame: bytes) -> None:
@@ -104,6 +110,10 @@ class Stream:
                 break  # a reader is entitled to what it has not had yet, unless it has stopped reading
             self._bytes -= len(self._events.popleft()[1])
         self.wake()
+
+    def result(self, ident: Id, result: bytes) -> None:
+        """Take a response at once."""
+        self.push(result_frame(ident, result))
 
     async def put(self, frame: bytes) -> None:
         """Take a frame once the reader is less than `MAX_UNREAD` frames behind; at once if nobody reads."""

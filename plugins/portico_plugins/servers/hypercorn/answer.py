@@ -86,17 +86,20 @@ class Answer:
         """Whether it has ended, or has no one to go to any more."""
         return self._phase == _OVER
 
-    def send(self, status: int, headers: Headers, body: bytes) -> None:
+    def send(self, status: int, headers: Headers, *body: bytes) -> None:
         """Send a whole answer; adds `content-length`."""
         if self._phase != _FRESH:
             return
-        framing = b"content-length: %d\r\n" % len(body) if status not in _BODILESS else b""
+        framing = b"content-length: %d\r\n" % sum(map(len, body)) if status not in _BODILESS else b""
         headers = self._without_ours(headers)
         if not self._reusable():
             framing += _CLOSE
         head = head_bytes(status, headers, framing)
         self._phase = _OVER
-        self._connection.write(head if self._bare or status in _BODILESS else head + body)
+        if self._bare or status in _BODILESS:
+            self._connection.write(head)
+        else:
+            self._connection.write_all((head, *body))
         self._connection.answered(self)
 
     def start(self, status: int, headers: Headers) -> None:

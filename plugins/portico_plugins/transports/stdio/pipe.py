@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from itertools import chain
 
+from portico.api import Id, result_frame
+
 MAX_WAITING = 256
 _PIECE = 1 << 16
 
@@ -97,6 +99,10 @@ class Pipe:
         if len(self._frames) > MAX_WAITING:
             self._drained.clear()
         self._wake.set()
+
+    def result(self, ident: Id, result: bytes) -> None:
+        """Take a response at once."""
+        self.push(result_frame(ident, result))
 
     async def put(self, frame: bytes) -> None:
         """Take a frame when the reader of stdout has caught up."""

@@ -47,6 +47,9 @@ class _ListenSink:
         if not self.cancelled:
             self._pipe.push(frame)
 
+    def result(self, ident: Id, result: bytes) -> None:
+        self.push(result_frame(ident, result))
+
     async def put(self, frame: bytes) -> None:
         if not self.cancelled:
             await self._pipe.put(frame)

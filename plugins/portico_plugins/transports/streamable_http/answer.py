@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import attrs
 
-from portico.api import Reply, Session, Stream
+from portico.api import Id, Reply, Session, Stream, result_frame, result_pieces
 from portico_plugins.transports.streamable_http.events import pour
 from portico_plugins.transports.streamable_http.wire import JSON
 
@@ -117,7 +117,18 @@ class Answer:
             as many, or by a stream.
     """
 
-    __slots__ = ("_batch", "_each", "_frames", "_manner", "_open", "_reply", "_soon", "_stream", "_timer")
+    __slots__ = (
+        "_batch",
+        "_each",
+        "_frames",
+        "_manner",
+        "_open",
+        "_pieces",
+        "_reply",
+        "_soon",
+        "_stream",
+        "_timer",
+    )
 
     def __init__(
         self, each: HttpSession, reply: Reply, manner: Manner, *, streamed: bool = False, batch: int = 0
@@ -128,6 +139,7 @@ class Answer:
         self._batch = batch
         self._open = max(batch, 1)
         self._frames: list[bytes] = []
+        self._pieces: tuple[bytes, ...] = ()  # of the answer, while it is all there is
         self._stream: Stream | None = None
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -148,6 +160,8 @@ class Answer:
             self._stream = stream = self._each.new_stream()
             for frame in self._frames:
                 stream.push(frame)
+            if self._pieces:
+                stream.push(b"".join(self._pieces))
             self._each.remember(stream)
             prime = self._each.session.version >= "2025-11-25"
             self._each.serve(stream, self._reply, self._manner, 0, prime)
@@ -168,6 +182,13 @@ class Answer:
         if not self._batch and self._soon is None:
             self._soon = asyncio.get_running_loop().call_soon(self._begin)
 
+    def result(self, ident: Id, result: bytes) -> None:
+        """Take a response. One that is all there is goes out as it is."""
+        if self._stream is None and not self._batch and not self._frames:
+            self._pieces = result_pieces(ident, result)
+        else:
+            self.push(result_frame(ident, result))
+
     async def put(self, frame: bytes) -> None:
         """Take a frame when the reader has caught up."""
         await self._begin().put(frame)
@@ -185,7 +206,10 @@ class Answer:
         self._open -= 1
         if self._open > 0:
             return
-        if self._stream is None and len(self._frames) == max(self._batch, 1):
+        if self._stream is None and self._pieces and not self._frames:
+            self._settle()
+            self._reply.send(200, JSON, *self._pieces)
+        elif self._stream is None and len(self._frames) == max(self._batch, 1):
             self._settle()
             body = b"[" + b",".join(self._frames) + b"]" if self._batch else self._frames[0]
             self._reply.send(200, JSON, body)

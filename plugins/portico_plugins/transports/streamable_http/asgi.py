@@ -25,12 +25,13 @@ class AsgiReply:
         self._wake: asyncio.Event = asyncio.Event()
         self._room: asyncio.Event = asyncio.Event()
 
-    def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+    def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], *body: bytes) -> None:
         """Send a whole answer."""
-        length = (b"content-length", b"%d" % len(body))
+        whole = b"".join(body)
+        length = (b"content-length", b"%d" % len(whole))
         self._put({"type": "http.response.start", "status": status, "headers": [*headers, length]})
         self._over = True
-        self._put({"type": "http.response.body", "body": body})
+        self._put({"type": "http.response.body", "body": whole})
 
     def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Send the head of a stream."""

@@ -24,6 +24,7 @@ from portico.api import (
     check_routing,
     error_frame,
     result_frame,
+    result_pieces,
     sse_event,
     sse_events,
 )
@@ -181,6 +182,9 @@ class _Answer:
             send_refusal(self._reply, STATUS.get(outcome.code, 200), outcome, self._ident)
             return
         if isinstance(outcome, Result):
+            if not self._streaming:
+                self._reply.send(200, JSON, *result_pieces(self._ident, outcome.raw))
+                return
             frame = result_frame(self._ident, outcome.raw)
         else:
             frame = error_frame(self._ident, outcome.body())
