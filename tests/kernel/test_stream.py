@@ -169,6 +169,18 @@ async def test_a_reader_waits_no_longer_than_it_said() -> None:
 
 
 @jumping
+async def test_each_wait_lasts_as_long_as_it_said_whatever_was_waited_for_before() -> None:
+    loop = asyncio.get_running_loop()
+    stream = Stream()
+    for seconds in (60, 5, 30):
+        loop.call_later(1, stream.push, b"x")
+        assert await stream.wait(stream.last, seconds)
+        before = loop.time()
+        assert not await stream.wait(stream.last, seconds)
+        assert loop.time() - before == pytest.approx(seconds, abs=0.1)
+
+
+@jumping
 async def test_what_is_there_already_is_not_waited_for() -> None:
     stream = Stream()
     stream.push(b"x")

@@ -25,7 +25,7 @@ from portico._core.protocol.jsonrpc import (
     result_frame,
 )
 from portico._core.protocol.stream import Sink
-from portico._core.protocol.subscriptions import KINDS, Subscription
+from portico._core.protocol.subscriptions import KINDS, Notice, Subscription
 
 if TYPE_CHECKING:
     from portico._core.endpoint import Endpoint
@@ -149,7 +149,9 @@ class Session:
         if self.version < "2025-06-18":
             self.capabilities.pop("elicitation", None)
         self.client_info = info if isinstance(info, dict) else None
-        self._subscription = Subscription(self.endpoint.name, self.principal, set(KINDS), set(), self._notice)
+        self._subscription = Subscription(
+            self.endpoint.name, self.principal, set(KINDS), set(), self._deliver
+        )
         self.endpoint.hub.add(self._subscription)
         self.endpoint.sessions.add(self)
         return self.endpoint.initialize_result(self.version)
@@ -233,6 +235,10 @@ class Session:
         rank = LOG_LEVELS.get(str(params.get("level")), 0)
         # A legacy client that never set a level gets what the server chooses to send (2025-11-25, logging).
         return rank >= LOG_LEVELS.get(self.log_level or "debug", 0)
+
+    def _deliver(self, notice: Notice) -> None:
+        if self.outlet is not None:
+            self.outlet.push(notice.frame)
 
     def _notice(self, method: str, params: Json) -> None:
         if self.outlet is not None:

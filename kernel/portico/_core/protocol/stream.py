@@ -12,6 +12,7 @@ from portico._core.protocol.jsonrpc import Id, result_frame
 MAX_UNREAD: Final = 64
 MAX_UNREAD_BYTES: Final = 1 << 20
 KEEP_EVENTS: Final = 256
+_SOON: Final = 0.001
 MOST_UNREAD: Final = 1024
 MOST_UNREAD_BYTES: Final = 8 << 20
 
@@ -57,9 +58,11 @@ class Stream:
 
     __slots__ = (
         "_bytes",
+        "_due",
         "_events",
         "_read",
         "_room",
+        "_timer",
         "_waiter",
         "ended",
         "ident",
@@ -77,6 +80,8 @@ class Stream:
         self._events: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
         self._read = 0
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
@@ -95,6 +100,9 @@ class Stream:
         """Stop reading, unless another reader has taken over."""
         if self.reader is reader:
             self.reader = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             self._make_room()  # whoever waits for a reader that has left would wait for ever
 
     def push(self, frame: bytes) -> None:
@@ -164,18 +172,31 @@ class Stream:
         """Wait up to `seconds` for something to take; whether there is."""
         if not self.ready(after):
             loop = asyncio.get_running_loop()
-            timer = loop.call_later(seconds, self.wake)
+            # One timer for many frames: it is not moved with each, it looks when it fires.
+            self._due = due = loop.time() + seconds
+            if self._timer is not None and self._timer.when() > due:
+                self._timer.cancel()
+                self._timer = None
+            if self._timer is None:
+                self._timer = loop.call_at(due, self._ring)
             self._waiter = loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                timer.cancel()
+            await self._waiter
         return self.ready(after)
+
+    def _ring(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        if self._due <= loop.time() + _SOON:
+            self.wake()
+        elif self._waiter is not None and not self._waiter.done():
+            self._timer = loop.call_at(self._due, self._ring)
 
     def take(self, after: int) -> list[tuple[int, bytes]]:
         """The frames after number `after`, and take note that they were read."""
         self._read = max(self._read, self.last)
         self._make_room()
         events = self._events
-        first = len(events) - max(self.last - after, 0)  # they are numbered without a gap
-        return list(islice(events, max(first, 0), None))
+        # They are numbered without a gap, and nearly always it is the last few of many.
+        found = list(islice(reversed(events), min(max(self.last - after, 0), len(events))))
+        found.reverse()
+        return found

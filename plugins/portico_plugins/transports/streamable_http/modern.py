@@ -101,7 +101,7 @@ class ModernRequests:
 
     def _listen(self, exchange: Exchange, ident: Id, reply: Reply) -> None:
         stream = Stream()
-        stream.attach()
+        mine = stream.attach()
         listen = self._endpoint.listen(exchange, ident, stream)
 
         async def serve() -> None:
@@ -110,6 +110,7 @@ class ModernRequests:
                 await pour(stream, reply, self._keep_alive)
             finally:
                 listen.close()
+                stream.detach(mine)
 
         task = asyncio.get_running_loop().create_task(serve())
         self._listening.add(task)
