@@ -130,6 +130,7 @@ from portico._core.protocol.sse import SseEvent, SseParser, sse_event, sse_event
 from portico._core.protocol.stream import (
     Sink,
     Stream,
+    Unread,
 )
 from portico._core.specs import (
     API_VERSION,
@@ -244,6 +245,7 @@ __all__ = [
     "Tellable",
     "Transport",
     "TransportFactory",
+    "Unread",
     "Upstream",
     "UpstreamFactory",
     "Watchable",

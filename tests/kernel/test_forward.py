@@ -56,6 +56,9 @@ class Back:
         assert not self.over.is_set()
         self.over.set()
 
+    def cut(self) -> None:
+        self.over.set()
+
     @property
     def full(self) -> bool:
         return not self.free.is_set()

@@ -717,6 +717,10 @@ class Reply(Protocol):
         """It is complete."""
         ...
 
+    def cut(self) -> None:
+        """End it at once and drop what the client has not taken; it cannot take it for whole."""
+        ...
+
     @property
     def full(self) -> bool:
         """Whether the client is behind what has been written; wait for `room()` before the next."""

@@ -159,6 +159,12 @@ class _Answer:
         """It is complete."""
         self._put(END, b"", last=True)
 
+    def cut(self) -> None:
+        """End it at once: the other worker sees that there will be no more."""
+        if not self._over:
+            self.leave()
+            self._caller.transport.abort()
+
     def _put(self, kind: int, payload: bytes, *, last: bool = False) -> None:
         if self._over:
             return

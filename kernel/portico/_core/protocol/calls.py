@@ -19,7 +19,7 @@ from portico._core.errors import (
 )
 from portico._core.protocol.audience import admit, check_ask
 from portico._core.protocol.jsonrpc import notification_frame, progress_frame
-from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Sink
+from portico._core.protocol.stream import DEFAULT_UNREAD, Sink
 
 Run = Callable[[Exchange], Awaitable[Result]]
 Outcome = Result | Refused
@@ -154,10 +154,11 @@ class ModernCall(Call):
         self._follower: Callable[[], None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._waiting: asyncio.Task[None] | None = None
+        self.unread = DEFAULT_UNREAD  # how far behind the client may be before the upstream is held back
         super().__init__(exchange, run, on_fault)
 
     async def notify(self, method: str, params: Json) -> None:
-        """Queue a frame; waits while the client is `MAX_UNREAD` frames or `MAX_UNREAD_BYTES` behind.
+        """Queue a frame; waits while the client is `unread` behind.
 
         While the call is parked no stream can carry frames: they are dropped.
         """
@@ -179,7 +180,7 @@ class ModernCall(Call):
     def _take(self, frame: bytes) -> bool:
         """Queue a frame, if there is room for it. Frames that come together are written together."""
         frames = self._frames
-        if len(frames) >= MAX_UNREAD or (frames and self._bytes > MAX_UNREAD_BYTES):
+        if len(frames) >= self.unread.frames or (frames and self._bytes > self.unread.bytes):
             self._wake()  # whoever serves the request may not have had its turn yet
             if frames is self._frames:
                 return False

@@ -7,6 +7,8 @@ from collections import deque
 from itertools import islice
 from typing import Final, Protocol
 
+import attrs
+
 from portico._core.protocol.jsonrpc import Id, result_frame
 
 MAX_UNREAD: Final = 64
@@ -15,6 +17,22 @@ KEEP_EVENTS: Final = 256
 _SOON: Final = 0.001
 MOST_UNREAD: Final = 1024
 MOST_UNREAD_BYTES: Final = 8 << 20
+
+
+@attrs.frozen
+class Unread:
+    """How far behind a client may be with one stream.
+
+    Attributes:
+        frames: Frames it has not taken.
+        bytes: The same in bytes; a single frame may be longer.
+    """
+
+    frames: int = MAX_UNREAD
+    bytes: int = MAX_UNREAD_BYTES
+
+
+DEFAULT_UNREAD: Final = Unread()
 
 
 class Sink(Protocol):
@@ -54,6 +72,12 @@ class Stream:
 
     Args:
         ident: Names the stream in event ids.
+        unread: How far behind its reader may be before `put` waits.
+        notices: It carries what nobody can be made to wait with. If its reader is stalled and that far
+            behind, it ends: going on as though nothing was missing would be worse.
+
+    Attributes:
+        stalled: The reader can take nothing just now, since its client does not.
     """
 
     __slots__ = (
@@ -67,12 +91,18 @@ class Stream:
         "ended",
         "ident",
         "last",
+        "notices",
         "reader",
         "retry",
+        "stalled",
+        "unread",
     )
 
-    def __init__(self, ident: str = "") -> None:
+    def __init__(self, ident: str = "", unread: Unread = DEFAULT_UNREAD, notices: bool = False) -> None:
         self.ident = ident
+        self.unread = unread
+        self.notices = notices
+        self.stalled = False
         self.last = 0
         self.ended = False
         self.reader: object | None = None
@@ -109,6 +139,9 @@ class Stream:
         """Take a frame at once, forgetting the oldest beyond the limits."""
         if self.ended:
             return
+        if self.stalled and self.notices and self._behind():
+            self.end()
+            return
         self.last += 1
         self._events.append((self.last, frame))
         self._bytes += len(frame)
@@ -124,7 +157,7 @@ class Stream:
         self.push(result_frame(ident, result))
 
     async def put(self, frame: bytes) -> None:
-        """Take a frame once the reader is less than `MAX_UNREAD` frames behind; at once if nobody reads."""
+        """Take a frame once the reader is less than `unread` behind; at once if nobody reads."""
         while self.attached and not self.ended and self._behind():
             if self._room is None:
                 self._room = asyncio.get_running_loop().create_future()
@@ -140,7 +173,7 @@ class Stream:
 
     def _behind(self) -> bool:
         unread = self.last - self._read
-        return unread >= MAX_UNREAD or (unread > 1 and self._bytes > MAX_UNREAD_BYTES)
+        return unread >= self.unread.frames or (unread > 1 and self._bytes > self.unread.bytes)
 
     def end(self) -> None:
         """No more frames will come; the reader finishes what there is."""

@@ -154,6 +154,11 @@ class Answer:
             self._connection.write(b"0\r\n\r\n")
         self._connection.answered(self)
 
+    def cut(self) -> None:
+        """End it with its connection; who answers is told that the client has gone."""
+        if self._phase != _OVER:
+            self._connection.transport.abort()
+
     @property
     def full(self) -> bool:
         """Whether the client is slower than what has been written."""

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import attrs
 
-from portico.api import Id, Reply, Session, Stream, result_frame, result_pieces
+from portico.api import Id, Reply, Session, Stream, Unread, result_frame, result_pieces
 from portico_plugins.transports.streamable_http.events import pour
 from portico_plugins.transports.streamable_http.wire import JSON
 
@@ -22,11 +22,15 @@ class Manner:
         keep_alive: Seconds of silence on a stream before a comment.
         grace: Seconds to wait for an answer before an event stream is begun.
         retry: Milliseconds clients are told to wait before they come back.
+        unread: How far behind a client may be.
+        patience: Seconds it may then take nothing before it is cut off.
     """
 
     keep_alive: float
     grace: float
     retry: int
+    unread: Unread
+    patience: float
 
 
 @attrs.define(eq=False)
@@ -34,15 +38,16 @@ class HttpSession:
     """A session and the streams its client may come back to; `extras` are GET streams beside the one told."""
 
     session: Session
+    unread: Unread
     streams: OrderedDict[str, Stream] = attrs.field(factory=OrderedDict)
     extras: list[Stream] = attrs.field(factory=list)
     tasks: set[asyncio.Task[None]] = attrs.field(factory=set)
     opened: int = 0
 
-    def new_stream(self) -> Stream:
-        """A stream for a POST or GET."""
+    def new_stream(self, notices: bool = False) -> Stream:
+        """A stream for a POST, or for the notices of a GET."""
         self.opened += 1
-        return Stream(str(self.opened))
+        return Stream(str(self.opened), self.unread, notices)
 
     def remember(self, stream: Stream) -> None:
         """Keep a stream for resumption; the oldest that is over goes when there are many."""
@@ -55,7 +60,7 @@ class HttpSession:
 
     def listen(self) -> Stream:
         """A stream for a GET. Beside an open one it gets nothing: each message goes out once (2025-11-25)."""
-        stream = self.new_stream()
+        stream = self.new_stream(notices=True)
         outlet = self.session.outlet
         if outlet is not None and outlet.attached:
             self.extras.append(stream)
@@ -91,7 +96,15 @@ class HttpSession:
         mine = stream.attach()
         retry = manner.retry if prime else None
         task = asyncio.get_running_loop().create_task(
-            pour(stream, reply, manner.keep_alive, at=at, numbered=True, retry=retry)
+            pour(
+                stream,
+                reply,
+                manner.keep_alive,
+                at=at,
+                numbered=True,
+                retry=retry,
+                patience=manner.patience,
+            )
         )
         self.tasks.add(task)
 

@@ -52,7 +52,7 @@ class McpApp:
     ) -> None:
         self._endpoint = endpoint
         self.sessions = LegacySessions(endpoint, session_idle, max_sessions, max_sessions_each, manner)
-        self._modern = ModernRequests(endpoint, manner.keep_alive)
+        self._modern = ModernRequests(endpoint, manner)
         self._authenticating: set[asyncio.Task[None]] = set()
         self._names: dict[bytes, str] = {}
         self._acceptable: dict[tuple[str | None, str | None, str | None], tuple[int, bytes] | None] = {}

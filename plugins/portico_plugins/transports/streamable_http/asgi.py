@@ -22,6 +22,8 @@ class AsgiReply:
         self._pieces = 0
         self._over = False
         self._gone = False
+        self._pumping: asyncio.Task[None] | None = None
+        self._cut = False
         self._wake: asyncio.Event = asyncio.Event()
         self._room: asyncio.Event = asyncio.Event()
 
@@ -47,6 +49,15 @@ class AsgiReply:
         """It is complete."""
         self._over = True
         self._put({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def cut(self) -> None:
+        """End it at once: the application returns before its answer is whole."""
+        if self._gone or (self._over and not self._messages):
+            return
+        self._cut = True
+        self._leave()
+        if self._pumping is not None:
+            self._pumping.cancel()
 
     @property
     def full(self) -> bool:
@@ -78,6 +89,7 @@ class AsgiReply:
 
         Leaving early, however it comes about, counts as the client's going.
         """
+        self._pumping = asyncio.current_task()
         watch = asyncio.get_running_loop().create_task(_gone(receive))
         watch.add_done_callback(lambda task: None if task.cancelled() else self._leave())
         try:
@@ -93,8 +105,13 @@ class AsgiReply:
                 self._room.set()
                 if self._gone or (self._over and not self._messages):
                     return
+        except asyncio.CancelledError:
+            if not self._cut or self._pumping is None:
+                raise
+            self._pumping.uncancel()
         finally:
             watch.cancel()
+            self._pumping = None
             if not self._over or self._messages:
                 self._leave()
 

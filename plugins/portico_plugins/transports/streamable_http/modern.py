@@ -28,6 +28,7 @@ from portico.api import (
     sse_event,
     sse_events,
 )
+from portico_plugins.transports.streamable_http.answer import Manner
 from portico_plugins.transports.streamable_http.events import pour
 from portico_plugins.transports.streamable_http.wire import (
     JSON,
@@ -46,12 +47,12 @@ class ModernRequests:
 
     Args:
         endpoint: The virtual server.
-        keep_alive: Seconds of silence before a comment is sent; also how long the head is held back.
+        manner: How streams are served; the head is held back for its `keep_alive`, too.
     """
 
-    def __init__(self, endpoint: Endpoint, keep_alive: float) -> None:
+    def __init__(self, endpoint: Endpoint, manner: Manner) -> None:
         self._endpoint = endpoint
-        self._keep_alive = keep_alive
+        self._manner = manner
         self._listening: set[asyncio.Task[None]] = set()
 
     def serve(
@@ -80,7 +81,7 @@ class ModernRequests:
             if message.method == "subscriptions/listen":
                 self._listen(exchange, message.id, reply)
             else:
-                _Answer(self._endpoint, exchange, message.id, reply, self._keep_alive)
+                _Answer(self._endpoint, exchange, message.id, reply, self._manner)
         except Refused as refusal:
             send_refusal(reply, STATUS.get(refusal.code, 200), refusal, message.id)
 
@@ -100,14 +101,15 @@ class ModernRequests:
         )
 
     def _listen(self, exchange: Exchange, ident: Id, reply: Reply) -> None:
-        stream = Stream()
+        manner = self._manner
+        stream = Stream("", manner.unread, notices=True)
         mine = stream.attach()
         listen = self._endpoint.listen(exchange, ident, stream)
 
         async def serve() -> None:
             try:
                 await listen.open()
-                await pour(stream, reply, self._keep_alive)
+                await pour(stream, reply, manner.keep_alive, patience=manner.patience)
             finally:
                 listen.close()
                 stream.detach(mine)
@@ -125,18 +127,19 @@ class _Answer:
         Refused: The call cannot begin.
     """
 
-    __slots__ = ("_call", "_endpoint", "_ident", "_keep_alive", "_reply", "_streaming", "_timer")
+    __slots__ = ("_call", "_endpoint", "_ident", "_manner", "_reply", "_streaming", "_timer")
 
     def __init__(
-        self, endpoint: Endpoint, exchange: Exchange, ident: Id, reply: Reply, keep_alive: float
+        self, endpoint: Endpoint, exchange: Exchange, ident: Id, reply: Reply, manner: Manner
     ) -> None:
         self._endpoint = endpoint
         self._ident = ident
         self._reply = reply
-        self._keep_alive = keep_alive
+        self._manner = manner
         self._streaming = False
         self._timer: asyncio.TimerHandle | None = None
         self._call: ModernCall = endpoint.begin(exchange)
+        self._call.unread = manner.unread
         reply.on_gone = self._gone
         self._call.follow(self._go_on)
         self._quiet()
@@ -155,7 +158,7 @@ class _Answer:
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._keep_alive, self._write, KEEP_ALIVE)
+        self._timer = loop.call_later(self._manner.keep_alive, self._write, KEEP_ALIVE)
 
     def _write(self, data: bytes) -> None:
         if not self._streaming:
@@ -169,12 +172,20 @@ class _Answer:
         turn = self._call.next(hold=self._reply.full)
         if turn is None:
             if self._reply.full:
-                self._call.follow_after(self._reply.room())
+                self._call.follow_after(self._room())
         elif isinstance(turn, Frames):
             self._write(sse_events(turn.frames))
             self._go_on()
         else:
             self._finish(self._endpoint.park(self._call, turn) if isinstance(turn, Asking) else turn)
+
+    async def _room(self) -> None:
+        """Wait until the client has caught up; one that does not is cut off, and its call cancelled."""
+        try:
+            async with asyncio.timeout(self._manner.patience):
+                await self._reply.room()
+        except TimeoutError:
+            self._reply.cut()
 
     def _finish(self, outcome: Result | Refused) -> None:
         self._stop()
