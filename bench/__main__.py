@@ -13,17 +13,19 @@ import time
 from collections.abc import Sequence
 
 from bench.conclusion import conclude
+from bench.listing import lists_less_the_write
 from bench.machine import busy_seconds, choose_cores, cpu_seconds
 from bench.measure import Plan, cold_start, memory, shapes, throughput
 from bench.native import CannotBuild, build
 from bench.peers.driver import main as peers
 from bench.processes import CannotRun, default_command
 from bench.report import Report
-from bench.scale import catalogs, endurance, framed_calls, lists_less_the_write, long_lists, streams
+from bench.scale import catalogs, endurance, framed_calls, long_lists, streams
+from bench.telling import told
 
 ERAS = ("legacy", "modern")
 METHODS = {"call": "tools/call", "list": "tools/list"}
-PARTS = ("catalog", "frames", "memory", "streams", "cold")
+PARTS = ("catalog", "frames", "memory", "streams", "told", "cold")
 ONLY = (*ERAS, *METHODS, *PARTS, "direct")
 
 
@@ -130,6 +132,7 @@ def run(options: argparse.Namespace) -> Report:
         streams=[streams(plan, era, options.streams) for era in eras]
         if "streams" in wanted and through
         else [],
+        told=[told(plan, era, options.streams) for era in eras] if "told" in wanted and through else [],
         endurance=endurance(plan, eras, options.million) if options.million and through else None,
     )
 

@@ -9,13 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
-
-try:
-    from uvloop import run
-except ImportError:
-    from asyncio import run
 
 _HEAD: Final = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\n%bcontent-length: %d\r\n\r\n"
 _INITIALIZED: Final = (
@@ -71,6 +67,15 @@ async def serve(port: int, result: bytes) -> None:
     await server.serve_forever()
 
 
+def new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, as the gateway has it, or None for asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        run(serve(int(sys.argv[1]), Path(sys.argv[2]).read_bytes()))
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=new_loop()) as runner:
+        runner.run(serve(int(sys.argv[1]), Path(sys.argv[2]).read_bytes()))

@@ -10,11 +10,13 @@ from typing import Any
 
 import attrs
 
+from bench.listing import Listed
 from bench.load import Round, median
 from bench.machine import Cores
 from bench.measure import Cell, Memory
-from bench.scale import Endurance, Listed, Pair, Streams
+from bench.scale import Endurance, Pair, Streams
 from bench.table import number, table
+from bench.telling import Told
 
 FIGURES = ("calls_per_second", "p50_ms", "p99_ms", "max_ms", "cpu_us")
 
@@ -33,6 +35,7 @@ class Report:
         streams: Memory under open event streams.
         endurance: Memory after very many calls; None when not measured.
         listed: Long lists beside the mere write of them; empty when not measured.
+        told: Many clients told of a change; empty when not measured.
         cores: Where the parts ran.
         rounds: Rounds per shape and side.
         seconds: Measured seconds of a round.
@@ -54,6 +57,7 @@ class Report:
     streams: Sequence[Streams] = ()
     endurance: Endurance | None = None
     listed: Sequence[Listed] = ()
+    told: Sequence[Told] = ()
 
     @property
     def errors(self) -> int:
@@ -61,7 +65,7 @@ class Report:
         errors = [cell.errors for cell in (*self.cells, *self.lists, *self.framed)]
         errors += [pair.errors for pair in self.pairs] + [one.errors for one in self.streams]
         errors += [self.memory.errors] if self.memory else []
-        errors += [one.errors for one in self.listed]
+        errors += [one.errors for one in self.listed] + [one.errors for one in self.told]
         errors += [self.endurance.errors] if self.endurance else []
         return sum(errors)
 
@@ -97,6 +101,7 @@ class Report:
             ],
             "progress": [_cell(cell) for cell in self.framed],
             "streams": [attrs.asdict(one) for one in self.streams],
+            "told": [attrs.asdict(one) for one in self.told],
             "endurance": attrs.asdict(self.endurance) if self.endurance else None,
             "memory": attrs.asdict(self.memory) if self.memory else None,
             "cold_start_seconds": {
@@ -121,8 +126,8 @@ class Report:
             lines += [*(line for cell in self.framed for line in _framed(cell))]
         if self.memory:
             lines += ["", *_memory(self.memory)]
-        if self.streams or self.endurance:
-            lines += ["", *(line for one in self.streams for line in _streams(one))]
+        if self.streams or self.endurance or self.told:
+            lines += ["", *(line for one in self.streams for line in _streams(one)), *map(_told, self.told)]
             lines += [_endurance(self.endurance)] if self.endurance else []
         if self.cold_starts:
             lines += ["", f"cold start to first answer     {statistics.median(self.cold_starts):.2f} s"]
@@ -203,6 +208,13 @@ def _streams(one: Streams) -> list[str]:
     if one.errors:
         lines.append(f"  {one.errors} refused or ended: {one.first_error}")
     return lines
+
+
+def _told(one: Told) -> str:
+    kind = "legacy GET" if one.era == "legacy" else "subscriptions/listen"
+    each = number(one.cpu_us / one.clients if one.clients else None, 1)
+    line = f"a change told on {one.clients:,} {kind} streams  {each} us CPU each"
+    return f"{line}; {one.errors} refused: {one.first_error}" if one.errors else line
 
 
 def _endurance(one: Endurance) -> str:

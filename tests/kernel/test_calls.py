@@ -9,7 +9,7 @@ import pytest
 from portico._core.protocol.audience import admit, check_ask
 from portico._core.protocol.calls import Asking, Call, Frames, LegacyCall, ModernCall
 from portico._core.protocol.jsonrpc import decode
-from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Stream
+from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Stream, Unread
 from portico.api import (
     INTERNAL_ERROR,
     METHOD_NOT_FOUND,
@@ -322,6 +322,20 @@ async def test_progress_is_not_taken_at_once_without_a_token_or_room(era: Era) -
     call = modern(body) if era is Era.MODERN else legacy(body, stream)
     await call.task
     assert told == [False, *[True] * MAX_UNREAD, False]
+
+
+@jumping
+async def test_how_far_behind_a_client_may_be_can_be_said() -> None:
+    told: list[bool] = []
+
+    async def body(exchange: Exchange) -> Result:
+        told.extend(exchange.client.progress(b"{}") for _ in range(3))
+        return Result(raw=b"{}")
+
+    call = modern(body, progress_token=5)
+    call.unread = Unread(frames=2)
+    await call.task
+    assert told == [True, True, False]
 
 
 @jumping
