@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from bench.conclusion import conclude
 from bench.duties import duties
+from bench.listing import lists_less_the_write
 from bench.machine import busy_seconds, choose_cores, cpu_seconds
 from bench.measure import Plan, cold_start, memory, shapes, throughput
 from bench.native import CannotBuild, build
@@ -23,11 +24,12 @@ from bench.processes import CannotRun, default_command
 from bench.profile import main as profile
 from bench.report import Report
 from bench.scale import catalogs, endurance, framed_calls, long_lists, streams
+from bench.telling import told
 from bench.workers import main as workers
 
 ERAS = ("legacy", "modern")
 METHODS = {"call": "tools/call", "list": "tools/list"}
-PARTS = ("catalog", "duties", "frames", "memory", "streams", "cold")
+PARTS = ("catalog", "duties", "frames", "memory", "streams", "told", "cold")
 ONLY = (*ERAS, *METHODS, *PARTS, "direct")
 
 
@@ -113,6 +115,7 @@ def run(options: argparse.Namespace) -> Report:
     began, busy, own = time.perf_counter(), busy_seconds(used), cpu_seconds(os.getpid())
     cells = throughput(plan, shapes(eras, methods, options.connections), through) if loads else []
     lists = long_lists(plan, eras, through) if "catalog" in wanted else []
+    listed = lists_less_the_write(plan, eras) if "catalog" in wanted and through else []
     pairs = catalogs(plan, eras) if "catalog" in wanted and through else []
     framed = framed_calls(plan, eras, through) if "frames" in wanted else []
     busied = duties(plan, eras) if "duties" in wanted and through else []
@@ -128,12 +131,14 @@ def run(options: argparse.Namespace) -> Report:
         load_average=load_average,
         others=max(0.0, others / passed) if cells or lists or framed or busied else 0.0,
         lists=lists,
+        listed=listed,
         pairs=pairs,
         framed=framed,
         duties=busied,
         streams=[streams(plan, era, options.streams) for era in eras]
         if "streams" in wanted and through
         else [],
+        told=[told(plan, era, options.streams) for era in eras] if "told" in wanted and through else [],
         endurance=endurance(plan, eras, options.million) if options.million and through else None,
     )
 

@@ -11,11 +11,13 @@ from typing import Any
 import attrs
 
 from bench.duties import Duties
+from bench.listing import Listed
 from bench.load import Round, median
 from bench.machine import Cores
 from bench.measure import Cell, Memory
 from bench.scale import Endurance, Pair, Streams
 from bench.table import number, table
+from bench.telling import Told
 
 FIGURES = ("calls_per_second", "p50_ms", "p99_ms", "max_ms", "cpu_us")
 
@@ -34,6 +36,8 @@ class Report:
         duties: Calls with and without token, rate limit and access log.
         streams: Memory under open event streams.
         endurance: Memory after very many calls; None when not measured.
+        listed: Long lists beside the mere write of them; empty when not measured.
+        told: Many clients told of a change; empty when not measured.
         cores: Where the parts ran.
         rounds: Rounds per shape and side.
         seconds: Measured seconds of a round.
@@ -55,6 +59,8 @@ class Report:
     duties: Sequence[Duties] = ()
     streams: Sequence[Streams] = ()
     endurance: Endurance | None = None
+    listed: Sequence[Listed] = ()
+    told: Sequence[Told] = ()
 
     @property
     def errors(self) -> int:
@@ -62,6 +68,7 @@ class Report:
         errors = [cell.errors for cell in (*self.cells, *self.lists, *self.framed)]
         errors += [one.errors for one in (*self.pairs, *self.duties)] + [one.errors for one in self.streams]
         errors += [self.memory.errors] if self.memory else []
+        errors += [one.errors for one in self.listed] + [one.errors for one in self.told]
         errors += [self.endurance.errors] if self.endurance else []
         return sum(errors)
 
@@ -86,6 +93,15 @@ class Report:
                 }
                 for pair in self.pairs
             ],
+            "long_lists_less_the_write": [
+                {
+                    **attrs.asdict(one.shape),
+                    "cpu_us": one.beside_us,
+                    "bare": _side(one.bare),
+                    "list": _side(one.whole),
+                }
+                for one in self.listed
+            ],
             "progress": [_cell(cell) for cell in self.framed],
             "duties": [
                 {
@@ -97,6 +113,7 @@ class Report:
                 for one in self.duties
             ],
             "streams": [attrs.asdict(one) for one in self.streams],
+            "told": [attrs.asdict(one) for one in self.told],
             "endurance": attrs.asdict(self.endurance) if self.endurance else None,
             "memory": attrs.asdict(self.memory) if self.memory else None,
             "cold_start_seconds": {
@@ -118,12 +135,13 @@ class Report:
             lines += ["", *_table((*self.cells, *self.lists))]
         if self.duties:
             lines += ["", *_duties(self.duties)]
-        if self.pairs or self.framed:
-            lines += ["", *map(_pair, self.pairs), *(line for cell in self.framed for line in _framed(cell))]
+        if self.pairs or self.framed or self.listed:
+            lines += ["", *map(_listed, self.listed), *map(_pair, self.pairs)]
+            lines += [*(line for cell in self.framed for line in _framed(cell))]
         if self.memory:
             lines += ["", *_memory(self.memory)]
-        if self.streams or self.endurance:
-            lines += ["", *(line for one in self.streams for line in _streams(one))]
+        if self.streams or self.endurance or self.told:
+            lines += ["", *(line for one in self.streams for line in _streams(one)), *map(_told, self.told)]
             lines += [_endurance(self.endurance)] if self.endurance else []
         if self.cold_starts:
             lines += ["", f"cold start to first answer     {statistics.median(self.cold_starts):.2f} s"]
@@ -176,6 +194,14 @@ def _duties(measured: Sequence[Duties]) -> list[str]:
     return table(rows, left=2)
 
 
+def _listed(one: Listed) -> str:
+    whole, bare = median(one.whole, "cpu_us"), median(one.bare, "cpu_us")
+    return (
+        f"{one.shape.era} tools/list of {one.shape.tools:,}: {number(whole, 1)} us CPU a list, "
+        f"the bare write {number(bare, 1)} us: {number(one.beside_us, 1)} us beside it"
+    )
+
+
 def _pair(pair: Pair) -> str:
     long, short = median(pair.over_long, "cpu_us"), median(pair.over_short, "cpu_us")
     return (
@@ -205,6 +231,13 @@ def _streams(one: Streams) -> list[str]:
     if one.errors:
         lines.append(f"  {one.errors} refused or ended: {one.first_error}")
     return lines
+
+
+def _told(one: Told) -> str:
+    kind = "legacy GET" if one.era == "legacy" else "subscriptions/listen"
+    each = number(one.cpu_us / one.clients if one.clients else None, 1)
+    line = f"a change told on {one.clients:,} {kind} streams  {each} us CPU each"
+    return f"{line}; {one.errors} refused: {one.first_error}" if one.errors else line
 
 
 def _endurance(one: Endurance) -> str:

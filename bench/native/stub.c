@@ -7,6 +7,8 @@
  * by an event stream: N progress notifications, each written by itself, then the result. It checks only what a broken client would otherwise get away
  * with in a benchmark: a legacy request must carry a session id, a modern one a version it speaks.
  *
+ * At SIGUSR1 the descriptions of its tools change, and whoever listens is told.
+ *
  * Usage: stub [--port N] [--tools N]. Prints {"port": N} once it listens; ends when its stdin is closed. */
 #include "wire.h"
 
@@ -32,6 +34,7 @@
 typedef struct {
     int fd;
     bool held, writing, closing;
+    char listen_id[64]; /* JSON text; of a held connection that wants to hear of its tools */
     buf in, out;
 } conn;
 
@@ -41,18 +44,21 @@ static int conns_size;
 static buf tools_text;
 static buf decoded;
 static uint64_t sessions;
+static volatile sig_atomic_t changes_asked;
+static long changes_made;
 
 static void build_tools(int count) {
+    tools_text.n = 0;
     buf_addf(&tools_text, "\"tools\":[");
     for (int i = 0; i < count; i++) {
         char name[32] = "echo";
         if (i) snprintf(name, sizeof name, "echo_%03d", i);
         buf_addf(&tools_text,
                  "%s{\"name\":\"%s\",\"title\":\"Echo\",\"description\":\"Says the given text back, followed by a "
-                 "sentence that never changes.\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"text\":{"
+                 "sentence that never changes, edition %05ld.\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"text\":{"
                  "\"type\":\"string\",\"description\":\"What to say.\"}},\"required\":[\"text\"]},\"annotations\":{"
                  "\"readOnlyHint\":true,\"idempotentHint\":true}}",
-                 i ? "," : "", name);
+                 i ? "," : "", name, changes_made);
     }
     buf_addf(&tools_text, "]");
 }
@@ -108,6 +114,8 @@ static void listen_open(conn *c, span id, span params) {
     buf_addf(&c->out, "\r\n");
     free(event.p);
     c->held = true;
+    if (span_is(json_get(wanted, "toolsListChanged"), "true") && id.n < sizeof c->listen_id)
+        memcpy(c->listen_id, id.p, id.n);
 }
 
 /* The start of a result, which the caller goes on with: {"jsonrpc":"2.0","id":7,"result":{ */
@@ -312,6 +320,25 @@ static void keep_streams_alive(void) {
     }
 }
 
+static void ask_change(int number) { changes_asked += number == SIGUSR1; }
+
+static void change_tools(int count) {
+    changes_made++;
+    build_tools(count);
+    for (int fd = 0; fd < conns_size; fd++) {
+        conn *c = conns[fd];
+        if (!c || !c->held || !c->listen_id[0]) continue;
+        buf event = {0};
+        buf_addf(&event,
+                 "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\",\"params\":{\"_meta\":{"
+                 "\"io.modelcontextprotocol/subscriptionId\":%s}}}",
+                 c->listen_id);
+        add_event(&c->out, &event);
+        free(event.p);
+        flush(c);
+    }
+}
+
 int main(int argc, char **argv) {
     int port = 0, tools = 20;
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -325,6 +352,7 @@ int main(int argc, char **argv) {
         }
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, ask_change);
     raise_file_limit();
     build_tools(tools > 0 ? tools : 1);
     conns_size = 1 << 17;
@@ -368,6 +396,7 @@ int main(int argc, char **argv) {
                 if (events[i].events & ~(uint32_t)EPOLLOUT) readable(c);
             }
         }
+        for (; changes_made < changes_asked;) change_tools(tools > 0 ? tools : 1);
         time_t now = time(NULL);
         if (now - quiet_since >= KEEP_ALIVE_SECONDS) {
             keep_streams_alive();

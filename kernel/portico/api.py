@@ -120,6 +120,7 @@ from portico._core.protocol.jsonrpc import (
     parse_batch,
     request_frame,
     result_frame,
+    result_pieces,
 )
 from portico._core.protocol.listen import (
     Listen,
@@ -127,10 +128,11 @@ from portico._core.protocol.listen import (
 from portico._core.protocol.session import (
     Session,
 )
-from portico._core.protocol.sse import SseParser, sse_event
+from portico._core.protocol.sse import SseEvent, SseParser, sse_event, sse_events, sse_numbered
 from portico._core.protocol.stream import (
     Sink,
     Stream,
+    Unread,
 )
 from portico._core.specs import (
     API_VERSION,
@@ -238,6 +240,7 @@ __all__ = [
     "Session",
     "Share",
     "Sink",
+    "SseEvent",
     "SseParser",
     "State",
     "Store",
@@ -248,6 +251,7 @@ __all__ = [
     "Timer",
     "Transport",
     "TransportFactory",
+    "Unread",
     "Upstream",
     "UpstreamFactory",
     "Watchable",
@@ -275,6 +279,9 @@ __all__ = [
     "positive",
     "request_frame",
     "result_frame",
+    "result_pieces",
     "sse_event",
+    "sse_events",
+    "sse_numbered",
     "timers",
 ]

@@ -11,7 +11,7 @@ import pytest
 from portico._core.protocol.audience import admit, check_ask
 from portico._core.protocol.calls import Asking, Frames, LegacyCall, ModernCall
 from portico._core.protocol.jsonrpc import decode
-from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Stream
+from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Stream, Unread
 from portico.api import (
     INTERNAL_ERROR,
     METHOD_NOT_FOUND,
@@ -336,6 +336,77 @@ async def test_after_a_while_of_nothing_a_turn_has_no_frames() -> None:
     assert await call.turn(15) == Frames([])
     assert loop.time() - before == pytest.approx(15, abs=0.1)
     call.cancel()
+
+
+@jumping
+async def test_progress_that_comes_together_is_told_together_and_as_it_came() -> None:
+    told: list[bool] = []
+
+    async def body(exchange: Exchange) -> Result:
+        told.extend(exchange.client.progress(b'{"progressToken": 5,"n":%d}' % n) for n in range(3))
+        await settle()
+        return Result(raw=b"{}")
+
+    call = modern(body, progress_token=5)
+    turn = await call.turn(15)
+    assert isinstance(turn, Frames)
+    head = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken": 5,"n":'
+    assert turn.frames == [head + b"%d}}" % n for n in range(3)]
+    assert told == [True] * 3
+    await result_of(call)
+
+
+@pytest.mark.parametrize("era", Era)
+@jumping
+async def test_progress_is_not_taken_at_once_without_a_token_or_room(era: Era) -> None:
+    told: list[bool] = []
+
+    async def body(exchange: Exchange) -> Result:
+        told.append(exchange.client.progress(b"{}"))
+        exchange.progress_token = 5
+        told.extend(exchange.client.progress(b"{}") for _ in range(MAX_UNREAD + 1))
+        return Result(raw=b"{}")
+
+    stream = Stream()
+    stream.attach()
+    call = modern(body) if era is Era.MODERN else legacy(body, stream)
+    await call.task
+    assert told == [False, *[True] * MAX_UNREAD, False]
+
+
+@jumping
+async def test_how_far_behind_a_client_may_be_can_be_said() -> None:
+    told: list[bool] = []
+
+    async def body(exchange: Exchange) -> Result:
+        told.extend(exchange.client.progress(b"{}") for _ in range(3))
+        return Result(raw=b"{}")
+
+    call = modern(body, progress_token=5)
+    call.unread = Unread(frames=2)
+    await call.task
+    assert told == [True, True, False]
+
+
+@jumping
+async def test_whoever_follows_a_call_has_its_turn_before_progress_has_to_wait() -> None:
+    taken: list[bytes] = []
+
+    async def body(exchange: Exchange) -> Result:
+        assert all(exchange.client.progress(b"{}") for _ in range(3 * MAX_UNREAD))
+        return Result(raw=b"{}")
+
+    call = modern(body, progress_token=5)
+
+    def follow() -> None:
+        turn = call.next()
+        if isinstance(turn, Frames):
+            taken.extend(turn.frames)
+
+    call.follow(follow)
+    await call.task
+    await settle()
+    assert len(taken) == 3 * MAX_UNREAD
 
 
 @jumping

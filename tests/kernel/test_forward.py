@@ -37,9 +37,9 @@ class Back:
         self.free.set()
         self.news = asyncio.Event()
 
-    def send(self, status: int, headers: Headers, body: bytes) -> None:
+    def send(self, status: int, headers: Headers, *body: bytes) -> None:
         self.start(status, headers)
-        self.data = body
+        self.data = b"".join(body)
         self.end()
 
     def start(self, status: int, headers: Headers) -> None:
@@ -54,6 +54,9 @@ class Back:
 
     def end(self) -> None:
         assert not self.over.is_set()
+        self.over.set()
+
+    def cut(self) -> None:
         self.over.set()
 
     @property

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from portico._core.catalog import ServerSpec, build_view
 from portico._core.lists import CURSOR_TTL, Lists
 from portico._core.seal import Seal
-from portico.api import GATEWAY, INVALID_PARAMS, METHOD_NOT_FOUND, Era, Json, Offer, Refused
+from portico._core.shaping import shape_result
+from portico.api import GATEWAY, INVALID_PARAMS, METHOD_NOT_FOUND, Era, Json, Offer, Refused, Result
 from portico.testing import FakeClock, make_exchange
 from tests.kernel.doubles import ALICE, BOB, KEY, offer, tool
 
@@ -95,6 +96,18 @@ def test_a_list_is_encoded_once_per_era_until_the_catalog_changes() -> None:
     before = pages.raw()
     pages.offer(tools("x", "y"))
     assert pages.raw() != before
+
+
+@pytest.mark.parametrize("era", Era)
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_list_needs_no_shaping(era: Era, size: int) -> None:
+    pages = Pages(tools("a", "b"), size=size)
+    result = pages.lists.answer(make_exchange("tools/list", era=era))
+    assert result.shaped is result.raw
+    unshaped = Result(raw=result.raw, era=era)
+    assert shape_result(unshaped, "tools/list", era, pages.lists.meta, private=True).raw.count(b"ttlMs") == (
+        era is Era.MODERN
+    )
 
 
 def test_every_principal_gets_the_same_list() -> None:

@@ -17,6 +17,10 @@ class Recorder:
     async def notify(self, method: str, params: Json) -> None:
         self.frames.append((method, params))
 
+    def progress(self, params: bytes) -> bool:
+        self.frames.append(("progress", {"params": params}))
+        return True
+
     async def ask(self, method: str, params: Json) -> Json:
         return {"asked": method}
 
@@ -178,6 +182,18 @@ async def test_a_tap_can_drop_a_frame() -> None:
     assert isinstance(client, Recorder)
     await Pipeline([("drop", Tap("drop", []))], router).chain("tools/call")(one)
     assert client.frames == []
+
+
+async def test_no_progress_passes_a_tapped_client_unseen() -> None:
+    took: list[bool] = []
+
+    async def quick(exchange: Exchange) -> Result:
+        took.append(exchange.client.progress(b"{}"))
+        return Result(value={})
+
+    await Pipeline([("a", Tap("a", []))], quick).chain("tools/call")(exchange())
+    await Pipeline([("a", Tracer("a", []))], quick).chain("tools/call")(exchange())
+    assert took == [False, True]
 
 
 async def test_questions_and_polls_pass_a_tapped_client_untouched() -> None:

@@ -128,6 +128,17 @@ def test_a_legacy_client_gets_the_very_bytes(raw: bytes) -> None:
     assert legacy(raw) is raw
 
 
+@pytest.mark.parametrize("era", Era)
+def test_what_the_kernel_made_for_a_client_is_not_looked_at_until_somebody_changes_it(era: Era) -> None:
+    result = Result(raw=b"made here, so not looked at")
+    result.shaped = result.raw
+    assert shape_result(result, "tools/list", era, INFO) is result
+    result.value = {"structuredContent": [1], "tools": []}
+    shaped = shape_result(result, "tools/list", era, INFO)
+    assert shaped.value.keys() >= {"tools"}
+    assert ("structuredContent" in shaped.value, "ttlMs" in shaped.value) == ((era is Era.MODERN,) * 2)
+
+
 @pytest.mark.parametrize("structured", ["[1]", '"x"', "7", "null", "true", " [1]"])
 def test_structured_content_that_is_no_object_is_left_out_for_legacy_clients(structured: str) -> None:
     raw = f'{{"content":[],"structuredContent":{structured},"n":10000000000000000000000}}'.encode()

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico._core.protocol.sse import SseError, SseEvent, SseParser, sse_event
+from portico._core.protocol.sse import (
+    SseError,
+    SseEvent,
+    SseParser,
+    sse_event,
+    sse_events,
+    sse_numbered,
+)
 
 
 def parse(*slices: bytes, cap: int = 1 << 20) -> list[SseEvent]:
@@ -66,3 +73,35 @@ def test_many_events_within_the_cap_are_fine() -> None:
 def test_what_is_not_utf8_is_refused() -> None:
     with pytest.raises(SseError):
         parse(b"data: \xff\n\n")
+
+
+PIECES = [
+    b"data: {}\n\n", b"event: message\ndata: {}\n\n", b"data: \n\n", b"data:x\n\n", b"id: 1\ndata: y\n\n",
+    b"event: endpoint\ndata: z\n\n", b"data: a\ndata: b\n\n", b"\n", b"\n\n\n", b": c\n\n", b": c\n",
+    b"data: cut", b"data: d\r\n\r\n", b"\r", b"retry: 5\n\n", b"\xef\xbb\xbf",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.lists(st.integers(0, 200), max_size=4))
+def test_events_that_come_together_are_what_they_are_byte_by_byte(
+    pieces: list[bytes], cuts: list[int]
+) -> None:
+    stream = b"".join(pieces)
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    slices = [stream[a:b] for a, b in itertools.pairwise(edges)]
+    assert parse(*slices) == parse(*(stream[i : i + 1] for i in range(len(stream))))
+
+
+def test_an_event_beyond_the_cap_is_refused_between_others_too() -> None:
+    with pytest.raises(SseError):
+        parse(b"data: a\n\n", b"data: b\n\ndata: " + b"x" * 200 + b"\n\ndata: c\n\n", cap=100)
+
+
+TEXTS = st.lists(st.sampled_from([b"{}", b"a\nb", b"c\r", b"\n\ndata: d", b""]), min_size=1, max_size=6)
+
+
+@given(TEXTS)
+def test_many_events_are_written_as_each_would_be(frames: list[bytes]) -> None:
+    assert sse_events(frames) == b"".join(sse_event(frame) for frame in frames)
+    numbered = list(enumerate(frames, 7))
+    assert sse_numbered(numbered, "s") == b"".join(sse_event(f, id=f"s-{n}") for n, f in numbered)

@@ -12,6 +12,7 @@ from portico._core.protocol.stream import (
     MOST_UNREAD,
     MOST_UNREAD_BYTES,
     Stream,
+    Unread,
 )
 from tests.kernel.doubles import jumping, settle
 
@@ -169,6 +170,18 @@ async def test_a_reader_waits_no_longer_than_it_said() -> None:
 
 
 @jumping
+async def test_each_wait_lasts_as_long_as_it_said_whatever_was_waited_for_before() -> None:
+    loop = asyncio.get_running_loop()
+    stream = Stream()
+    for seconds in (60, 5, 30):
+        loop.call_later(1, stream.push, b"x")
+        assert await stream.wait(stream.last, seconds)
+        before = loop.time()
+        assert not await stream.wait(stream.last, seconds)
+        assert loop.time() - before == pytest.approx(seconds, abs=0.1)
+
+
+@jumping
 async def test_what_is_there_already_is_not_waited_for() -> None:
     stream = Stream()
     stream.push(b"x")
@@ -218,3 +231,38 @@ def test_a_reader_that_stopped_reading_is_not_kept_every_byte_for() -> None:
     for _ in range(40):
         stream.push(b"x" * MAX_UNREAD_BYTES)
     assert sum(len(frame) for _, frame in stream.take(0)) <= MOST_UNREAD_BYTES + MAX_UNREAD_BYTES
+
+
+def test_a_stream_of_notices_ends_when_its_reader_is_stalled_and_far_behind() -> None:
+    stream = Stream("", Unread(frames=3), notices=True)
+    stream.attach()
+    for _ in range(5):
+        stream.push(b"x")  # the reader has not had its turn: that is no fault of its client
+    assert stream.take(0)[-1][0] == 5
+    stream.stalled = True
+    for _ in range(4):
+        stream.push(b"y")
+    assert stream.ended
+    assert stream.take(5) == [(6, b"y"), (7, b"y"), (8, b"y")]
+
+
+def test_a_stream_that_has_caught_up_in_time_goes_on() -> None:
+    stream = Stream("", Unread(bytes=10), notices=True)
+    stream.attach()
+    for _ in range(3):
+        stream.stalled = True
+        stream.push(b"x" * 8)
+        stream.push(b"y" * 8)
+        stream.stalled = False
+        stream.take(stream.last - 2)
+    assert not stream.ended
+    assert stream.last == 6
+
+
+def test_a_calls_answer_is_taken_however_far_behind_its_reader_is() -> None:
+    stream = Stream("", Unread(frames=1))
+    stream.attach()
+    stream.stalled = True
+    for _ in range(3):
+        stream.push(b"x")
+    assert numbers(stream) == [1, 2, 3]

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from portico._core.protocol.subscriptions import Hub, Subscription
+from portico._core.protocol.eras import META_SUBSCRIPTION
+from portico._core.protocol.jsonrpc import decode, encode
+from portico._core.protocol.subscriptions import Hub, Notice, Subscription
 from portico.api import GATEWAY, Json, Principal, Target
 from portico.testing import RecordingLog
 from tests.kernel.doubles import ALICE, BOB, jumping, settle
@@ -36,6 +38,24 @@ class Map:
             await self.watching()
 
 
+def said(notice: Notice) -> tuple[str, Json]:
+    frame = decode(notice.frame)
+    return frame["method"], frame.get("params", {})
+
+
+@pytest.mark.parametrize("ident", [7, 'a"b', "é"])
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"uri": "m://x", "title": "0}}}"}, {"_meta": {"a": 1, META_SUBSCRIPTION: "theirs"}, "uri": "m://x"}],
+)
+def test_a_notice_is_tagged_with_each_subscription_and_else_the_same(ident: Any, params: Json) -> None:
+    notice = Notice("notifications/resources/updated", params)
+    expected = {**params, "_meta": {**params.get("_meta", {}), META_SUBSCRIPTION: ident}}
+    frame = decode(notice.tagged(encode(ident)))
+    assert frame == {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": expected}
+    assert said(notice) == ("notifications/resources/updated", params)
+
+
 class Hubbed:
     def __init__(self) -> None:
         self.map = Map()
@@ -57,7 +77,7 @@ class Hubbed:
             principal,
             frozenset(kinds),
             frozenset(uris),
-            lambda method, params: self.heard.append((name, method, params)),
+            lambda notice: self.heard.append((name, *said(notice))),
             lambda: self.ended.append(name),
         )
         self.hub.add(made)
@@ -245,7 +265,7 @@ async def test_who_leaves_while_being_told_disturbs_nobody() -> None:
     hubbed = Hubbed()
     hubbed.subscribe("two", "m://x", kinds=("tools",))
     leaving = hubbed.subscribe("one", "m://x", kinds=("tools",))
-    leaving.deliver = lambda method, params: hubbed.hub.remove(leaving)
+    leaving.deliver = lambda notice: hubbed.hub.remove(leaving)
     hubbed.hub.lists_changed("default", ["tools"])
     hubbed.hub.resource_updated("a", ALICE, {"uri": "m://x"})
     assert hubbed.listeners == ["two", "two"]
@@ -258,3 +278,16 @@ async def test_closing_ends_every_subscription() -> None:
     hubbed.subscribe("two", "m://x", server="other")
     await hubbed.hub.close()
     assert sorted(hubbed.ended) == ["one", "two"]
+
+
+async def test_what_many_are_told_is_encoded_once() -> None:
+    hubbed = Hubbed()
+    told: list[Notice] = []
+    for name in ("one", "two"):
+        hubbed.subscribe(name, "m://x", kinds=("tools",)).deliver = told.append
+    hubbed.hub.lists_changed("default", ["tools"])
+    hubbed.hub.resource_updated("a", GATEWAY, {"uri": "m://x"})
+    assert len(told) == 4
+    assert told[0] is told[1]
+    assert told[2] is told[3]
+    await hubbed.hub.close()

@@ -219,6 +219,17 @@ class Client(Protocol):
         """
         ...
 
+    def progress(self, params: bytes) -> bool:
+        """Send a progress notification as it is, where that can be done at once.
+
+        Args:
+            params: Its params as JSON text without line breaks, the token in it `Exchange.progress_token`.
+
+        Returns:
+            False when nothing was done and `notify` is the way: the client is slow, or a policy wants to see.
+        """
+        ...
+
     async def ask(self, method: str, params: Json) -> Json:
         """Ask the client something: elicitation, sampling or roots; returns the bare result object.
 
@@ -313,15 +324,19 @@ class Result:
         raw: The JSON text of the `result` member, byte-exact; or None when `value` is given.
         value: The result as a JSON object.
         era: The era whose shape it has. The kernel shapes it for the client.
+
+    Attributes:
+        shaped: JSON text the kernel itself has made for this client. As long as that is `raw`, it stays.
     """
 
-    __slots__ = ("_kind", "_raw", "_value", "era")
+    __slots__ = ("_kind", "_raw", "_value", "era", "shaped")
 
     def __init__(self, raw: bytes | None = None, value: Json | None = None, era: Era = Era.MODERN) -> None:
         self._raw = raw
         self._value = value
         self._kind: str | None = None
         self.era = era
+        self.shaped: bytes | None = None
 
     @property
     def kind(self) -> str:
@@ -689,8 +704,8 @@ class Reply(Protocol):
 
     on_gone: Callable[[], object] | None
 
-    def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-        """Send a whole answer; adds `content-length`."""
+    def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], *body: bytes) -> None:
+        """Send a whole answer, its body in as many pieces as it comes in; adds `content-length`."""
         ...
 
     def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
@@ -703,6 +718,10 @@ class Reply(Protocol):
 
     def end(self) -> None:
         """It is complete."""
+        ...
+
+    def cut(self) -> None:
+        """End it at once and drop what the client has not taken; it cannot take it for whole."""
         ...
 
     @property

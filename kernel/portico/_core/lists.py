@@ -76,9 +76,12 @@ class Lists:
             raw = self._encoded.get((method, era))
             if raw is None:
                 raw = self._encoded[method, era] = self._page(method, era, 0, 0)
-            return Result(raw=raw, era=era)
-        start = 0 if cursor is None else self._position(method, cursor)
-        return Result(raw=self._page(method, era, start, self._page_size), era=era)
+        else:
+            start = 0 if cursor is None else self._position(method, cursor)
+            raw = self._page(method, era, start, self._page_size)
+        result = Result(raw=raw, era=era)
+        result.shaped = raw
+        return result
 
     def discover(self) -> Json:
         """The modern `DiscoverResult`."""

@@ -157,6 +157,9 @@ class _Tapped:
         self.ask = client.ask
         self.poll = client.poll
 
+    def progress(self, params: bytes) -> bool:
+        return False  # it is for the taps to see
+
     async def notify(self, method: str, params: Json) -> None:
         for name, tap in self._taps:
             try:

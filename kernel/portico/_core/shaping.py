@@ -58,6 +58,8 @@ def shape_result(result: Result, method: str, era: Era, server_info: bytes, priv
         Refused: 50200 when the result is no JSON object.
     """
     raw = result.raw
+    if raw is result.shaped:
+        return result
     try:
         has = _members(raw)
     except msgspec.MsgspecError:

@@ -143,9 +143,9 @@ class _Answer:
         self._over = False
         self.on_gone: Callable[[], object] | None = None
 
-    def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+    def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], *body: bytes) -> None:
         """Send a whole answer."""
-        self._put(WHOLE, _encode(Whole(status, list(headers), body)), last=True)
+        self._put(WHOLE, _encode(Whole(status, list(headers), b"".join(body))), last=True)
 
     def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Send the head of an answer whose length is not known."""
@@ -158,6 +158,12 @@ class _Answer:
     def end(self) -> None:
         """It is complete."""
         self._put(END, b"", last=True)
+
+    def cut(self) -> None:
+        """End it at once: the other worker sees that there will be no more."""
+        if not self._over:
+            self.leave()
+            self._caller.transport.abort()
 
     def _put(self, kind: int, payload: bytes, *, last: bool = False) -> None:
         if self._over:

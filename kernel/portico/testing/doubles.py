@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 
 from portico.api import (
     LATEST_LEGACY,
@@ -119,6 +120,11 @@ class RecordingClient:
     async def notify(self, method: str, params: Json) -> None:
         """Remember a notification."""
         self.told.append((method, params))
+
+    def progress(self, params: bytes) -> bool:
+        """Remember progress that is passed on as it is."""
+        self.told.append(("notifications/progress", msgspec.json.decode(params)))
+        return True
 
     async def ask(self, method: str, params: Json) -> Json:
         """Answer a question.

@@ -175,6 +175,20 @@ async def test_an_answer_to_head_has_a_length_and_no_body() -> None:
         await wire.close()
 
 
+@pytest.mark.parametrize("size", [10, 300_000])
+async def test_an_answer_in_pieces_arrives_as_one(size: int) -> None:
+    hands = Hands()
+    async with serving(App(), admit=hands.admit) as served:
+        wire = await served.connect()
+        for end in (b"]", b"}"):
+            wire.write(post(b"", b"/mcp/later"))
+            (await hands.reply()).send(200, [TEXT], b"[", b"x" * size, b"", end)
+            head, body = await wire.answer()
+            assert b"content-length: %d\r\n" % (size + 2) in head
+            assert body == b"[" + b"x" * size + end
+        await wire.close()
+
+
 async def test_a_stream_is_chunked_and_the_connection_goes_on() -> None:
     hands = Hands()
     async with serving(App(), admit=hands.admit) as served:

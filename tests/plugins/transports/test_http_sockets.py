@@ -73,14 +73,19 @@ class Served:
         self.address = address
         self._open: list[Socket] = []
 
-    async def connect(self) -> Socket:
-        made = Socket(*await asyncio.open_connection(*self.address))
+    async def connect(self, receive_buffer: int = 0) -> Socket:
+        sock = socket.create_connection(self.address)
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        made = Socket(*await asyncio.open_connection(sock=sock, limit=max(receive_buffer, 1 << 16)))
         self._open.append(made)
         return made
 
-    async def modern(self, name: str, arguments: Json | None = None, **meta: Any) -> Socket:
+    async def modern(
+        self, name: str, arguments: Json | None = None, on: Socket | None = None, **meta: Any
+    ) -> Socket:
         """A connection on which a tool has been called."""
-        made = await self.connect()
+        made = on or await self.connect()
         headers = {
             **BASE,
             "mcp-protocol-version": LATEST_MODERN,
@@ -97,8 +102,15 @@ class Served:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[Served]:
-    async with gateway("stream_after = 0.01") as web:
+async def served(config: str = "", more: str = "", *, whole: bool = False) -> AsyncIterator[Served]:
+    """A gateway on a socket.
+
+    Args:
+        config: Keys of the transport.
+        more: Further tables.
+        whole: Whether the server may hand requests in without ASGI.
+    """
+    async with gateway(f"stream_after = 0.01\n{config}", more) as web:
         sock = socket.create_server(("127.0.0.1", 0))
         sock.setblocking(False)
         draining, stopping = asyncio.Event(), asyncio.Event()
@@ -110,7 +122,9 @@ async def served() -> AsyncIterator[Served]:
             await stopping.wait()
 
         (server,) = web.gateway.servers.values()
-        serving = asyncio.ensure_future(server.serve(web.gateway.app, [sock], drain, stop))
+        serving = asyncio.ensure_future(
+            server.serve(web.gateway.app, [sock], drain, stop, web.gateway.admit if whole else None)
+        )
         out = Served(web, sock.getsockname())
         try:
             yield out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -117,6 +118,11 @@ class Client:
     async def notify(self, method: str, params: Json) -> None:
         self.frames.append((method, params))
         self.news.set()
+
+    def progress(self, params: bytes) -> bool:
+        self.frames.append(("notifications/progress", json.loads(params)))
+        self.news.set()
+        return True
 
     async def ask(self, method: str, params: Json) -> Json:
         self.questions.append((method, params))

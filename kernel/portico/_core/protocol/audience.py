@@ -63,6 +63,10 @@ class _Nobody:
     async def notify(self, method: str, params: Json) -> None:
         """Nobody listens."""
 
+    def progress(self, params: bytes) -> bool:
+        """Nobody listens."""
+        return False
+
     async def ask(self, method: str, params: Json) -> Json:
         """Nobody can be asked."""
         raise Refused(METHOD_NOT_FOUND, f"Nobody to ask: {ASK_CAPABILITY.get(method, method)}")

@@ -18,8 +18,8 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.protocol.audience import NOBODY, admit, check_ask
-from portico._core.protocol.jsonrpc import Id, notification_frame
-from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Sink
+from portico._core.protocol.jsonrpc import Id, notification_frame, progress_frame
+from portico._core.protocol.stream import DEFAULT_UNREAD, Sink
 from portico._core.timers import Timer, timers
 
 Run = Callable[[Exchange], Awaitable[Result]]
@@ -69,6 +69,10 @@ class Call:
 
     async def notify(self, method: str, params: Json) -> None:
         """Send a notification (see `contracts.Client`)."""
+        raise NotImplementedError
+
+    def progress(self, params: bytes) -> bool:
+        """Send progress at once (see `contracts.Client`)."""
         raise NotImplementedError
 
     async def ask(self, method: str, params: Json) -> Json:
@@ -172,7 +176,9 @@ class _Ask:
 class ModernCall(Call):
     """A modern client's call. Whoever serves the request takes turns: frames, questions, then the outcome."""
 
-    __slots__ = ("_asked", "_asks", "_bytes", "_follower", "_frames", "_room", "_waiter")
+    __slots__ = (
+        "_asked", "_asks", "_bytes", "_follower", "_frames", "_room", "_waiter", "_waiting", "unread",
+    )  # fmt: skip
 
     def __init__(self, exchange: Exchange, run: Run, on_fault: OnFault) -> None:
         self._frames: list[bytes] = []
@@ -182,10 +188,12 @@ class ModernCall(Call):
         self._waiter: asyncio.Future[None] | None = None
         self._follower: Callable[[], None] | None = None
         self._room: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
+        self.unread = DEFAULT_UNREAD  # how far behind the client may be before the upstream is held back
         super().__init__(exchange, run, on_fault)
 
     async def notify(self, method: str, params: Json) -> None:
-        """Queue a frame; waits while the client is `MAX_UNREAD` frames or `MAX_UNREAD_BYTES` behind.
+        """Queue a frame; waits while the client is `unread` behind.
 
         While the call is parked no stream can carry frames: they are dropped.
         """
@@ -193,13 +201,29 @@ class ModernCall(Call):
         if shaped is None or self._parked():
             return
         frame = notification_frame(method, shaped)
-        while len(self._frames) >= MAX_UNREAD or (self._frames and self._bytes > MAX_UNREAD_BYTES):
+        while not self._take(frame):
             if self._room is None:
                 self._room = self._loop.create_future()
             await asyncio.shield(self._room)
+
+    def progress(self, params: bytes) -> bool:
+        """Queue progress as it is, unless the client is that far behind."""
+        if self.exchange.progress_token is None or self._parked():
+            return False
+        return self._take(progress_frame(params))
+
+    def _take(self, frame: bytes) -> bool:
+        """Queue a frame, if there is room for it. Frames that come together are written together."""
+        frames = self._frames
+        if len(frames) >= self.unread.frames or (frames and self._bytes > self.unread.bytes):
+            self._wake()  # whoever serves the request may not have had its turn yet
+            if frames is self._frames:
+                return False
+        if not self._frames:
+            self._loop.call_soon(self._wake)
         self._frames.append(frame)
         self._bytes += len(frame)
-        self._wake()
+        return True
 
     async def ask(self, method: str, params: Json) -> Json:
         """Have the client asked by `input_required`; its retry brings the answer."""
@@ -216,7 +240,7 @@ class ModernCall(Call):
             self._asks.pop(key, None)
 
     def _parked(self) -> bool:
-        return any(ask.told for ask in self._asks.values())
+        return bool(self._asks) and any(ask.told for ask in self._asks.values())
 
     def _wake(self) -> None:
         if self._follower is not None:
@@ -232,9 +256,17 @@ class ModernCall(Call):
         self._follower = follower
 
     def follow_after(self, ready: Coroutine[Any, Any, None]) -> None:
-        """Call the follower once more when `ready` is done."""
-        waiting = self._loop.create_task(ready)
-        waiting.add_done_callback(lambda _: self._wake())
+        """Call the follower once more when `ready` is done, unless it waits for that already."""
+        if self._waiting is not None:
+            ready.close()
+            return
+
+        def over(_: asyncio.Task[None]) -> None:
+            self._waiting = None
+            self._wake()
+
+        self._waiting = self._loop.create_task(ready)
+        self._waiting.add_done_callback(over)
 
     def next(self, *, hold: bool = False) -> Frames | Asking | Outcome | None:
         """The next thing to tell the client, if there is one now.
@@ -340,6 +372,12 @@ class LegacyCall(Call):
         shaped = admit(self.exchange, method, params)
         if shaped is not None:
             await self.sink.put(notification_frame(method, shaped))
+
+    def progress(self, params: bytes) -> bool:
+        """Put progress on the stream as it is, unless its reader is far behind."""
+        if self.exchange.progress_token is None:
+            return False
+        return self.sink.offer(progress_frame(params))
 
     async def ask(self, method: str, params: Json) -> Json:
         """Send the client a request on the stream and wait for its response."""

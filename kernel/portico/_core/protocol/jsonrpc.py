@@ -190,7 +190,12 @@ def _response(item: Json, ident: Any, has_id: bool) -> Message:
 
 def result_frame(ident: Id, result: bytes) -> bytes:
     """A response, the result's bytes spliced in unchanged."""
-    return b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (encode(ident), result)
+    return b"".join(result_pieces(ident, result))
+
+
+def result_pieces(ident: Id, result: bytes) -> tuple[bytes, ...]:
+    """A response in pieces, for those who can write it so: a long result is then not copied."""
+    return (b'{"jsonrpc":"2.0","id":%b,"result":' % encode(ident), result, b"}")
 
 
 def error_frame(ident: Id, error: Json) -> bytes:
@@ -206,3 +211,8 @@ def request_frame(ident: Id, method: str, params: Json) -> bytes:
 def notification_frame(method: str, params: Json) -> bytes:
     """A notification; empty params are left out."""
     return encode({"jsonrpc": "2.0", "method": method, **({"params": params} if params else {})})
+
+
+def progress_frame(params: bytes) -> bytes:
+    """A progress notification, the params' bytes spliced in unchanged."""
+    return b'{"jsonrpc":"2.0","method":"notifications/progress","params":%b}' % params

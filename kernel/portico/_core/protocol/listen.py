@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from portico._core.contracts import Exchange, Json
 from portico._core.errors import INVALID_PARAMS, Refused
 from portico._core.protocol.eras import META_SUBSCRIPTION
-from portico._core.protocol.jsonrpc import Id, encode, notification_frame, result_frame
+from portico._core.protocol.jsonrpc import Id, encode, result_frame
 from portico._core.protocol.stream import Sink
-from portico._core.protocol.subscriptions import Subscription
+from portico._core.protocol.subscriptions import Notice, Subscription
 
 if TYPE_CHECKING:
     from portico._core.endpoint import Endpoint
@@ -47,6 +47,7 @@ class Listen:
         self._endpoint = endpoint
         self._sink = sink
         self._ident = ident
+        self._tag = encode(ident)
         self._early: list[bytes] | None = []
         have = endpoint.view.capabilities
         kinds = {kind for flag, kind in _FLAGS.items() if wanted.get(flag) is True and kind in have}
@@ -67,17 +68,15 @@ class Listen:
             await asyncio.wait(carried, timeout=_SETTLE_SECONDS)
         early, self._early = self._early or [], None
         self._sink.push(
-            self._tag("notifications/subscriptions/acknowledged", {"notifications": self.honoured})
+            Notice("notifications/subscriptions/acknowledged", {"notifications": self.honoured}).tagged(
+                self._tag
+            )
         )
         for frame in early:
             self._sink.push(frame)
 
-    def _tag(self, method: str, params: Json) -> bytes:
-        meta = {**(params.get("_meta") or {}), META_SUBSCRIPTION: self._ident}
-        return notification_frame(method, {**params, "_meta": meta})
-
-    def _deliver(self, method: str, params: Json) -> None:
-        frame = self._tag(method, params)
+    def _deliver(self, notice: Notice) -> None:
+        frame = notice.tagged(self._tag)
         if self._early is not None:
             self._early.append(frame)  # nothing may precede the acknowledgement
         else:

@@ -23,9 +23,10 @@ from portico._core.protocol.jsonrpc import (
     notification_frame,
     request_frame,
     result_frame,
+    result_pieces,
 )
 from portico._core.protocol.stream import Sink
-from portico._core.protocol.subscriptions import EVERY_KIND, Subscription
+from portico._core.protocol.subscriptions import EVERY_KIND, Notice, Subscription
 
 if TYPE_CHECKING:
     from portico._core.endpoint import Endpoint
@@ -129,7 +130,7 @@ class Session:
         self.calls.pop((type(call.ident), call.ident), None)
         outcome, sink = call.outcome, call.sink
         if isinstance(outcome, Result):
-            sink.end(result_frame(call.ident, outcome.raw))
+            sink.end(*result_pieces(call.ident, outcome.raw))
         elif outcome is not None and not call.unwanted:
             sink.end(error_frame(call.ident, outcome.body()))
         else:
@@ -148,7 +149,7 @@ class Session:
             self.capabilities.pop("elicitation", None)
         self.client_info = info if isinstance(info, dict) else None
         self._subscription = Subscription(
-            self.endpoint.name, self.principal, EVERY_KIND, frozenset(), self._notice
+            self.endpoint.name, self.principal, EVERY_KIND, frozenset(), self._deliver
         )
         self.endpoint.hub.add(self._subscription)
         self.endpoint.sessions.add(self)
@@ -235,6 +236,10 @@ class Session:
         rank = LOG_LEVELS.get(str(params.get("level")), 0)
         # A legacy client that never set a level gets what the server chooses to send (2025-11-25, logging).
         return rank >= LOG_LEVELS.get(self.log_level or "debug", 0)
+
+    def _deliver(self, notice: Notice) -> None:
+        if self.outlet is not None:
+            self.outlet.push(notice.frame)
 
     def _notice(self, method: str, params: Json) -> None:
         if self.outlet is not None:

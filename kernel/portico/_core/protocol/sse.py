@@ -5,19 +5,21 @@ Source: the WHATWG HTML standard, section 9.2 (event streams).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-import attrs
+import msgspec
 
 _BOM: Final = b"\xef\xbb\xbf"
+_PLAIN: Final = b"data: "
+_NAMED: Final = b"event: message\ndata: "
 
 
 class SseError(ValueError):
     """The stream is not acceptable: an event is larger than allowed, or not UTF-8."""
 
 
-@attrs.frozen
-class SseEvent:
+class SseEvent(msgspec.Struct, frozen=True):
     """One dispatched event.
 
     Attributes:
@@ -48,6 +50,7 @@ class SseParser:
         self._size = 0
         self._started = False
         self._skip_lf = False
+        self._clean = False  # between two events: nothing is held of the next
         self._reset()
 
     def _reset(self) -> None:
@@ -56,6 +59,7 @@ class SseParser:
         self._id: str | None = None
         self._retry: int | None = None
         self._size = 0
+        self._begun = False  # a line of the next event has been read
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events that these bytes complete.
@@ -63,15 +67,42 @@ class SseParser:
         Raises:
             SseError: An event exceeds the cap or is not UTF-8. The parser is then of no further use.
         """
+        events: list[SseEvent] = []
+        if b"\r" not in data:
+            # Nearly every slice is whole events of one data line: those are cut out, not read line by line.
+            start = 0
+            if not self._clean:
+                start = data.find(b"\n\n") + 2
+                if start >= 2:
+                    self._feed(data[:start], events)
+            end = data.rfind(b"\n\n")
+            if self._clean and end >= start:
+                for block in data[start:end].split(b"\n\n"):
+                    self._block(block, events)
+                start = end + 2
+            data = data[start:] if start >= 2 else data
+        if data:
+            self._feed(data, events)
+        return events
+
+    def _block(self, block: bytes, events: list[SseEvent]) -> None:
+        """Take the lines of one event."""
+        name = _PLAIN if block.startswith(_PLAIN) else _NAMED if block.startswith(_NAMED) else None
+        if name is None or b"\n" in (text := block[len(name) :]) or len(block) > self._max:
+            self._feed(block + b"\n\n", events)
+        else:
+            events.append(SseEvent("message", _text(text)))
+
+    def _feed(self, data: bytes, events: list[SseEvent]) -> None:
+        """Take bytes line by line."""
         rest = self._rest
         rest += data
         if not self._started:
             if len(rest) < len(_BOM) and _BOM.startswith(bytes(rest)):
-                return []
+                return
             if rest.startswith(_BOM):
                 del rest[: len(_BOM)]
             self._started = True
-        events: list[SseEvent] = []
         start = 0
         position = self._scanned
         while True:
@@ -94,7 +125,7 @@ class SseParser:
         self._scanned = len(rest)
         if self._size + len(rest) > self._max:
             raise SseError("an event is larger than allowed")
-        return events
+        self._clean = not (rest or self._skip_lf or self._begun)
 
     def _line_end(self, start: int) -> int:
         lf = self._rest.find(b"\n", start)
@@ -102,6 +133,7 @@ class SseParser:
         return cr if cr >= 0 else lf
 
     def _line(self, line: bytes) -> None:
+        self._begun = True
         if line.startswith(b":"):
             return
         self._size += len(line)
@@ -156,3 +188,29 @@ def sse_event(data: bytes, id: str | None = None, event: str = "message", retry:
         parts.append(b"data: %s\n" % data)
     parts.append(b"\n")
     return b"".join(parts)
+
+
+def sse_events(frames: Sequence[bytes]) -> bytes:
+    """The bytes of many events that have data only.
+
+    Args:
+        frames: Of each event, UTF-8 text.
+    """
+    body = b"data: %b\n\n" % b"\n\ndata: ".join(frames)
+    if body.count(b"\n") != 2 * len(frames) or b"\r" in body:
+        return b"".join([sse_event(frame) for frame in frames])
+    return body
+
+
+def sse_numbered(events: Sequence[tuple[int, bytes]], ident: str) -> bytes:
+    """The bytes of many events that have data, and `ident` and a number for an id.
+
+    Args:
+        events: Of each, the number and UTF-8 text.
+        ident: What the ids begin with; no line breaks.
+    """
+    name = ident.encode()
+    body = b"".join([b"id: %b-%d\ndata: %b\n\n" % (name, number, frame) for number, frame in events])
+    if body.count(b"\n") != 3 * len(events) or b"\r" in body:
+        return b"".join([sse_event(frame, id=f"{ident}-{number}") for number, frame in events])
+    return body

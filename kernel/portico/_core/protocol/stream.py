@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import islice
 from typing import Final, Protocol
+
+import attrs
 
 MAX_UNREAD: Final = 64
 MAX_UNREAD_BYTES: Final = 1 << 20
 KEEP_EVENTS: Final = 256
+_SOON: Final = 0.001
 MOST_UNREAD: Final = 1024
 MOST_UNREAD_BYTES: Final = 8 << 20
+
+
+@attrs.frozen
+class Unread:
+    """How far behind a client may be with one stream.
+
+    Attributes:
+        frames: Frames it has not taken.
+        bytes: The same in bytes; a single frame may be longer.
+    """
+
+    frames: int = MAX_UNREAD
+    bytes: int = MAX_UNREAD_BYTES
+
+
+DEFAULT_UNREAD: Final = Unread()
 
 
 class Sink(Protocol):
@@ -29,8 +49,12 @@ class Sink(Protocol):
         """Take a frame, when the reader has caught up."""
         ...
 
-    def end(self, last: bytes | None = None) -> None:
-        """No more frames will come, after this one if there is one."""
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame at once, unless the reader has to catch up first; whether it was taken."""
+        ...
+
+    def end(self, *last: bytes) -> None:
+        """No more frames will come, after this one if there is one; it may come in pieces."""
         ...
 
 
@@ -42,23 +66,37 @@ class Stream:
 
     Args:
         ident: Names the stream in event ids.
+        unread: How far behind its reader may be before `put` waits.
+        notices: It carries what nobody can be made to wait with. If its reader is stalled and that far
+            behind, it ends: going on as though nothing was missing would be worse.
+
+    Attributes:
+        stalled: The reader can take nothing just now, since its client does not.
     """
 
     __slots__ = (
         "_bytes",
+        "_due",
         "_events",
         "_read",
         "_room",
+        "_timer",
         "_waiter",
         "ended",
         "ident",
         "last",
+        "notices",
         "reader",
         "retry",
+        "stalled",
+        "unread",
     )
 
-    def __init__(self, ident: str = "") -> None:
+    def __init__(self, ident: str = "", unread: Unread = DEFAULT_UNREAD, notices: bool = False) -> None:
         self.ident = ident
+        self.unread = unread
+        self.notices = notices
+        self.stalled = False
         self.last = 0
         self.ended = False
         self.reader: object | None = None
@@ -66,6 +104,8 @@ class Stream:
         self._events: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
         self._read = 0
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
@@ -84,11 +124,17 @@ class Stream:
         """Stop reading, unless another reader has taken over."""
         if self.reader is reader:
             self.reader = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             self._make_room()  # whoever waits for a reader that has left would wait for ever
 
     def push(self, frame: bytes) -> None:
         """Take a frame at once, forgetting the oldest beyond the limits."""
         if self.ended:
+            return
+        if self.stalled and self.notices and self._behind():
+            self.end()
             return
         self.last += 1
         self._events.append((self.last, frame))
@@ -101,21 +147,28 @@ class Stream:
         self.wake()
 
     async def put(self, frame: bytes) -> None:
-        """Take a frame once the reader is less than `MAX_UNREAD` frames behind; at once if nobody reads."""
+        """Take a frame once the reader is less than `unread` behind; at once if nobody reads."""
         while self.attached and not self.ended and self._behind():
             if self._room is None:
                 self._room = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._room)
         self.push(frame)
 
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame unless `put` would wait."""
+        if self.reader is not None and self._behind() and not self.ended:
+            return False
+        self.push(frame)
+        return True
+
     def _behind(self) -> bool:
         unread = self.last - self._read
-        return unread >= MAX_UNREAD or (unread > 1 and self._bytes > MAX_UNREAD_BYTES)
+        return unread >= self.unread.frames or (unread > 1 and self._bytes > self.unread.bytes)
 
-    def end(self, last: bytes | None = None) -> None:
+    def end(self, *last: bytes) -> None:
         """No more frames will come, after `last` if there is one; the reader finishes what there is."""
-        if last is not None:
-            self.push(last)
+        if last:
+            self.push(b"".join(last))
         self.ended = True
         self.wake()
         self._make_room()
@@ -144,16 +197,31 @@ class Stream:
         """Wait up to `seconds` for something to take; whether there is."""
         if not self.ready(after):
             loop = asyncio.get_running_loop()
-            timer = loop.call_later(seconds, self.wake)
+            # One timer for many frames: it is not moved with each, it looks when it fires.
+            self._due = due = loop.time() + seconds
+            if self._timer is not None and self._timer.when() > due:
+                self._timer.cancel()
+                self._timer = None
+            if self._timer is None:
+                self._timer = loop.call_at(due, self._ring)
             self._waiter = loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                timer.cancel()
+            await self._waiter
         return self.ready(after)
+
+    def _ring(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        if self._due <= loop.time() + _SOON:
+            self.wake()
+        elif self._waiter is not None and not self._waiter.done():
+            self._timer = loop.call_at(self._due, self._ring)
 
     def take(self, after: int) -> list[tuple[int, bytes]]:
         """The frames after number `after`, and take note that they were read."""
         self._read = max(self._read, self.last)
         self._make_room()
-        return [event for event in self._events if event[0] > after]
+        events = self._events
+        # They are numbered without a gap, and nearly always it is the last few of many.
+        found = list(islice(reversed(events), min(max(self.last - after, 0), len(events))))
+        found.reverse()
+        return found

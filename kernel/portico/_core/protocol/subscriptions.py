@@ -12,9 +12,38 @@ from typing import Final, Protocol
 import attrs
 
 from portico._core.contracts import GATEWAY, Json, Log, Principal, Target
+from portico._core.protocol.eras import META_SUBSCRIPTION
+from portico._core.protocol.jsonrpc import notification_frame
 
 KINDS: Final = ("tools", "prompts", "resources")
 EVERY_KIND: Final = frozenset(KINDS)
+
+
+class Notice:
+    """A notification for many clients, encoded once.
+
+    Args:
+        method: Its method.
+        params: Its params.
+
+    Attributes:
+        frame: It, as legacy clients get it.
+    """
+
+    __slots__ = ("_before", "frame")
+
+    def __init__(self, method: str, params: Json) -> None:
+        self.frame = notification_frame(method, params)
+        # For modern ones the id of their subscription is the very last thing in it.
+        meta = params.get("_meta")
+        tagged = {k: v for k, v in meta.items() if k != META_SUBSCRIPTION} if isinstance(meta, dict) else {}
+        rest = {k: v for k, v in params.items() if k != "_meta"}
+        text = notification_frame(method, {**rest, "_meta": {**tagged, META_SUBSCRIPTION: 0}})
+        self._before = text.removesuffix(b"0}}}")
+
+    def tagged(self, ident: bytes) -> bytes:
+        """It, as the modern client with this subscription (JSON text) gets it."""
+        return b"%b%b}}}" % (self._before, ident)
 
 
 @attrs.define(eq=False)
@@ -26,7 +55,7 @@ class Subscription:
         principal: Whose it is.
         kinds: Of `KINDS`, the lists whose changes it wants to hear of.
         uris: Advertised URIs it watches.
-        deliver: Takes `(method, params)`; must not block.
+        deliver: Takes a notice; must not block.
         end: Called when the gateway shuts down.
     """
 
@@ -34,7 +63,7 @@ class Subscription:
     principal: Principal
     kinds: frozenset[str]
     uris: frozenset[str]
-    deliver: Callable[[str, Json], None]
+    deliver: Callable[[Notice], None]
     end: Callable[[], None] = lambda: None
 
 
@@ -129,22 +158,29 @@ class Hub:
     def lists_changed(self, server: str, kinds: Iterable[str]) -> None:
         """Lists of a virtual server are others now."""
         for kind in kinds:
+            notice = Notice(f"notifications/{kind}/list_changed", {})
             for subscription in tuple(self._subscriptions.get(server, ())):
                 if kind in subscription.kinds:
-                    subscription.deliver(f"notifications/{kind}/list_changed", {})
+                    subscription.deliver(notice)
 
     def resource_updated(self, upstream: str, principal: Principal, params: Json) -> None:
         """An upstream says that a resource changed, to one principal's session (or, shared, to all)."""
         uri = params.get("uri")
         if not isinstance(uri, str):
             return
+        notices: dict[str, Notice] = {}
         for owner, watching in tuple(self._watching.items()):
             if principal not in (owner, GATEWAY):
                 continue
             for subscription in tuple(watching):
                 shown = self._resolver.advertised_uri(subscription.server, upstream, uri)
-                if shown in subscription.uris:
-                    subscription.deliver("notifications/resources/updated", {**params, "uri": shown})
+                if shown is None or shown not in subscription.uris:
+                    continue
+                notice = notices.get(shown)
+                if notice is None:
+                    notice = Notice("notifications/resources/updated", {**params, "uri": shown})
+                    notices[shown] = notice
+                subscription.deliver(notice)
 
     async def close(self) -> None:
         """End every subscription; upstream watches end with their upstreams."""

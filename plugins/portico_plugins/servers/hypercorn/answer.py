@@ -111,18 +111,21 @@ class Answer:
         """Whether it has ended, or has no one to go to any more."""
         return self._phase == _OVER
 
-    def send(self, status: int, headers: Headers, body: bytes) -> None:
+    def send(self, status: int, headers: Headers, *body: bytes) -> None:
         """Send a whole answer; adds `content-length`."""
         if self._phase != _FRESH:
             return
         lines, _, closes = opening(status, headers)
-        framing = b"content-length: %d\r\n" % len(body) if status not in _BODILESS else b""
+        framing = b"content-length: %d\r\n" % sum(map(len, body)) if status not in _BODILESS else b""
         if closes or not self._reusable():
             self.keep = False
             framing += _CLOSE
         head = dated(lines, framing)
         self._phase = _OVER
-        self._connection.write(head if self._bare or status in _BODILESS else head + body)
+        if self._bare or status in _BODILESS:
+            self._connection.write(head)
+        else:
+            self._connection.write_all((head, *body))
         self._connection.answered(self)
 
     def start(self, status: int, headers: Headers) -> None:
@@ -176,6 +179,11 @@ class Answer:
         if self._left == _CHUNKED and not self._bare:
             self._connection.write(b"0\r\n\r\n")
         self._connection.answered(self)
+
+    def cut(self) -> None:
+        """End it with its connection; who answers is told that the client has gone."""
+        if self._phase != _OVER:
+            self._connection.transport.abort()
 
     @property
     def full(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import Final, cast
 
 from portico_plugins.servers.hypercorn.service import Service
@@ -11,6 +12,7 @@ from portico_plugins.servers.hypercorn.service import Service
 CHUNK: Final = 64 * 1024
 NEVER: Final = math.inf
 _SOON: Final = 0.001
+_LONG: Final = 16 * 1024
 
 
 class Wire(asyncio.Protocol):
@@ -101,6 +103,13 @@ class Wire(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes; `full` tells whether to wait before the next ones."""
         self.transport.write(data)
+
+    def write_all(self, pieces: Sequence[bytes]) -> None:
+        """Send pieces in their order; long ones are not copied for it."""
+        if sum(map(len, pieces)) > _LONG:
+            self.transport.writelines(pieces)
+        else:
+            self.transport.write(b"".join(pieces))
 
     def pause_writing(self) -> None:
         """The client is slow: it has `write_timeout` seconds for every 64 KiB."""

@@ -12,6 +12,7 @@ from itertools import chain
 
 MAX_WAITING = 256
 _PIECE = 1 << 16
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 async def lines_of_stdin(longest: int) -> AsyncIterator[bytes | None]:
@@ -90,10 +91,10 @@ class Pipe:
         self._drained.set()
 
     def push(self, frame: bytes) -> None:
-        """Take a frame at once. JSON text has no raw newline, so a frame is a line."""
+        """Take a frame at once. It becomes a line: a raw line break in JSON text is white space."""
         if self._closed:
             return
-        self._frames.append(frame + b"\n")
+        self._frames.append(frame.translate(_ONE_LINE) + b"\n")
         if len(self._frames) > MAX_WAITING:
             self._drained.clear()
         self._wake.set()
@@ -103,14 +104,21 @@ class Pipe:
         await self._drained.wait()
         self.push(frame)
 
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame at once, unless the reader of stdout has to catch up first."""
+        if not self._drained.is_set():
+            return False
+        self.push(frame)
+        return True
+
     async def room(self) -> None:
         """Wait until the reader of stdout has caught up: who does not read is not listened to either."""
         await self._drained.wait()
 
-    def end(self, last: bytes | None = None) -> None:
+    def end(self, *last: bytes) -> None:
         """One message is answered; the pipe stays."""
-        if last is not None:
-            self.push(last)
+        if last:
+            self.push(b"".join(last))
 
     def close(self) -> None:
         """Write out what there is, then stop."""

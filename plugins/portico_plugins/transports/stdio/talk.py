@@ -51,9 +51,12 @@ class _ListenSink:
         if not self.cancelled:
             await self._pipe.put(frame)
 
-    def end(self, last: bytes | None = None) -> None:
-        if last is not None:
-            self._pipe.push(last)
+    def offer(self, frame: bytes) -> bool:
+        return self.cancelled or self._pipe.offer(frame)
+
+    def end(self, *last: bytes) -> None:
+        if last:
+            self._pipe.push(b"".join(last))
         self._pipe.push(notification_frame("notifications/cancelled", {"requestId": self._ident}))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from portico.api import Direct, Factory, Host, Transport, at_least, doc, hookimpl, positive
+from portico.api import Direct, Factory, Host, Transport, Unread, at_least, doc, hookimpl, positive
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -49,6 +49,21 @@ class StreamableHttpConfig:
         validator=at_least(1),
         metadata=doc("Milliseconds legacy clients are told to wait before they reconnect."),
     )
+    unread_frames: int = attrs.field(
+        default=64,
+        validator=at_least(1),
+        metadata=doc("Frames of one stream that wait for a slow client; then its upstream is made to wait."),
+    )
+    unread_bytes: int = attrs.field(
+        default=1 << 20,
+        validator=at_least(1),
+        metadata=doc("The same in bytes; a single frame may be longer."),
+    )
+    unread_seconds: float = attrs.field(
+        default=30.0,
+        validator=positive,
+        metadata=doc("Seconds a client may take nothing of a stream that waits for it before it is cut off."),
+    )
 
 
 class StreamableHttp:
@@ -64,7 +79,13 @@ class StreamableHttp:
                 session_idle=config.session_idle,
                 max_sessions=config.max_sessions,
                 max_sessions_each=config.max_sessions_each,
-                manner=Manner(config.keep_alive, config.stream_after, config.retry),
+                manner=Manner(
+                    config.keep_alive,
+                    config.stream_after,
+                    config.retry,
+                    Unread(config.unread_frames, config.unread_bytes),
+                    config.unread_seconds,
+                ),
             )
             for name, endpoint in host.wiring.endpoints.items()
         }

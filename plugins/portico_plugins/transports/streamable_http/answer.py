@@ -6,7 +6,7 @@ import asyncio
 
 import attrs
 
-from portico.api import Reply, Session, Stream, Timer, timers
+from portico.api import Reply, Session, Stream, Timer, Unread, timers
 from portico_plugins.transports.streamable_http.events import pour
 from portico_plugins.transports.streamable_http.wire import JSON
 
@@ -21,11 +21,15 @@ class Manner:
         keep_alive: Seconds of silence on a stream before a comment.
         grace: Seconds to wait for an answer before an event stream is begun.
         retry: Milliseconds clients are told to wait before they come back.
+        unread: How far behind a client may be.
+        patience: Seconds it may then take nothing before it is cut off.
     """
 
     keep_alive: float
     grace: float
     retry: int
+    unread: Unread
+    patience: float
 
 
 @attrs.define(eq=False)
@@ -33,15 +37,16 @@ class HttpSession:
     """A session and the streams its client may come back to; `extras` are GET streams beside the one told."""
 
     session: Session
+    unread: Unread
     streams: dict[str, Stream] = attrs.field(factory=dict)
     extras: list[Stream] = attrs.field(factory=list)
     tasks: list[asyncio.Task[None]] = attrs.field(factory=list)
     opened: int = 0
 
-    def new_stream(self) -> Stream:
-        """A stream for a POST or GET."""
+    def new_stream(self, notices: bool = False) -> Stream:
+        """A stream for a POST, or for the notices of a GET."""
         self.opened += 1
-        return Stream(str(self.opened))
+        return Stream(str(self.opened), self.unread, notices)
 
     def remember(self, stream: Stream) -> None:
         """Keep a stream for resumption; the oldest that is over goes when there are many."""
@@ -54,7 +59,7 @@ class HttpSession:
 
     def listen(self) -> Stream:
         """A stream for a GET. Beside an open one it gets nothing: each message goes out once (2025-11-25)."""
-        stream = self.new_stream()
+        stream = self.new_stream(notices=True)
         outlet = self.session.outlet
         if outlet is not None and outlet.attached:
             self.extras.append(stream)
@@ -90,7 +95,15 @@ class HttpSession:
         mine = stream.attach()
         retry = manner.retry if prime else None
         task = asyncio.get_running_loop().create_task(
-            pour(stream, reply, manner.keep_alive, at=at, numbered=True, retry=retry)
+            pour(
+                stream,
+                reply,
+                manner.keep_alive,
+                at=at,
+                numbered=True,
+                retry=retry,
+                patience=manner.patience,
+            )
         )
         self.tasks.append(task)
 
@@ -164,25 +177,29 @@ class Answer:
         """Take a frame when the reader has caught up."""
         await self._begin().put(frame)
 
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame at once, unless the reader has to catch up first."""
+        return self._begin().offer(frame)
+
     def poll(self, retry_ms: int) -> None:
         """Send the client away, to come back with `Last-Event-ID`."""
         self._begin().poll(retry_ms)
 
-    def end(self, last: bytes | None = None) -> None:
+    def end(self, *last: bytes) -> None:
         """One answer is complete, or there will be none; the last ends the reply."""
         if self._batch:
-            self._end_batch(last)
-        elif self._stream is None and last is not None:
+            self._end_batch(b"".join(last))
+        elif self._stream is None and last:
             self._settle()
-            self._reply.send(200, JSON, last)
+            self._reply.send(200, JSON, *last)
         else:
-            self._begin().end(last)
+            self._begin().end(*last)
 
-    def _end_batch(self, last: bytes | None) -> None:
+    def _end_batch(self, last: bytes) -> None:
         self._open -= 1
-        if self._stream is not None and last is not None:
+        if self._stream is not None and last:
             self._stream.push(last)
-        elif last is not None:
+        elif last:
             self._frames.append(last)
         if self._open:
             return

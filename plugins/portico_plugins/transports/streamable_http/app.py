@@ -47,7 +47,7 @@ class McpApp:
     ) -> None:
         self._endpoint = endpoint
         self.sessions = LegacySessions(endpoint, session_idle, max_sessions, max_sessions_each, manner)
-        self._modern = ModernRequests(endpoint, manner.keep_alive)
+        self._modern = ModernRequests(endpoint, manner)
         self._authenticating: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

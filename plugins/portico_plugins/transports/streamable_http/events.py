@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from portico.api import Reply, Stream, sse_event
+from portico.api import Reply, Stream, sse_event, sse_events, sse_numbered
 from portico_plugins.transports.streamable_http.wire import KEEP_ALIVE, start_events
 
 
@@ -16,6 +16,7 @@ async def pour(
     at: int = 0,
     numbered: bool = False,
     retry: int | None = None,
+    patience: float = 30.0,
 ) -> None:
     """Send what comes on a stream until it ends, or its reader is sent away, replaced or cancelled.
 
@@ -25,6 +26,7 @@ async def pour(
         keep_alive: Seconds of silence before a comment.
         at: The number of the last frame the client has.
         numbered: Whether events carry ids, so that the client can come back for what it missed.
+        patience: Seconds the client may take nothing before it is cut off.
         retry: Milliseconds to prime the client with: an id before any event (2025-11-25, resumability).
     """
     mine = stream.reader
@@ -34,21 +36,25 @@ async def pour(
             reply.write(sse_event(b"", id=f"{stream.ident}-{at}", retry=retry))
         while stream.reader is mine:
             if reply.full:
-                await reply.room()
+                stream.stalled = True
+                try:
+                    async with asyncio.timeout(patience):
+                        await reply.room()
+                except TimeoutError:
+                    reply.cut()
+                    return
+                finally:
+                    stream.stalled = False
             await stream.wait(at, keep_alive)
             if stream.reader is not mine:
                 break
             events = stream.take(at)
             if events:
                 at = events[-1][0]
-                reply.write(
-                    b"".join(
-                        [
-                            sse_event(frame, id=f"{stream.ident}-{n}" if numbered else None)
-                            for n, frame in events
-                        ]
-                    )
-                )
+                if numbered:
+                    reply.write(sse_numbered(events, stream.ident))
+                else:
+                    reply.write(sse_events([frame for _, frame in events]))
             elif stream.ended:
                 break
             elif stream.retry is not None:

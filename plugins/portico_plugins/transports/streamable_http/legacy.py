@@ -160,7 +160,7 @@ class LegacySessions:
         session.receive(message, stream, headers)
         body = stream.take(0)[0][1]
         if session.version:
-            self._sessions[ident] = HttpSession(session)
+            self._sessions[ident] = HttpSession(session, self._manner.unread)
             self._owned[principal] += 1
             reply.send(200, (*JSON, (b"mcp-session-id", ident.encode())), body)
         else:
@@ -176,8 +176,10 @@ class LegacySessions:
             return
         ident, _, number = headers.get("last-event-id", "").rpartition("-")
         stream = each.streams.get(ident)
-        if stream is not None and number.isdecimal() and len(number) < 16:
-            each.serve(stream, reply, self._manner, int(number), prime=False)
+        at = int(number) if number.isdecimal() and len(number) < 16 else -1
+        # What comes after the end of a stream of notices comes on another.
+        if stream is not None and at >= 0 and not (stream.notices and stream.ended and at >= stream.last):
+            each.serve(stream, reply, self._manner, at, prime=False)
         else:
             each.serve(each.listen(), reply, self._manner, 0, prime=True)
 

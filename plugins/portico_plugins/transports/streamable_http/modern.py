@@ -24,9 +24,12 @@ from portico.api import (
     check_routing,
     error_frame,
     result_frame,
+    result_pieces,
     sse_event,
+    sse_events,
     timers,
 )
+from portico_plugins.transports.streamable_http.answer import Manner
 from portico_plugins.transports.streamable_http.events import pour
 from portico_plugins.transports.streamable_http.fields import Fields
 from portico_plugins.transports.streamable_http.wire import (
@@ -46,12 +49,12 @@ class ModernRequests:
 
     Args:
         endpoint: The virtual server.
-        keep_alive: Seconds of silence before a comment is sent; also how long the head is held back.
+        manner: How streams are served; the head is held back for its `keep_alive`, too.
     """
 
-    def __init__(self, endpoint: Endpoint, keep_alive: float) -> None:
+    def __init__(self, endpoint: Endpoint, manner: Manner) -> None:
         self._endpoint = endpoint
-        self._keep_alive = keep_alive
+        self._manner = manner
         self._listening: set[asyncio.Task[None]] = set()
 
     def serve(
@@ -81,7 +84,7 @@ class ModernRequests:
             if message.method == "subscriptions/listen":
                 self._listen(exchange, message.id, reply)
             else:
-                _Answer(self._endpoint, exchange, message.id, reply, self._keep_alive)
+                _Answer(self._endpoint, exchange, message.id, reply, self._manner)
         except Refused as refusal:
             send_refusal(reply, STATUS.get(refusal.code, 200), refusal, message.id)
 
@@ -101,16 +104,18 @@ class ModernRequests:
         )
 
     def _listen(self, exchange: Exchange, ident: Id, reply: Reply) -> None:
-        stream = Stream()
-        stream.attach()
+        manner = self._manner
+        stream = Stream("", manner.unread, notices=True)
+        mine = stream.attach()
         listen = self._endpoint.listen(exchange, ident, stream)
 
         async def serve() -> None:
             try:
                 await listen.open()
-                await pour(stream, reply, self._keep_alive)
+                await pour(stream, reply, manner.keep_alive, patience=manner.patience)
             finally:
                 listen.close()
+                stream.detach(mine)
 
         task = asyncio.get_running_loop().create_task(serve())
         self._listening.add(task)
@@ -125,18 +130,19 @@ class _Answer:
         Refused: The call cannot begin.
     """
 
-    __slots__ = ("_call", "_endpoint", "_ident", "_keep_alive", "_reply", "_streaming", "_timer")
+    __slots__ = ("_call", "_endpoint", "_ident", "_manner", "_reply", "_streaming", "_timer")
 
     def __init__(
-        self, endpoint: Endpoint, exchange: Exchange, ident: Id, reply: Reply, keep_alive: float
+        self, endpoint: Endpoint, exchange: Exchange, ident: Id, reply: Reply, manner: Manner
     ) -> None:
         self._endpoint = endpoint
         self._ident = ident
         self._reply = reply
-        self._keep_alive = keep_alive
+        self._manner = manner
         self._streaming = False
         self._timer: Timer | None = None
         self._call: ModernCall = endpoint.begin(exchange)
+        self._call.unread = manner.unread
         reply.on_gone = self._gone
         self._call.follow(self._go_on)
         self._quiet()
@@ -156,7 +162,7 @@ class _Answer:
     def _quiet(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = timers().after(self._keep_alive, self._write, KEEP_ALIVE)
+        self._timer = timers().after(self._manner.keep_alive, self._write, KEEP_ALIVE)
 
     def _write(self, data: bytes) -> None:
         if not self._streaming:
@@ -170,12 +176,20 @@ class _Answer:
         turn = self._call.next(hold=self._reply.full)
         if turn is None:
             if self._reply.full:
-                self._call.follow_after(self._reply.room())
+                self._call.follow_after(self._room())
         elif isinstance(turn, Frames):
-            self._write(b"".join([sse_event(frame) for frame in turn.frames]))
+            self._write(sse_events(turn.frames))
             self._go_on()
         else:
             self._finish(self._endpoint.park(self._call, turn) if isinstance(turn, Asking) else turn)
+
+    async def _room(self) -> None:
+        """Wait until the client has caught up; one that does not is cut off, and its call cancelled."""
+        try:
+            async with asyncio.timeout(self._manner.patience):
+                await self._reply.room()
+        except TimeoutError:
+            self._reply.cut()
 
     def _finish(self, outcome: Result | Refused) -> None:
         self._stop()
@@ -184,6 +198,9 @@ class _Answer:
             send_refusal(self._reply, STATUS.get(outcome.code, 200), outcome, self._ident)
             return
         if isinstance(outcome, Result):
+            if not self._streaming:
+                self._reply.send(200, JSON, *result_pieces(self._ident, outcome.raw))
+                return
             frame = result_frame(self._ident, outcome.raw)
         else:
             frame = error_frame(self._ident, outcome.body())

@@ -165,6 +165,22 @@ class Backchannel:
             await self.told(message, call, certain=certain and call is not None)
         return None
 
+    def passed(self, message: wire.Message, call: Call) -> bool:
+        """Pass a notification of progress on as it is, with the client's token for ours, if that can be done.
+
+        Args:
+            message: What has come on the call's own stream.
+            call: The call.
+        """
+        exchange = call.exchange
+        if message.method != "notifications/progress" or bytes(message.id) or exchange is None:
+            return False
+        token = exchange.progress_token
+        if token is None:
+            return False
+        params = wire.with_token(bytes(message.params), call.id, wire.encode(token))
+        return params is not None and exchange.client.progress(params)
+
     async def told(self, message: wire.Message, call: Call | None, *, certain: bool = False) -> None:
         """Pass a notification on.
 

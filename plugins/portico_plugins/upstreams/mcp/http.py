@@ -15,6 +15,7 @@ from portico.api import (
     Exchange,
     Host,
     Refused,
+    SseEvent,
     SseParser,
     failure,
 )
@@ -23,9 +24,6 @@ from . import wire
 from .config import McpConfig, header_problem
 from .http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
 from .http1.dial import Dialer, tls_context
-
-Event = tuple[str, str, str | None, int | None]
-"""An SSE event: its type, data, id and retry time."""
 
 JSON_AND_SSE: Final = b"Accept: application/json, text/event-stream\r\n"
 SSE_ONLY: Final = b"Accept: text/event-stream\r\n"
@@ -134,8 +132,8 @@ class HttpClient:
         if answer.status < 400:
             raise wire.bad_response(self._host.name, "redirect", exchange)
 
-    async def events(self, answer: Answer) -> AsyncIterator[Event]:
-        """The events of a stream, until it ends.
+    async def events(self, answer: Answer) -> AsyncIterator[list[SseEvent]]:
+        """The events of a stream as they come, those that come together in one list, until it ends.
 
         Raises:
             ValueError: It is no acceptable event stream.
@@ -143,8 +141,7 @@ class HttpClient:
         """
         parser = SseParser(self._cap)
         async for piece in answer.pieces():
-            for event in parser.feed(piece):
-                yield event.event, event.data, event.id, event.retry
+            yield parser.feed(piece)
 
     def session_of(self, answer: Answer) -> str | None:
         """The session a server has opened, or None.

@@ -112,15 +112,18 @@ class StreamableHttp(Wire):
             on_purpose = True
             done = False
             try:
-                async for _, data, ident, pause in self._http.events(answer):
-                    last = ident if ident is not None else last
-                    retry = pause if pause is not None else retry
-                    for message in wire.messages(data) if data else ():
-                        result = await self._back.heard(message, call)
-                        if result is not None:
-                            done = True
-                            answer.finish()
-                            return result
+                async for events in self._http.events(answer):
+                    for event in events:
+                        last = event.id if event.id is not None else last
+                        retry = event.retry if event.retry is not None else retry
+                        for message in wire.messages(event.data) if event.data else ():
+                            if self._back.passed(message, call):
+                                continue
+                            result = await self._back.heard(message, call)
+                            if result is not None:
+                                done = True
+                                answer.finish()
+                                return result
             except HttpError:
                 on_purpose = False
             except ValueError:
@@ -220,13 +223,14 @@ class StreamableHttp(Wire):
                     self._missed()
                 again = True
                 try:
-                    async for _, data, ident, pause in self._http.events(answer):
-                        last = ident if ident is not None else last
-                        wait = pause / 1000 if pause is not None else wait
-                        for message in wire.messages(data) if data else ():
-                            # Some servers send what they ask in the middle of a call on this stream, too.
-                            call = self._back.related(message) if bytes(message.id) else None
-                            await self._back.heard(message, call, certain=False)
+                    async for events in self._http.events(answer):
+                        for event in events:
+                            last = event.id if event.id is not None else last
+                            wait = event.retry / 1000 if event.retry is not None else wait
+                            for message in wire.messages(event.data) if event.data else ():
+                                # Some servers send what they ask in the middle of a call on this stream, too.
+                                call = self._back.related(message) if bytes(message.id) else None
+                                await self._back.heard(message, call, certain=False)
                 except (HttpError, ValueError, Refused) as error:
                     self._host.log.debug("upstream_stream_ended", reason=type(error).__name__)
                 finally:

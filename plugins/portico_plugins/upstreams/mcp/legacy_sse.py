@@ -64,11 +64,12 @@ class HttpSse(Multiplex):
     async def _read(self, answer: Answer) -> None:
         why = wire.bad_response(self._host.name, "stream_cut")
         try:
-            async for kind, data, _, _ in self._http.events(answer):
-                if kind == "endpoint":
-                    self._named(data)
-                elif kind == "message" and data:
-                    self.received(data)
+            async for events in self._http.events(answer):
+                for event in events:
+                    if event.event == "endpoint":
+                        self._named(event.data)
+                    elif event.event == "message" and event.data:
+                        self.received(event.data)
         except ValueError:
             why = wire.bad_response(self._host.name, "malformed_message")
         except HttpError as error:

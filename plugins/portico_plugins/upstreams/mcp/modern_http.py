@@ -128,11 +128,14 @@ class ModernHttp:
 
     async def _stream(self, answer: Answer, call: Call, back: Backchannel) -> bytes:
         try:
-            async for _, data, _, _ in self._http.events(answer):
-                for message in wire.messages(data) if data else ():
-                    result = await back.heard(message, call)
-                    if result is not None:
-                        return result
+            async for events in self._http.events(answer):
+                for event in events:
+                    for message in wire.messages(event.data) if event.data else ():
+                        if back.passed(message, call):
+                            continue
+                        result = await back.heard(message, call)
+                        if result is not None:
+                            return result
         except HttpError:
             self._host.log.debug("upstream_stream_ended", method=call.method)
         except ValueError:
