@@ -1,6 +1,7 @@
 """`python -m bench`: what a call costs direct, and what it costs through the gateway.
 
-`python -m bench peers` has other gateways beside it.
+`python -m bench peers` has other gateways beside it; `python -m bench survival` is about what becomes of
+clients when upstreams and workers die.
 """
 
 from __future__ import annotations
@@ -136,8 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench.
 
     Args:
-        arguments: The command line without the program's name; None for the process's own. With `peers`
-            first, the rest is for `bench.peers.driver`.
+        arguments: The command line without the program's name; None for the process's own. With `peers` or
+            `survival` first, the rest is for the driver of that.
 
     Returns:
         0; 1 when an answer was wrong or missing; 2 when the bench could not run.
@@ -145,6 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["peers"]:
         return peers(words[1:])
+    if words[:1] == ["survival"]:
+        from bench.survival.driver import main as survival  # needs what tests need
+
+        return survival(words[1:])
     options = _options(words)
     # So that what was started is ended then, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
