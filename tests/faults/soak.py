@@ -1,7 +1,7 @@
 """`python -m tests.faults soak`: everything at once for a long time, and nothing may have grown in the end.
 
-Three gateways have the same clients and the same troubles: one process and two workers that are never replaced,
-so that what leaks adds up, and two workers that are rolled all the time.
+Three gateways have the same clients and the same troubles: one process and two workers that are never
+replaced, so that what leaks adds up, and two workers that are rolled all the time.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ MISDEEDS = ("exit", "kill", "garbage", "close", "partial")
 WORKERS = {"steady": 1, "pair": 2, "rolled": 2}
 """How many each has."""
 ROLLED = "rolled"
-LINES = 32
-"""Descriptors of connections that two workers may keep between them, both ends of 8 each way."""
+LINES = 64
+"""Descriptors of connections that two workers may keep between them, both ends of 16 each way."""
 GROWTH = 16 << 20
 """Bytes of memory a worker may have more at the end than after the warm-up."""
 IDLE = 3.0
