@@ -24,6 +24,8 @@ from tests.faults.upstream import Upstream
 from tests.faults.verdicts import ANSWER, LOG, NEXT, ONCE, OWN, SAID, Row
 
 WORKERS = 2
+_GROWN = 10.5
+"""Seconds of service after which a worker is replaced at once."""
 _DRAIN_SECONDS = 4.0
 """How long an old worker waits for calls that are parked at it."""
 
@@ -119,18 +121,22 @@ async def killed(seed: int, kills: int = 2, each: int = 2, calls: int = 100) -> 
     gaps: list[float] = []
     async with site() as here:
         for number in range(kills):
-            await _kill(here, row, f"{seed}:{number}", each, calls, gaps)
+            # Who dies young is replaced later and later: that is not what this looks at.
+            await _kill(here, row, f"{seed}:{number}", each, calls, gaps, age=_GROWN if number else 0.0)
         row.check(LOG, *here.gateway.trouble()[:5])
     row.facts |= {"kills": kills, "gap_ms": round(max(gaps) * 1000, 1)}
     row.facts["gap_median_ms"] = round(statistics.median(gaps) * 1000, 1)
     return [row]
 
 
-async def _kill(here: Site, row: Row, seed: str, each: int, calls: int, gaps: list[float]) -> None:
+async def _kill(
+    here: Site, row: Row, seed: str, each: int, calls: int, gaps: list[float], age: float
+) -> None:
     load = Load(here.gateway.port, seed, each)
     probes = [Probe(here.gateway.port, era) for era in ERAS]
     await load.until(calls)
-    victim, theirs = _busiest(await here.gateway.staffed(), load)
+    victim = await _oldest(await here.gateway.staffed(), age)
+    theirs = _clients(victim, load)
     began = time.monotonic()
     os.kill(victim, signal.SIGKILL)
     pids = await here.gateway.staffed(but=[victim])
@@ -163,13 +169,18 @@ async def _kill(here: Site, row: Row, seed: str, each: int, calls: int, gaps: li
     row.facts["replaced_s"] = round(max(row.facts.get("replaced_s", 0.0), time.monotonic() - began), 2)
 
 
-def _busiest(pids: list[int], load: Load) -> tuple[int, list[Caller]]:
-    """The worker with most of the load's connections, and the callers that have them."""
-    found = []
-    for pid in pids:
-        theirs = {c.raddr.port for c in psutil.Process(pid).net_connections("tcp") if c.raddr}
-        found.append((pid, [each for each in load.callers if each.client.local_port in theirs]))
-    return max(found, key=lambda each: len(each[1]))
+async def _oldest(pids: list[int], age: float) -> int:
+    """The worker that has lived longest, once it has lived so long, in seconds."""
+    born = {pid: psutil.Process(pid).create_time() for pid in pids}
+    oldest = min(born, key=lambda pid: born[pid])
+    await asyncio.sleep(max(0.0, born[oldest] + age - time.time()))
+    return oldest
+
+
+def _clients(pid: int, load: Load) -> list[Caller]:
+    """The callers whose connection a worker has."""
+    theirs = {c.raddr.port for c in psutil.Process(pid).net_connections("tcp") if c.raddr}
+    return [each for each in load.callers if each.client.local_port in theirs]
 
 
 def _unclean(asked: Asked) -> str | None:
