@@ -20,7 +20,7 @@ from tests.faults.stage import ERAS, tables
 HEALTHY = 18
 _SLOW_SECONDS = 10.0
 _SETTLE = 2.0
-"""Seconds of harm before the first measured one."""
+"""Seconds of harm, or of calm again, before the first measured one."""
 _GAP = 0.2
 """Seconds between two calls of each of the other two upstreams, in calm rounds and in the others."""
 _TOOL = "stub__echo"
@@ -95,6 +95,7 @@ async def bad_neighbours(plan: Plan) -> list[Figure]:
         for number in range(plan.rounds + 1):
             # A calm one first and last, so that every round with harm has one on either side.
             await running.ready()
+            await asyncio.sleep(_SETTLE)
             await measure(harm=False)
             if number == plan.rounds:
                 break
