@@ -88,6 +88,20 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """Everything at once for half an hour, and nothing may have grown; `-- --seconds 60` for a short one."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.faults", "soak", *session.posargs)
+
+
+@nox.session(default=False)
+def survival(session: nox.Session) -> None:
+    """What becomes of clients when upstreams and workers die, reload, or are flooded."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "bench", "survival", *session.posargs)
+
+
+@nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """The fast lane's HTTP against h11's, guided by coverage; `-- --seconds 600` for a long run."""
     session.install("-e", ".[test]", "atheris")

@@ -1,7 +1,8 @@
 """`python -m bench`: what a call costs direct, and what it costs through the gateway.
 
 `python -m bench peers` has other gateways beside it; `python -m bench profile` tells where the time goes;
-`python -m bench workers` has two workers beside one.
+`python -m bench workers` has two workers beside one; `python -m bench survival` is about what becomes of
+clients when upstreams and workers die.
 """
 
 from __future__ import annotations
@@ -147,8 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench.
 
     Args:
-        arguments: The command line without the program's name; None for the process's own. With `peers`
-            first, the rest is for `bench.peers.driver`; with `workers`, for `bench.workers`.
+        arguments: The command line without the program's name; None for the process's own. With `peers`,
+            `profile`, `workers` or `survival` first, the rest is for the driver of that.
 
     Returns:
         0; 1 when an answer was wrong or missing; 2 when the bench could not run.
@@ -160,6 +161,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return profile(words[1:])
     if words[:1] == ["workers"]:
         return workers(words[1:])
+    if words[:1] == ["survival"]:
+        from bench.survival.driver import main as survival  # needs what tests need
+
+        return survival(words[1:])
     options = _options(words)
     # So that what was started is ended then, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

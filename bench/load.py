@@ -21,7 +21,8 @@ class Endpoint:
 
     Attributes:
         path: The path of its MCP endpoint.
-        tool: The name it gives the stub's tool `echo`.
+        tool: The name it gives the stub's tool `echo`; of several, with commas between them, each connection
+            calls one.
         headers: Sent with every request.
     """
 

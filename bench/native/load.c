@@ -1,7 +1,7 @@
 /* The bench's load generator: N keep-alive connections to one MCP endpoint, each with one call in flight.
  *
  * Usage: load --port N [--path /mcp] [--connections N] [--seconds S] [--warmup S]
- *             [--era legacy|modern] [--method tools/call|tools/list] [--tool echo] [--calls N] [--frames N]
+ *             [--era legacy|modern] [--method tools/call|tools/list] [--tool echo[,more]] [--calls N] [--frames N]
  *        load --port N [--path /mcp] --sessions N
  *        load --port N [--path /mcp] [--era legacy|modern] --streams N
  * and in each form any number of [--header 'Name: value'], sent with every request.
@@ -9,7 +9,7 @@
  * The first form opens the connections (legacy: a session each), calls for `warmup` seconds, prints
  * {"event": "start"}, calls for `seconds` more, prints {"event": "stop"}, waits for what is in flight and prints
  * one line of figures. Whoever wants to read CPU clocks reads them at the two events. With `calls` it stops at that
- * many, and at `seconds` at the latest. With `frames` each call asks for that many progress notifications and must get
+ * many, and at `seconds` at the latest. Of several tools, the connections call one each, in turn. With `frames` each call asks for that many progress notifications and must get
  * every one, in order, before its result.
  * The second form opens and leaves that many legacy sessions and prints how many it got.
  * The third opens that many event streams (legacy: a session and its GET; modern: subscriptions/listen, acknowledged),
@@ -33,12 +33,14 @@
 
 #define PATIENCE_SECONDS 10
 #define ERRORS_ENOUGH 1000
+#define MOST_TOOLS 64
 
 typedef struct {
     int fd;
     long id;
     bool waiting;
     uint64_t sent_at;
+    const char *tool;
     char session[256], version[32], text[64];
     size_t text_size;
     buf in;
@@ -54,9 +56,10 @@ static struct {
     int port, connections;
     long sessions, streams, calls, frames;
     double seconds, warmup;
-    const char *path, *method, *tool;
+    const char *path, *method, *tools[MOST_TOOLS];
+    int tool_count;
     bool modern, calling;
-} opt = {.connections = 1, .seconds = 1, .path = "/mcp", .method = "tools/call", .tool = "echo"};
+} opt = {.connections = 1, .seconds = 1, .path = "/mcp", .method = "tools/call", .tools = {"echo"}, .tool_count = 1};
 
 static struct {
     long errors, reconnects, sse;
@@ -175,13 +178,13 @@ static void build_call(conn *c) {
     }
     if (opt.calling) {
         c->text_size = (size_t)snprintf(c->text, sizeof c->text, "call %08ld of connection %05d", c->id, c->fd);
-        buf_addf(b, "\"name\":\"%s\",\"arguments\":{\"text\":\"%s\"", opt.tool, c->text);
+        buf_addf(b, "\"name\":\"%s\",\"arguments\":{\"text\":\"%s\"", c->tool, c->text);
         if (opt.frames) buf_addf(b, ",\"frames\":%ld", opt.frames);
         buf_add(b, "}", 1);
     }
     buf_add(b, "}}", 2);
     seen.request_bytes = b->n;
-    build_request(c, opt.method, opt.calling ? opt.tool : NULL);
+    build_request(c, opt.method, opt.calling ? c->tool : NULL);
 }
 
 /* --- answers ------------------------------------------------------------------------------------------ */
@@ -278,7 +281,7 @@ static bool is_right(const conn *c, const response *r) {
         right = span_has(json_get(result, "content"), c->text, c->text_size);
     } else {
         char name[128];
-        int n = snprintf(name, sizeof name, "\"%s\"", opt.tool);
+        int n = snprintf(name, sizeof name, "\"%s\"", c->tool);
         right = span_has(json_get(result, "tools"), name, (size_t)n);
     }
     if (opt.modern) right = right && span_is(json_text(result, "resultType"), "complete");
@@ -537,6 +540,7 @@ static int run(void) {
     for (int i = 0; i < opt.connections; i++) {
         conn *c = &conns[i];
         c->fd = -1;
+        c->tool = opt.tools[i % opt.tool_count];
         if (!opt.modern && !open_session(c)) continue;
         if (c->fd < 0 && !open_socket(c)) {
             count_error("cannot connect", nothing);
@@ -595,6 +599,13 @@ static int run(void) {
     return seen.errors ? 1 : 0;
 }
 
+/* The words between commas, in place; how many there are. */
+static int split(char *text, const char **words) {
+    int count = 0;
+    for (char *word = strtok(text, ","); word && count < MOST_TOOLS; word = strtok(NULL, ",")) words[count++] = word;
+    return count;
+}
+
 int main(int argc, char **argv) {
     for (int i = 1; i < argc; i += 2) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -617,7 +628,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(name, "--method"))
             opt.method = value;
         else if (!strcmp(name, "--tool"))
-            opt.tool = value;
+            opt.tool_count = split(argv[i + 1], opt.tools);
         else if (!strcmp(name, "--sessions"))
             opt.sessions = atol(value);
         else if (!strcmp(name, "--streams"))
@@ -634,8 +645,8 @@ int main(int argc, char **argv) {
         }
     }
     opt.calling = !strcmp(opt.method, "tools/call");
-    if (opt.port < 1 || opt.connections < 1 || (!opt.calling && strcmp(opt.method, "tools/list"))) {
-        fprintf(stderr, "needs --port, at least one connection, and tools/call or tools/list\n");
+    if (opt.port < 1 || opt.connections < 1 || opt.tool_count < 1 || (!opt.calling && strcmp(opt.method, "tools/list"))) {
+        fprintf(stderr, "needs --port, at least one connection, a tool, and tools/call or tools/list\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);

@@ -73,6 +73,15 @@ def test_a_run_of_so_many_calls_ends_with_them(tools: Tools, stub: Running) -> N
     assert 300 <= done.calls < 400
 
 
+def test_of_several_tools_each_connection_asks_for_one(tools: Tools, stub: Running) -> None:
+    endpoint = Endpoint(tool="echo_001,echo_002,nonesuch")
+    for connections, errors in ((2, False), (3, True)):
+        shape = Shape("modern", "tools/list", connections)
+        done = load(tools, stub.port, shape, seconds=0.1, endpoint=endpoint)
+        assert done.calls > 0
+        assert (done.errors > 0) == errors
+
+
 def test_modern_streams_are_held_open_and_the_missing_legacy_ones_are_told(
     tools: Tools, stub: Running
 ) -> None:

@@ -1,4 +1,7 @@
-"""`python -m tests.faults`: the matrix of faults, eras and sides, and whether the invariants held."""
+"""`python -m tests.faults`: the matrix of faults, eras and sides, and whether the invariants held.
+
+`python -m tests.faults soak` has everything at once, for half an hour.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,30 @@ import sys
 import attrs
 import msgspec
 
+from tests.faults import soak as soaking
 from tests.faults.run import NAMES, run
 from tests.faults.verdicts import Row, breaches, table
 
 
 def main() -> int:
     """Run; the exit status: 0 when everything held, 1 when something did not."""
+    return _soak(sys.argv[2:]) if sys.argv[1:2] == ["soak"] else _matrix()
+
+
+def _soak(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults soak", description=soaking.__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="decides what goes wrong when (default: 1)")
+    parser.add_argument("--seconds", type=float, default=1800.0, help="how long (default: 1800)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args(arguments)
+
+    def tell(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    return _told(asyncio.run(soaking.soak(options.seed, options.seconds, tell)), as_json=options.json)
+
+
+def _matrix() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="decides the faults (default: 1)")
     parser.add_argument(
@@ -38,8 +59,12 @@ def main() -> int:
     lane = not options.ordinary_lane
     selection = (options.seed, options.only, options.seconds, options.clients, options.calls)
     rows = asyncio.run(run(*selection, tell, lane, at_rest=True))
+    return _told(rows, as_json=options.json)
+
+
+def _told(rows: list[Row], *, as_json: bool) -> int:
     found = breaches(rows)
-    if options.json:
+    if as_json:
         print(msgspec.json.encode([attrs.asdict(row) for row in rows]).decode())
     else:
         print(table(rows))

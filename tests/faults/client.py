@@ -32,6 +32,7 @@ class Asked:
         answers: Messages with an id and a result or an error, all of them.
         frames: The other messages.
         end: `whole`, `broken` (the connection ended first), or `gave up` (nothing came for too long).
+        why: How it broke.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Asked:
     answers: list[Json] = attrs.field(factory=list)
     frames: list[Json] = attrs.field(factory=list)
     end: str = ""
+    why: str = ""
 
     @property
     def text(self) -> str | None:
@@ -60,7 +62,7 @@ class Asked:
 
     def __str__(self) -> str:
         what = "; ".join(msgspec.json.encode(each).decode()[:200] for each in self.answers)
-        return f"{self.id} {self.tool} {self.status} {self.end} [{what}]"
+        return f"{self.id} {self.tool} {self.status} {self.end} {self.why}[{what}]"
 
 
 class FaultyClient:
@@ -106,8 +108,7 @@ class FaultyClient:
             if self.session is None:
                 raise EOFError(f"no session: {asked}")
             self.asked.clear()
-            await self._send("POST", {"jsonrpc": "2.0", "method": "notifications/initialized"})
-            await self._head(Asked("", "", {}))
+            await self.tell({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -133,6 +134,46 @@ class FaultyClient:
                 writer.transport.abort()
             writer.close()
             self._streams = None
+
+    @property
+    def local_port(self) -> int:
+        """Its end of the connection; 0 for none."""
+        return int(self._streams[1].get_extra_info("sockname")[1]) if self._streams is not None else 0
+
+    async def tell(self, message: Json) -> int:
+        """Post a notification or a response; the HTTP status.
+
+        Raises:
+            OSError, EOFError, ValueError: It did not work.
+        """
+        said = Asked("", "", {})
+        await self._send("POST", message)
+        head = await self._head(said)
+        if head.headers.get("connection", "").lower() == "close":
+            self.hang_up()
+        return said.status
+
+    async def listen(self, seconds: float) -> bool:
+        """Hold an event stream open for what is not about one call; whether there was one.
+
+        Raises:
+            OSError, EOFError, ValueError: There was no answer.
+        """
+        asked = Asked("", "", {})
+        if self.era == "legacy":
+            await self._send("GET", None)
+        else:
+            wanted = {"notifications": {"toolsListChanged": True}}
+            asked = await self.begin("subscriptions/listen", wanted)
+        head = await http1.read_head(self._reader())
+        try:
+            async with asyncio.timeout(seconds):
+                async for message in http1.events(self._reader(), head.headers):
+                    asked.frames.append(message)
+        except (TimeoutError, *BROKEN):
+            pass  # it was long enough, or the gateway has ended it
+        self.hang_up()
+        return head.is_events
 
     async def call(self, tool: str, arguments: Json, **more: Any) -> Asked:
         """Call a tool."""
@@ -166,7 +207,8 @@ class FaultyClient:
                 )
         except TimeoutError:
             self._over(asked, "gave up")
-        except BROKEN:
+        except BROKEN as error:
+            asked.why = f"{type(error).__name__} "
             self._over(asked, "broken")
         return asked
 
@@ -178,7 +220,8 @@ class FaultyClient:
             asked.end = "whole"
         except TimeoutError:
             self._over(asked, "gave up")
-        except BROKEN:
+        except BROKEN as error:
+            asked.why = f"{type(error).__name__} "
             self._over(asked, "broken")
         except asyncio.CancelledError:
             self._over(asked, "gave up")

@@ -9,15 +9,15 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Container
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import attrs
 import msgspec
 
 from tests.faults import http1
+from tests.faults.held import Census, supervising
 from tests.faults.http1 import BROKEN, Json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,47 +30,40 @@ Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _TROUBLE = ("Traceback", "never retrieved", "call.fault", "http.fault", "component.", "_failed")
 
 
+CONTROL = "control.sock"
+
+
 class Gone(Exception):
     """The gateway has ended, or does not answer."""
 
 
-@attrs.frozen
-class Census:
-    """What the gateway holds.
+class Switchboard:
+    """Where gateway processes call, each as it starts.
 
     Attributes:
-        tasks: Asyncio tasks by coroutine.
-        fds: File descriptors by kind.
-        children: Child processes, their children included.
-        zombies: Children that ended and were not waited for.
-        rss: Resident memory, bytes, after a collection.
-        calls: Exchanges in flight.
-        parked: Calls waiting for their client's answer.
-        sessions: Legacy sessions.
+        lines: To those that have called and not been found gone, by process id.
+        port: Where they listen.
     """
 
-    tasks: dict[str, int]
-    fds: dict[str, int]
-    children: int
-    zombies: int
-    rss: int
-    calls: int
-    parked: int
-    sessions: int
+    def __init__(self) -> None:
+        self.lines: dict[int, Line] = {}
+        self.port = 0
+        self.called = asyncio.Event()
+        self._writers: set[asyncio.StreamWriter] = set()
 
-    def over(self, before: Census) -> list[str]:
-        """What there is more of than before, memory aside; empty when nothing has leaked."""
-        out = []
-        for name in ("tasks", "fds"):
-            now, then = sum(getattr(self, name).values()), sum(getattr(before, name).values())
-            if now > then:
-                kinds = getattr(self, name), getattr(before, name)
-                more = {k: n - kinds[1].get(k, 0) for k, n in kinds[0].items() if n > kinds[1].get(k, 0)}
-                out.append(f"{name} {then}->{now} {more}")
-        for name in ("children", "zombies", "calls", "parked", "sessions"):
-            if getattr(self, name) > getattr(before, name):
-                out.append(f"{name} {getattr(before, name)}->{getattr(self, name)}")
-        return out
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a call."""
+        self._writers.add(writer)
+        with contextlib.suppress(*BROKEN):
+            says = http1.decoded(await reader.readline())
+            self.port = says["port"]
+            self.lines[says["pid"]] = (reader, writer)
+            self.called.set()
+
+    def close(self) -> None:
+        """Hang up."""
+        for writer in self._writers:
+            writer.close()
 
 
 class GatewayProcess:
@@ -79,16 +72,20 @@ class GatewayProcess:
     Attributes:
         process: What was started, and is told to end.
         port: Where it listens.
-        pid: The process that serves; the one started, or a worker of its.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path, says: Json, line: Line) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path, calls: Switchboard) -> None:
         self.process = process
-        self.port: int = says["port"]
-        self.pid: int = says["pid"]
-        self._log = log
-        self._line = line
+        self.port = calls.port
+        self._log = folder / "log"
+        self._control = folder / CONTROL
+        self._lines = calls.lines
         self._asking = asyncio.Lock()
+
+    @property
+    def pid(self) -> int:
+        """The process that serves: the one started, or a worker of its."""
+        return next(iter(self._lines))
 
     def lines(self) -> list[str]:
         """What it logged."""
@@ -99,14 +96,55 @@ class GatewayProcess:
         return [line[:300] for line in self.lines() if any(word in line for word in _TROUBLE)]
 
     async def census(self) -> Census:
-        """What it holds now.
+        """What it holds now, all its processes together.
 
         Raises:
             Gone: It does not say.
         """
+        found = []
         async with self._asking:
-            self._line[1].write(b"?\n")
-            return Census(**await _said(self._line))
+            for pid, line in tuple(self._lines.items()):
+                line[1].write(b"?\n")
+                try:
+                    found.append(Census(**await _said(line)))
+                except Gone:
+                    if self.process.returncode is not None or pid == self.process.pid:
+                        raise
+                    del self._lines[pid]  # a worker that has been replaced
+        if not found:
+            raise Gone("no process of the gateway says anything")
+        if self.process.pid not in self._lines:
+            found.append(supervising(self.process.pid, len(self._lines)))
+        return sum(found[1:], found[0])
+
+    async def ask(self, do: str) -> Json:
+        """Ask on the control socket: `status` or `reload`; its answer."""
+        reader, writer = await asyncio.open_unix_connection(self._control)
+        try:
+            writer.write(msgspec.json.encode({"do": do}) + b"\n")
+            async with asyncio.timeout(START_SECONDS):
+                return http1.decoded(await reader.readline())
+        finally:
+            writer.close()
+
+    async def staffed(self, but: Container[int] = (), seconds: float = START_SECONDS) -> list[int]:
+        """Wait until exactly the workers that are wanted serve; their process ids.
+
+        Args:
+            but: Those that are to have gone.
+            seconds: How long to wait.
+
+        Raises:
+            TimeoutError: It did not come to that.
+        """
+        async with asyncio.timeout(seconds):
+            while True:
+                status = await self.ask("status")
+                pids = [each["pid"] for each in status["workers"]]
+                ready = all(each["state"] == "ready" for each in status["workers"])
+                if ready and len(pids) == status["wanted"] and not any(pid in but for pid in pids):
+                    return pids
+                await asyncio.sleep(0.05)
 
     async def settled(self, before: Census, seconds: float = 20.0) -> Census:
         """Its census, as soon as nothing is more than before, or when the time is over."""
@@ -173,48 +211,52 @@ async def _said(line: Line) -> Json:
 
 
 @asynccontextmanager
-async def gateway(config: dict[str, Any]) -> AsyncIterator[GatewayProcess]:
+async def gateway(
+    config: dict[str, Any], cores: Collection[int] | None = None
+) -> AsyncIterator[GatewayProcess]:
     """Start `gateway serve` with these tables, and end it.
+
+    Args:
+        config: The tables.
+        cores: Where it runs; None for anywhere.
 
     Raises:
         Gone: It did not start.
     """
-    lines: asyncio.Queue[Line] = asyncio.Queue()
-
-    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines.put_nowait((reader, writer))
-
+    calls = Switchboard()
     with tempfile.TemporaryDirectory(prefix="portico-faults-") as name:
         folder = Path(name)
-        server = await asyncio.start_unix_server(answered, folder / "census")
+        server = await asyncio.start_unix_server(calls.answer, folder / "census")
         config = {**config, "observers": {"census": {"path": str(folder / "census")}}}
+        config["gateway"] = {**config["gateway"], "control": str(folder / CONTROL)}
+        # The gateway under test is the one that the harness itself would import.
+        path = [str(_plugin(folder)), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         (folder / "gateway.toml").write_text(toml(config))
         with (folder / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "portico", "serve", "--quiet", "--config", folder / "gateway.toml"),
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": f"{_plugin(folder)}:{ROOT}"},
+                env={**os.environ, "PYTHONPATH": ":".join(path)},
                 stderr=log,
             )
-        line: Line | None = None
+        if cores:
+            os.sched_setaffinity(process.pid, cores)
         try:
-            line = await _called(process, lines, folder / "log")
-            yield GatewayProcess(process, folder / "log", await _said(line), line)
+            await _called(process, calls, folder / "log")
+            yield GatewayProcess(process, folder, calls)
         finally:
             await _end(process)
             server.close()
-            if line is not None:
-                line[1].close()
+            calls.close()
 
 
-async def _called(process: asyncio.subprocess.Process, lines: asyncio.Queue[Line], log: Path) -> Line:
+async def _called(process: asyncio.subprocess.Process, calls: Switchboard, log: Path) -> None:
     """Wait for the gateway to call the harness."""
-    calling, ending = asyncio.ensure_future(lines.get()), asyncio.ensure_future(process.wait())
+    calling, ending = asyncio.ensure_future(calls.called.wait()), asyncio.ensure_future(process.wait())
     try:
         await asyncio.wait({calling, ending}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not calling.done():
             raise Gone(f"the gateway did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
-        return calling.result()
     finally:
         calling.cancel()
         ending.cancel()

@@ -63,7 +63,7 @@ async def cell(
         proxy.set(FAULTS[fault], f"{seed}:{fault}:{side}:{number}")
     dice = random.Random(f"{seed}:{fault}:{side}:calls")
     plans = [
-        (client, [_plan(group.upstream, dice) for _ in range(calls)])
+        (client, [plan(group.upstream, dice) for _ in range(calls)])
         for group in groups
         for client in group.clients
     ]
@@ -85,7 +85,8 @@ async def cell(
     return rows
 
 
-def _plan(upstream: Era, dice: random.Random) -> tuple[str, Json]:
+def plan(upstream: Era, dice: random.Random) -> tuple[str, Json]:
+    """A call to make: a tool of that upstream, and arguments no other call has."""
     token = f"t{next(_tokens)}-{dice.getrandbits(64):016x}"
     tool = dice.choice(("echo", "count", "progress", "big"))
     arguments: dict[str, Json] = {
@@ -111,7 +112,7 @@ async def _calls(client: FaultyClient, plan: list[tuple[str, Json]]) -> str | No
     return None
 
 
-def _expected(asked: Asked) -> str:
+def expected(asked: Asked) -> str:
     """The text of the result that is this request's own."""
     arguments = asked.arguments
     own = str(arguments.get("payload") or arguments.get("token") or arguments.get("key"))
@@ -120,7 +121,7 @@ def _expected(asked: Asked) -> str:
 
 def _mark(asked: Asked) -> str:
     """What is in this request's answer and frames, and in no other's."""
-    return _expected(asked).partition(".")[0][:20]
+    return expected(asked).partition(".")[0][:20]
 
 
 def _judge(stage: Stage, group: _Group, fault: str, side: Side, seed: int) -> Row:
@@ -162,7 +163,7 @@ def _own(asked: Asked, others: set[str], lies: bool) -> str | None:
             return f"another's payload ({text[:60]!r}): {asked}"
     if lies:
         return None
-    if asked.text is not None and asked.text != _expected(asked):
+    if asked.text is not None and asked.text != expected(asked):
         return f"not its own payload: {asked}"
     for frame in asked.frames:
         if frame.get("params", {}).get("progressToken") != asked.id:

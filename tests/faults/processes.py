@@ -21,7 +21,8 @@ from tests.faults.stage import ERAS, Stage, stage, tables, together
 from tests.faults.verdicts import ANSWER, LEAK, LOG, NEXT, ONCE, RECOVERS, SAID, Row
 
 _keys = (f"own-{number}" for number in itertools.count(1))
-_FAILED = frozenset({50200, 50300, 50400})
+FAILED = frozenset({50200, 50300, 50400})
+"""What a call is answered with whose upstream has gone."""
 
 
 class UpstreamProcess:
@@ -97,7 +98,7 @@ async def _kill_one(
         await reading
         one = asked.end == "whole" and len(asked.answers) == 1 and asked.answers[0]["id"] == asked.id
         row.hold(ANSWER, one, f"{asked}")
-        row.hold(SAID, asked.code in _FAILED, f"{asked}")
+        row.hold(SAID, asked.code in FAILED, f"{asked}")
         row.errors = int(asked.code is not None)
         await upstream.start()
         waiting = await running.ready()
@@ -113,7 +114,8 @@ MISDEEDS = ("exit", "kill", "garbage", "close", "flood", "partial", "mute")
 
 
 @asynccontextmanager
-async def _stdio(ledger: Path) -> AsyncIterator[GatewayProcess]:
+async def piped(ledger: Path) -> AsyncIterator[GatewayProcess]:
+    """A gateway in front of a stdio upstream, `pipe`, that writes what it does to a file; ready."""
     config = tables({})
     command = [sys.executable, "-m", "tests.faults.stdio_upstream", str(ledger)]
     pipe = {"use": "mcp", "command": command, "cwd": str(ROOT), "shared": True}
@@ -130,7 +132,7 @@ async def stdio(seed: int, misdeeds: tuple[str, ...] = MISDEEDS) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder) / "ledger"
         ledger.touch()
-        async with _stdio(ledger) as running:
+        async with piped(ledger) as running:
             clients = [FaultyClient(era, running.port) for era in ERAS]
             await together(*(client.__aenter__() for client in clients))
             for client in clients:
@@ -158,7 +160,7 @@ async def _misbehave(
     for asked in (*counted, *harmed):
         one = asked.end == "whole" and len(asked.answers) == 1 and asked.answers[0]["id"] == asked.id
         row.hold(ANSWER, one, f"{asked}")
-    row.hold(SAID, all(asked.code in _FAILED for asked in harmed), f"{[str(asked) for asked in harmed]}")
+    row.hold(SAID, all(asked.code in FAILED for asked in harmed), f"{[str(asked) for asked in harmed]}")
     waiting = await running.ready()
     row.hold(RECOVERS, not waiting, waiting)
     for client in clients if how != "mute" else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from tests.faults import processes, scenarios
+from tests.faults import processes, scenarios, workers
 from tests.faults.gateway import Gone
 from tests.faults.http1 import BROKEN
 from tests.faults.matrix import SIDES, cell
@@ -26,6 +26,8 @@ ALONE: dict[str, Callable[[int], Awaitable[list[Row]]]] = {
     "stdio": processes.stdio,
     "overload": processes.overload,
     "sigterm": processes.drained,
+    "worker-kill-9": workers.killed,
+    "reload": workers.rolled,
 }
 """Scenarios with a gateway of their own."""
 NAMES = (*FAULTS, *ON_STAGE, *ALONE)

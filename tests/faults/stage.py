@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 from tests.faults.client import Era, FaultyClient
-from tests.faults.gateway import Census, GatewayProcess, gateway
+from tests.faults.gateway import GatewayProcess, gateway
+from tests.faults.held import Census
 from tests.faults.http1 import BROKEN, Json
 from tests.faults.proxy import FaultProxy
 from tests.faults.upstream import Upstream

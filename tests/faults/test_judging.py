@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults import matrix
 from tests.faults.client import Asked
-from tests.faults.gateway import Census
+from tests.faults.held import Census
 from tests.faults.http1 import Json
 from tests.faults.stage import stage
 from tests.faults.tools import Channel, Tools

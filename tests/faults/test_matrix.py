@@ -6,10 +6,11 @@ import sys
 
 import pytest
 
-from tests.faults import processes, scenarios
+from tests.faults import processes, scenarios, workers
 from tests.faults.matrix import SIDES, cell
 from tests.faults.run import NAMES, PARK_SECONDS, run
 from tests.faults.schedule import FAULTS
+from tests.faults.soak import soak
 from tests.faults.stage import Stage, stage
 from tests.faults.verdicts import Row, breaches
 
@@ -82,6 +83,22 @@ async def test_a_gateway_with_too_much_to_do_refuses_cleanly_and_stays_healthy()
 
 async def test_a_gateway_told_to_end_answers_every_call_first() -> None:
     held(await processes.drained(SEED))
+
+
+async def test_a_killed_worker_takes_only_its_own_calls_with_it_and_somebody_always_answers() -> None:
+    held(await workers.killed(SEED, kills=1))
+
+
+async def test_a_rolling_reload_fails_no_call_and_calls_that_are_parked_end_as_they_should() -> None:
+    held(await workers.rolled(SEED, rolls=1, calls=400))
+
+
+async def test_a_short_soak_leaves_nothing_behind() -> None:
+    told: list[str] = []
+    rows = await soak(SEED, seconds=10, tell=told.append)
+    held(rows)
+    rests = [line for line in told if line.startswith("at rest")]
+    assert [line.partition(" s, ")[2].partition(":")[0] for line in rests] == [row.side for row in rows] * 2
 
 
 async def test_a_selection_runs_and_reports_what_it_looked_at() -> None:

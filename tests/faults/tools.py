@@ -87,7 +87,7 @@ def _tool(name: str, **properties: str) -> Json:
 TOOLS = [
     _tool("echo", payload="string"),
     _tool("count", token="string"),
-    _tool("slow", key="string"),
+    _tool("slow", key="string", n="integer"),
     _tool("progress", key="string", n="integer", pad="integer"),
     _tool("big", bytes="integer", payload="string"),
     _tool("ask", key="string"),
@@ -134,8 +134,10 @@ class Tools:
 
     async def _slow(self, arguments: Json, channel: Channel) -> str:
         key = _text(arguments, "key")
-        self.journal.note("begun", key)
         try:
+            for number in range(int(arguments.get("n") or 0)):
+                await channel.notify("notifications/progress", {"progress": number, "message": key})
+            self.journal.note("begun", key)
             await self.gate(key).wait()
         except asyncio.CancelledError:
             self.journal.note("cancelled", key)

@@ -224,6 +224,35 @@ async def test_a_draining_server_closes_after_the_answer_and_a_stopping_one_wait
         await other.close()
 
 
+@pytest.mark.parametrize("stopped", [False, True], ids=["draining", "stopping"])
+async def test_a_client_that_was_not_told_to_close_has_its_next_request_answered(stopped: bool) -> None:
+    hands = Hands()
+    async with serving(App(), admit=hands.admit, stop_timeout=10) as served:
+        wire, silent = await served.connect(), await served.connect()
+        streams = []
+        for each in (wire, silent):
+            each.write(post(b"", b"/mcp/stream"))
+            streams.append(await hands.reply())
+            streams[-1].start(200, [TEXT])
+        assert b"connection: close" not in await wire.reader.readuntil(b"\r\n\r\n")
+        served.drain.set()
+        if stopped:
+            served.stop.set()
+        await asyncio.sleep(0.05)
+        for stream in streams:
+            stream.end()
+        assert await wire.reader.readuntil(b"0\r\n\r\n")
+        await asyncio.sleep(0.05)
+        wire.write(post(b"next", b"/mcp"))
+        head, body = await wire.answer()
+        assert b"\r\nconnection: close\r\n" in head
+        assert body == b"next"
+        assert await wire.rest() == b""
+        assert (await silent.rest()).endswith(b"0\r\n\r\n")  # and who asks nothing more is not waited for
+        await wire.close()
+        await silent.close()
+
+
 async def test_an_answer_that_does_not_end_is_cut_after_the_stop_timeout_and_its_handler_told() -> None:
     hands = Hands()
     async with serving(App(), admit=hands.admit, stop_timeout=0.1) as served:

@@ -174,7 +174,6 @@ class Answer:
         if self._left > 0 and not self._bare:
             self._connection.broken(self, "shorter than its content-length")
             return
-        self._reusable()
         self._phase = _OVER
         if self._left == _CHUNKED and not self._bare:
             self._connection.write(b"0\r\n\r\n")

@@ -14,11 +14,10 @@ from typing import Final
 from portico_plugins.servers.hypercorn.asgicall import AsgiCall
 from portico_plugins.servers.hypercorn.direct import Body
 from portico_plugins.servers.hypercorn.head import PREFACE
-from portico_plugins.servers.hypercorn.requests import BUSY, CLOSING, IDLE, Requests
+from portico_plugins.servers.hypercorn.requests import BUSY, CLOSING, FIRST_REQUEST, IDLE, Requests
 from portico_plugins.servers.hypercorn.service import Service, address
 
 _LAST_WORDS: Final = 0.5
-_FIRST_REQUEST: Final = 1.0
 
 
 class FastConnection(Requests):
@@ -132,7 +131,7 @@ class FastConnection(Requests):
         if self._served:
             self._stop_if_idle()
         else:
-            self.loop.call_later(_FIRST_REQUEST, self._stop_if_idle)
+            self.loop.call_later(FIRST_REQUEST, self._stop_if_idle)
 
     def _stop_if_idle(self) -> None:
         if self._state == IDLE and not self.lost:

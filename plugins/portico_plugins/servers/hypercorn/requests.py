@@ -26,6 +26,9 @@ BUSY: Final = 1
 CLOSING: Final = 2
 """Nothing that comes is looked at any more."""
 
+FIRST_REQUEST: Final = 1.0
+"""Seconds for a request that is probably on the way when a server drains."""
+
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST: Final = b"content-length: 0\r\nconnection: close\r\n"
 
@@ -224,7 +227,10 @@ class Requests(Wire):
             self._finish()
             return
         self._state = IDLE
-        self.expect(self.service.bounds.keep_alive)
+        # An answer that began before the drain did not say "close": the client may have sent its next request
+        # already, and is told with the answer to that.
+        self._served = not self.draining
+        self.expect(self.service.bounds.keep_alive if self._served else FIRST_REQUEST)
         if not self._advancing and (incoming.unread or self.half_closed):
             self.loop.call_soon(self.advance, context=self.service.variables.copy())
 

@@ -147,6 +147,11 @@ class Pool:
                 text = "The upstream has as many sessions as it may have."
                 raise failure(OVERLOADED, text, reason="too_many_sessions", upstream=self._host.name)
             self._retire(min(free, key=lambda e: e.session.last_used))
+        before = self._entries.get(want.key)
+        if before is not None:
+            # A call and the gateway itself may both have opened one after the last was lost. Who is not in
+            # `_entries` is not swept: the older one ends when its calls are over.
+            self._retire(before)
         entry = self._entries[want.key] = _Entry(want, session)
         if self._sweeper is None:
             self._sweeper = asyncio.create_task(self._sweep())

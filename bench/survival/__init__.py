@@ -1,0 +1,1 @@
+"""What survives: killed upstreams and workers, bad neighbours, reloads, idle and slow clients."""
