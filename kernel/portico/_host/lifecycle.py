@@ -7,8 +7,8 @@ must be the one to leave it. So each lives in a task of its own, and a crash of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from portico._config.graph import stages
@@ -57,7 +57,7 @@ async def running(
     *,
     start_timeout: float = 30,
     stop_timeout: float = 10,
-) -> AsyncIterator[Mapping[Key, Any]]:
+) -> AsyncIterator[Crew]:
     """Start components in the order of their references and kinds; stop them in reverse when left.
 
     Upstreams start together, and one that raises is replaced by a `FailedUpstream`. Any other failure stops
@@ -70,21 +70,76 @@ async def running(
         start_timeout: Seconds each may take to start.
         stop_timeout: Seconds each may take to stop before it is cancelled, and again before it is abandoned.
     """
-    live: dict[Key, Any] = {}
-    async with AsyncExitStack() as stack:
+    crew = Crew(make_host, report, start_timeout, stop_timeout)
+    try:
         for stage in stages(components):
-            owners = [_Owner(components[key], report) for key in stage]
-            # Pushed before anything starts: whatever happens, what was begun is ended.
-            stack.push_async_callback(_stop, owners, stop_timeout)
-            for owner in owners:
-                owner.start(make_host(owner.component, live))
-            for owner in owners:
-                live[owner.component.key] = await owner.started(start_timeout)
-        yield live
+            await crew.start([components[key] for key in stage])
+        yield crew
+    finally:
+        await crew.close()
 
 
-async def _stop(owners: Sequence[_Owner], timeout: float) -> None:
-    await asyncio.gather(*(owner.stop(timeout) for owner in owners))
+class Crew:
+    """The components that run. More can be started, and some stopped, while the others go on.
+
+    Args:
+        make_host: What each is created with.
+        report: Told of failures that are not raised.
+        start_timeout: Seconds each may take to start.
+        stop_timeout: Seconds each may take to stop; see `running`.
+
+    Attributes:
+        live: What has been started, by key.
+    """
+
+    def __init__(
+        self, make_host: MakeHost, report: Report, start_timeout: float = 30, stop_timeout: float = 10
+    ) -> None:
+        self.live: dict[Key, Any] = {}
+        self._make_host = make_host
+        self._report = report
+        self._start_timeout = start_timeout
+        self._stop_timeout = stop_timeout
+        self._stages: list[list[_Owner]] = []
+
+    async def start(self, components: Sequence[Component]) -> None:
+        """Start components together.
+
+        Raises:
+            Exception: What one raised, unless it is an upstream; a note names the component.
+        """
+        owners = [_Owner(each, self._report) for each in components]
+        # Kept before anything starts: whatever happens, what was begun is ended.
+        self._stages.insert(self._place_of(owners), owners)
+        for owner in owners:
+            owner.start(self._make_host(owner.component, self.live))
+        for owner in owners:
+            self.live[owner.component.key] = await owner.started(self._start_timeout)
+
+    def _place_of(self, owners: Sequence[_Owner]) -> int:
+        """Upstreams that come later stop when upstreams do: after what stands in front of them."""
+        if owners and owners[0].component.kind == "upstreams":
+            for place in range(len(self._stages), 0, -1):
+                if any(owner.component.kind == "upstreams" for owner in self._stages[place - 1]):
+                    return place
+        return len(self._stages)
+
+    async def stop(self, keys: Collection[Key]) -> None:
+        """Stop some of them; never raises what they raise."""
+        leaving = [owner for stage in self._stages for owner in stage if owner.component.key in keys]
+        for stage in self._stages:
+            stage[:] = [owner for owner in stage if owner not in leaving]
+        for owner in leaving:
+            self.live.pop(owner.component.key, None)
+        await self._end(leaving)
+
+    async def close(self) -> None:
+        """Stop all of them, the last first."""
+        while self._stages:
+            await self._end(self._stages.pop())
+
+    async def _end(self, owners: Sequence[_Owner]) -> None:
+        await asyncio.gather(*(owner.stop(self._stop_timeout) for owner in owners))
 
 
 class _Owner:

@@ -1,0 +1,142 @@
+"""What may be done at run time, and by whom it is done: the face of the gateway that APIs and commands use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import attrs
+
+from portico._core.contracts import Json
+from portico._core.errors import PorticoError
+from portico._core.records import About, Author, Change, Entry, Record
+
+
+@attrs.frozen
+class Managed:
+    """A record, or a table of the configuration file, and how what it stands for is now.
+
+    Attributes:
+        kind: See `records.KINDS_MANAGED`.
+        name: Its name.
+        config: What it holds; secrets in it are masked.
+        about: What people say of it.
+        origin: Where it comes from; what comes from the file can only be changed there.
+        record: As the registry has it; None for one of the file.
+        state: Of an upstream: `ready`, `starting`, `degraded`, `stopped`; else `ready`. `disabled` when it is
+            not in use, `invalid` when it cannot be used.
+        reason: Why it is not ready.
+        problems: What is wrong with an invalid one: `(path, message)`.
+    """
+
+    kind: str
+    name: str
+    config: Json
+    about: About
+    origin: Literal["file", "registry"]
+    record: Record | None = None
+    state: str = "ready"
+    reason: str = ""
+    problems: Sequence[tuple[str, str]] = ()
+
+
+@attrs.frozen
+class Outcome:
+    """What a change did, or would do.
+
+    Attributes:
+        revision: Of the registry, after it; as it is, for a dry run.
+        items: The records changed, as they are then; deleted ones are not among them.
+    """
+
+    revision: int
+    items: Sequence[Managed]
+
+
+class FromFile(PorticoError):
+    """The thing to be changed is declared in the configuration file.
+
+    Attributes:
+        kind: Its kind.
+        name: Its name.
+    """
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.kind, self.name = kind, name
+        super().__init__(f"{kind} {name!r} comes from the configuration file, and is to be changed there")
+
+
+class NoRegistry(PorticoError):
+    """No registry is configured, so nothing can be managed at run time."""
+
+
+class Management(Protocol):
+    """What is managed at run time.
+
+    Every method may raise `NoRegistry`; those that write, and `history`, also `records.RegistryDown`.
+    """
+
+    @property
+    def revision(self) -> int:
+        """The revision that is in effect."""
+        ...
+
+    @property
+    def down(self) -> str:
+        """Why the registry cannot be written to now; "" when it can."""
+        ...
+
+    def all(self, kind: str) -> Sequence[Managed]:
+        """Everything of a kind, by name: of the file, and of the registry."""
+        ...
+
+    def get(self, kind: str, name: str) -> Managed | None:
+        """One of them, or None."""
+        ...
+
+    async def change(
+        self, changes: Sequence[Change], author: Author, *, expected: int | None = None, dry_run: bool = False
+    ) -> Outcome:
+        """Check changes, write them, and have this process act on them.
+
+        It returns when the change is in effect here: an upstream has been created, though it may still be
+        connecting. Other workers and replicas follow within a second.
+
+        Args:
+            changes: All are made, or none.
+            author: Who makes them.
+            expected: The revision they are based on.
+            dry_run: Only check.
+
+        Raises:
+            ConfigError: With every problem there is; paths begin with the kind and the name.
+            FromFile: One of them is the file's.
+            Stale: Something is not what was expected.
+        """
+        ...
+
+    async def history(
+        self, kind: str | None = None, name: str | None = None, *, before: int | None = None, limit: int = 50
+    ) -> Sequence[Entry]:
+        """See `Registry.history`."""
+        ...
+
+    async def probe(self, name: str, config: Json) -> Json:
+        """Connect to a candidate upstream, and tell what it offers; nothing is kept of it.
+
+        Returns:
+            `{"state", "reason", "info", "instructions", "capabilities", "eras", "tools", "resources",
+            "templates", "prompts"}`, definitions as the upstream sent them.
+
+        Raises:
+            ConfigError: It cannot be an upstream, or would start a command that the operator did not allow.
+        """
+        ...
+
+    async def refresh(self, upstream: str) -> Managed | None:
+        """Have an upstream's lists fetched again; None when there is none of that name."""
+        ...
+
+    def offers(self) -> Mapping[str, Any]:
+        """What each upstream offers (`contracts.Offer`), by name."""
+        ...
