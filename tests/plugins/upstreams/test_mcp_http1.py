@@ -189,6 +189,100 @@ async def test_what_is_no_strict_answer_is_refused_and_its_connection_closed(
     assert len(server.connections) == 2
 
 
+def sized(body: bytes, *fields: bytes) -> bytes:
+    """An answer with a body, and any further fields."""
+    lines = [
+        b"HTTP/1.1 200 OK",
+        b"Content-Type: application/json",
+        b"Content-Length: %d" % len(body),
+        *fields,
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+async def test_answers_whose_heads_repeat_are_each_given_their_own_body() -> None:
+    bodies = [b"x" * size for size in (10, 99, 9, 0, 100, 1000, 5)]
+    left = iter([b for body in bodies for b in (body, body)])
+
+    async def say(streams: Streams) -> None:
+        streams.writer.write(sized(next(left), b"Server: s"))
+
+    async with peer(say) as server:
+        with client(server.port) as connections:
+            for body in bodies:
+                for _ in range(2):
+                    answer = await connections.send(ASK)
+                    assert (answer.body, answer.status, answer.stream) == (body, 200, False)
+                    assert answer.headers[b"content-type"] == b"application/json"
+    assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        (sized(b"{}", b"Mcp-Session-Id: other"), b"{}"),
+        (sized(b"[]").replace(b"Length: 2", b"Length: 02"), b"[]"),
+        (sized(b"{}").replace(b"200", b"404"), b"{}"),
+        (EVENTS + b"2\r\n{}\r\n0\r\n\r\n", b""),
+        (sized(b"").replace(b"Length: 0", b"Length: -"), "not_http"),
+        (sized(b"x").replace(b"Length: 1", b"Length: 1\r\nContent-Length: 1"), "not_http"),
+        (sized(b"x" * 4097), "message_too_large"),
+    ],
+)
+async def test_an_answer_after_one_that_it_resembles_means_what_it_says(
+    said: bytes, seen: bytes | str
+) -> None:
+    answers = iter([sized(b"x" * 1000), sized(b"x" * 1000), said])
+
+    async def say(streams: Streams) -> None:
+        streams.writer.write(next(answers))
+
+    async with peer(say) as server:
+        with client(server.port) as connections:
+            for _ in range(2):
+                await connections.send(ASK)
+            if isinstance(seen, str):
+                with pytest.raises(Unusable, match=seen):
+                    await connections.send(ASK)
+            else:
+                answer = await connections.send(ASK)
+                assert answer.body == seen
+                assert answer.status == (404 if b"404" in said else 200)
+                assert answer.headers.get(b"mcp-session-id") == (b"other" if b"other" in said else None)
+
+
+@pytest.mark.parametrize("cut", range(1, len(sized(b"12345"))))
+async def test_a_repeated_answer_that_comes_in_pieces_is_put_together(cut: int) -> None:
+    whole = sized(b"12345")
+    pieces = iter([(whole,), (whole,), (whole[:cut], whole[cut:]), (whole,)])
+
+    async def say(streams: Streams) -> None:
+        for piece in next(pieces):
+            streams.writer.write(piece)
+            await streams.writer.drain()
+            await asyncio.sleep(0)
+
+    async with peer(say) as server:
+        with client(server.port) as connections:
+            for _ in range(4):
+                assert (await connections.send(ASK)).body == b"12345"
+
+
+async def test_the_head_of_an_interim_answer_is_not_what_repeats() -> None:
+    interim = b"HTTP/1.1 103 Early\r\nContent-Length: 5\r\n\r\n"
+    answers = iter([interim + FINE, interim + FINE, interim + b"12345" + FINE])
+
+    async def say(streams: Streams) -> None:
+        streams.writer.write(next(answers))
+
+    async with peer(say) as server:
+        with client(server.port) as connections:
+            for _ in range(2):
+                assert (await connections.send(ASK)).body == b"{}"
+            with contextlib.suppress(Unusable):
+                assert (await connections.send(ASK)).body != b"12345"
+
+
 async def test_an_answer_nobody_asked_for_is_not_given_to_the_next_request() -> None:
     poison = FINE.replace(b"{}", b"[]")
     async with peer(saying(FINE + poison)) as server:

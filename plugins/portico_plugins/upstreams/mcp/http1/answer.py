@@ -83,12 +83,13 @@ class Answer:
         headers: The few headers that matter, names in lower case.
         stream: Whether it is a stream of events.
         body: The body of an answer that is no stream.
+        cap: The most bytes the body may have, unless it is a stream.
         source: Where it comes from; None once it is complete or given up.
     """
 
     __slots__ = (
-        "_cap", "_discarding", "_ended", "_error", "_farewell", "_loop", "_paused", "_pieces", "_size",
-        "_waiter", "begun", "body", "headers", "source", "status", "stream",
+        "_discarding", "_ended", "_error", "_farewell", "_loop", "_paused", "_pieces", "_size",
+        "_waiter", "begun", "body", "cap", "headers", "source", "status", "stream",
     )  # fmt: skip
 
     def __init__(self, cap: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -98,7 +99,7 @@ class Answer:
         self.stream = False
         self.body = b""
         self.source: Source | None = None
-        self._cap = cap
+        self.cap = cap
         self._loop = loop
         self._pieces: list[bytes] = []
         self._size = 0
@@ -126,7 +127,7 @@ class Answer:
             return self._size <= _MOST_DISCARDED
         self._pieces.append(data)
         if not self.stream:
-            return self._size <= self._cap
+            return self._size <= self.cap
         self._wake()
         if self._size > _MOST_UNREAD and not self._paused and self.source is not None:
             self._paused = True

@@ -10,6 +10,7 @@ from typing import Final, cast
 import httptools
 
 from .answer import Answer, Broken, HttpError, Unusable
+from .repeated import Repeated, repeated
 
 _MOST_HEAD: Final = 64 * 1024
 """Bytes a head may have, with the interim ones before it."""
@@ -39,7 +40,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answer", "_big", "_fault", "_fed", "_free", "_gone", "_headed", "_headers", "_interim", "_keep",
-        "_over", "_parser", "_sock", "_surplus", "_transport", "_until_close", "idle_since", "lost",
+        "_over", "_parser", "_repeated", "_sock", "_surplus", "_transport", "_until_close", "_untouched",
+        "idle_since", "lost",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +57,7 @@ class Connection(asyncio.Protocol):
         self._answer: Answer | None = None
         self._headers: dict[bytes, bytes] = {}
         self._big = False
+        self._repeated: Repeated | None = None
         self._reset()
         self.lost = False
         self.idle_since = 0.0
@@ -63,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._fed = 0
         self._fault = ""
         self._headed = self._interim = self._over = self._keep = self._surplus = self._until_close = False
+        self._untouched = True  # nothing of the answer has come
 
     # --- for the pool ------------------------------------------------------------------------------
 
@@ -115,12 +119,17 @@ class Connection(asyncio.Protocol):
         if self._answer is None or self._parser is None:
             self.abort()  # nobody asked
             return
+        first, self._untouched = self._untouched, False
+        if first and self._repeated is not None and self._again(self._answer, data, self._repeated):
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fault = self._fault or "not_http"
             self._keep = False
         if self._over:
+            if first and self._keep and not (self._surplus or self._fault or self._answer.stream):
+                self._repeated = repeated(data, self._answer.status, self._headers)
             self._settle()
         elif self._fault:
             self._fail(Unusable(self._fault))
@@ -128,6 +137,17 @@ class Connection(asyncio.Protocol):
             self._fed += len(data)
             if self._fed > _MOST_HEAD:
                 self._fail(Unusable("head_too_large"))
+
+    def _again(self, answer: Answer, data: bytes, known: Repeated) -> bool:
+        """Take a whole answer like the last, without the parser, which is between two; or say it is none."""
+        body = known.body(data)
+        if body is None or len(body) > answer.cap:
+            return False
+        self._headed = self._over = self._keep = True
+        answer.head(known.status, known.headers, False)
+        answer.piece(body)
+        self._settle()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
