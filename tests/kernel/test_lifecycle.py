@@ -111,8 +111,8 @@ async def test_components_start_in_order_and_stop_in_reverse() -> None:
     stage = Stage()
     for key in ("transports.t", "registries.r", "policies.p"):
         stage.add(key)
-    async with stage.running() as live:
-        assert live == {
+    async with stage.running() as crew:
+        assert crew.live == {
             ("registries", "r"): "the r",
             ("policies", "p"): "the p",
             ("transports", "t"): "the t",
@@ -181,7 +181,8 @@ async def test_an_upstream_that_does_not_start_stops_nothing_else(how: dict[str,
     stage.add("upstreams.bad", **how)
     stage.add("upstreams.good")
     stage.add("transports.t")
-    async with stage.running(start_timeout=0.05) as live:
+    async with stage.running(start_timeout=0.05) as crew:
+        live = crew.live
         bad = live["upstreams", "bad"]
         assert isinstance(bad, FailedUpstream)
         assert (bad.state, bad.offer.tools) == (State.DEGRADED, ())
@@ -305,3 +306,17 @@ async def test_nothing_is_left_running() -> None:
     async with stage.running():
         assert len(asyncio.all_tasks() - before) == 4
     assert asyncio.all_tasks() == before
+
+
+async def test_components_come_and_go_while_others_run() -> None:
+    stage = Stage()
+    for key in ("upstreams.a", "policies.p", "transports.t"):
+        stage.add(key)
+    async with stage.running() as crew:
+        stage.add("upstreams.b")
+        await crew.start([stage.components["upstreams", "b"]])
+        assert crew.live["upstreams", "b"] == "the b"
+        await crew.stop([("upstreams", "a")])
+        assert ("upstreams", "a") not in crew.live
+        assert stage.trail == ["+a", "+p", "+t", "+b", "-a"]
+    assert stage.trail[5:] == ["-t", "-p", "-b"]

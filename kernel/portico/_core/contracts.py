@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from portico._core.endpoint import Endpoint
+    from portico._core.management import Management
 
 Json = dict[str, Any]
 """A JSON object."""
@@ -119,6 +120,12 @@ class Log(Protocol):
     def error(self, event: str, **facts: Any) -> Any: ...
 
 
+def _unmanaged() -> Management:
+    from portico._core.management import Unmanaged  # which knows of what is here
+
+    return Unmanaged()
+
+
 @attrs.frozen(eq=False)
 class Host:
     """What the kernel offers a component when it is created.
@@ -131,6 +138,7 @@ class Host:
         base: The folder relative paths in the config are relative to.
         component: `component(ref)` gives the started component a `Ref` field names.
         wiring: What upstreams and transports need of the data plane.
+        management: What is managed at run time; its methods raise `NoRegistry` when nothing is.
     """
 
     name: str
@@ -140,6 +148,7 @@ class Host:
     base: Path
     component: Callable[[Ref[Any]], Any]
     wiring: Wiring
+    management: Management = attrs.field(factory=_unmanaged, kw_only=True)
 
 
 # --- identity ------------------------------------------------------------------------------------
@@ -575,32 +584,6 @@ class Credential(Protocol):
 
     async def headers(self, principal: Principal, upstream: str) -> Mapping[str, str]:
         """Headers to add to a request to this upstream on behalf of this principal."""
-        ...
-
-
-@attrs.frozen
-class Record:
-    """One thing in a registry: `kind` is the config table, `config` what the table would hold."""
-
-    kind: str
-    name: str
-    config: Json
-
-
-@runtime_checkable
-class Registry(Protocol):
-    """Where what is managed at run time is kept. Never on the hot path."""
-
-    async def load(self) -> tuple[int, Sequence[Record]]:
-        """The revision, and every record."""
-        ...
-
-    async def write(self, changes: Sequence[Record], expected_revision: int) -> int:
-        """Write all or nothing if the revision is still the expected one; gives the new one."""
-        ...
-
-    def watch(self) -> AbstractAsyncContextManager[Callable[[], Awaitable[int]]]:
-        """While entered: an awaitable function giving the next revision."""
         ...
 
 

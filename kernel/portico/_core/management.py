@@ -1,9 +1,9 @@
-"""What may be done at run time, and by whom it is done: the face of the gateway that APIs and commands use."""
+"""What may be done at run time: the face of the gateway that management APIs and commands use."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import attrs
 
@@ -140,3 +140,45 @@ class Management(Protocol):
     def offers(self) -> Mapping[str, Any]:
         """What each upstream offers (`contracts.Offer`), by name."""
         ...
+
+
+class Unmanaged:
+    """The `Management` of a gateway without a registry."""
+
+    revision = 0
+    down = "no registry is configured"
+
+    def all(self, kind: str) -> Sequence[Managed]:
+        """Refuse."""
+        raise NoRegistry(_NONE)
+
+    def get(self, kind: str, name: str) -> Managed | None:
+        """Refuse."""
+        raise NoRegistry(_NONE)
+
+    async def change(
+        self, changes: Sequence[Change], author: Author, *, expected: int | None = None, dry_run: bool = False
+    ) -> Outcome:
+        """Refuse."""
+        raise NoRegistry(_NONE)
+
+    async def history(
+        self, kind: str | None = None, name: str | None = None, *, before: int | None = None, limit: int = 50
+    ) -> Sequence[Entry]:
+        """Refuse."""
+        raise NoRegistry(_NONE)
+
+    async def probe(self, name: str, config: Json) -> Json:
+        """Refuse."""
+        raise NoRegistry(_NONE)
+
+    async def refresh(self, upstream: str) -> Managed | None:
+        """Refuse."""
+        raise NoRegistry(_NONE)
+
+    def offers(self) -> Mapping[str, Any]:
+        """Refuse."""
+        raise NoRegistry(_NONE)
+
+
+_NONE: Final = 'no registry is configured: add [registries.main] with use = "sql", "file" or "memory"'

@@ -1,7 +1,7 @@
 """What is managed at run time: records, the changes made to them, and the registry that keeps them.
 
-A record is what a table of the configuration file would be. Registries know nothing of what records mean: they
-keep them, count their revisions, and remember who changed what.
+A record is what a table of the configuration file would be. Registries know nothing of what records mean:
+they keep them, count their revisions, and remember who changed what.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ KINDS_MANAGED: Final = ("upstreams", "servers", "overrides", "prompts", "resourc
 """The kinds of record.
 
 `upstreams` and `servers` are the tables of the configuration file. `overrides` change how a definition of an
-upstream is shown (the record's name is `UPSTREAM/tools/NAME`, `.../prompts/...` or `.../resources/...`), `prompts`
-and `resources` are the gateway's own, `secrets` are encrypted values, `pins` are definitions as they were first
-seen or last approved.
+upstream is shown (the record's name is `UPSTREAM/tools/NAME`, `.../prompts/...` or `.../resources/...`).
+`prompts` and `resources` are the gateway's own, `secrets` are encrypted values, `pins` are definitions as
+they were first seen or last approved.
 """
 
 Visibility = Literal["private", "team", "public"]

@@ -21,12 +21,12 @@ from portico._core.contracts import (
     Observer,
     Page,
     Policy,
-    Registry,
     Server,
     Store,
     Transport,
     Upstream,
 )
+from portico._core.records import Registry
 
 PROJECT: Final = "portico"
 

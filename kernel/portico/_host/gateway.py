@@ -266,7 +266,8 @@ async def started(
     composer = _Composer(settings, log, place, on_call)
     if not http:
         settings = without(settings, "listeners", "transports")
-    async with running(settings.components, composer.host, composer.report) as live:
+    async with running(settings.components, composer.host, composer.report) as crew:
+        live = crew.live
         composer.wire(live)
         transports = {name: each for (kind, name), each in live.items() if kind == "transports"}
         app, admit = None, None
