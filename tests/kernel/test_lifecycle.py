@@ -316,7 +316,7 @@ async def test_components_come_and_go_while_others_run() -> None:
         stage.add("upstreams.b")
         await crew.start([stage.components["upstreams", "b"]])
         assert crew.live["upstreams", "b"] == "the b"
-        await crew.stop([("upstreams", "a")])
+        await crew.end(crew.take_out([("upstreams", "a")]))
         assert ("upstreams", "a") not in crew.live
         assert stage.trail == ["+a", "+p", "+t", "+b", "-a"]
     assert stage.trail[5:] == ["-t", "-p", "-b"]

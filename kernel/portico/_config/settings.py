@@ -85,6 +85,19 @@ class Component:
 
 
 @attrs.frozen
+class Managed:
+    """What is managed at run time, as tables.
+
+    Attributes:
+        tables: Upstreams and servers.
+        secrets: What `${secret:NAME}` in them stands for.
+    """
+
+    tables: Json
+    secrets: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen
 class Settings:
     """Everything a gateway is composed from. `servers` name their upstreams and auth schemes explicitly."""
 
@@ -93,6 +106,12 @@ class Settings:
     components: Mapping[Key, Component]
     source: str
     base: Path
+    registry: str | None = None
+    """The registry that is used."""
+    implied: frozenset[str] = frozenset()
+    """Servers that nobody has declared."""
+    extend: Callable[[Managed], Settings] | None = attrs.field(default=None, eq=False, repr=False)
+    """The same configuration with what is managed at run time beneath it: what the file declares, holds."""
 
 
 def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) -> Component:
@@ -122,6 +141,7 @@ def load(
     plugins: Plugins,
     environ: Mapping[str, str] | None = None,
     overrides: Iterable[tuple[Sequence[str], Any]] = (),
+    managed: Managed | None = None,
 ) -> Settings:
     """Read the configuration of a gateway.
 
@@ -130,6 +150,7 @@ def load(
         plugins: What is installed.
         environ: For `${env:...}` and `PORTICO_...`.
         overrides: `(path, value)` of flags, as `parse_override` gives them.
+        managed: What is managed at run time.
 
     Raises:
         ConfigError: With every problem there is.
@@ -137,7 +158,11 @@ def load(
     documents = [documents] if isinstance(documents, Document) else list(documents) or [Document({})]
     environ = environ or {}
     problems: Problems = []
+    base = documents[0].base
+    overrides = list(overrides)
     tables: Json = {}
+    if managed is not None:
+        tables = expand(managed.tables, {}, base, problems, secrets=managed.secrets)
     for document in documents:
         tables = merge(tables, expand(document.tables, environ, document.base, problems))
     known = ("gateway", "servers", *KINDS)
@@ -147,13 +172,16 @@ def load(
     for table in tables:
         if table not in known:
             problems.append((dotted((table,)), f"unknown table{nearest(table, known, 'tables')}"))
-    base = documents[0].base
     gateway = _read(
         ("gateway",), problems, lambda: structured(tables.get("gateway", {}), GatewaySettings, base)
     )
     raw = {kind: _tables(tables, kind, problems) or dict(DEFAULTS.get(kind, {})) for kind in KINDS}
     servers: dict[str, ServerSettings] = {}
-    for name, table in (_tables(tables, "servers", problems) or {"default": {}}).items():
+    named = _tables(tables, "servers", problems)
+    run_time = managed.tables.get("servers", {}) if managed is not None else {}
+    implied = frozenset({"default"} - set(named) if all(name in run_time for name in named) else ())
+    named |= {name: {} for name in implied}
+    for name, table in named.items():
         server = _read(("servers", name), problems, partial(structured, table, ServerSettings, base))
         if server is None:  # the names it gives are still worth checking
             names = {key: table[key] for key in _NAMED if key in table} if isinstance(table, Mapping) else {}
@@ -171,10 +199,17 @@ def load(
     problems += graph.dangling(components, raw)
     if not problems:
         problems += graph.cycle(components)
+    if gateway is not None:
+        problems += _registry_problem(gateway.registry, raw["registries"])
     source = ", ".join(document.source for document in documents)
     if problems or gateway is None:
         raise ConfigError(list(dict.fromkeys(problems)), source)
-    return Settings(gateway, servers, components, source, base)
+    registry = gateway.registry or next(iter(raw["registries"]), None)
+
+    def extend(run_time: Managed) -> Settings:
+        return load(documents, plugins, environ, overrides, run_time)
+
+    return Settings(gateway, servers, components, source, base, registry, implied, extend)
 
 
 def _read(place: Place, problems: Problems, make: Callable[[], T]) -> T | None:
@@ -183,6 +218,15 @@ def _read(place: Place, problems: Problems, make: Callable[[], T]) -> T | None:
     except Wrong as exc:
         problems += [(dotted((*place, *below)), message) for below, message in exc.problems]
         return None
+
+
+def _registry_problem(wanted: str | None, configured: Mapping[str, Any]) -> Problems:
+    if wanted is None and len(configured) > 1:
+        return [("gateway.registry", f"say which is used: {', '.join(configured)}")]
+    if wanted is not None and wanted not in configured:
+        hint = nearest(wanted, configured, "configured")
+        return [("gateway.registry", f"no registry {wanted!r} is configured{hint}")]
+    return []
 
 
 def _tables(tables: Mapping[str, Any], kind: str, problems: Problems) -> dict[str, Any]:

@@ -20,6 +20,7 @@ Problems = list[tuple[str, str]]
 
 ENVIRONMENT: Final = "PORTICO_"
 
+_ONLY_SECRETS: Final = "{} is for the configuration file; here only ${{secret:NAME}} is replaced"
 _EXPRESSION = re.compile(r"(\$?)\$\{([^}]*)\}")
 
 
@@ -71,15 +72,26 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> Json:
     return merged
 
 
-def expand(node: Any, environ: Mapping[str, str], base: Path, problems: Problems, place: Place = ()) -> Any:
+def expand(
+    node: Any,
+    environ: Mapping[str, str],
+    base: Path,
+    problems: Problems,
+    place: Place = (),
+    secrets: Mapping[str, str] | None = None,
+) -> Any:
     """Replace `${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}` in every string; `$${` stands for `${`.
 
     As in a shell, the default also serves for an empty variable. One newline at the end of a file is dropped.
+    Where there are `secrets`, only `${secret:NAME}` is replaced: what is managed at run time must not read
+    the operator's environment and files.
     """
     if isinstance(node, Mapping):
-        return {key: expand(item, environ, base, problems, (*place, key)) for key, item in node.items()}
+        return {
+            key: expand(item, environ, base, problems, (*place, key), secrets) for key, item in node.items()
+        }
     if isinstance(node, list):
-        return [expand(item, environ, base, problems, (*place, i)) for i, item in enumerate(node)]
+        return [expand(item, environ, base, problems, (*place, i), secrets) for i, item in enumerate(node)]
     if not isinstance(node, str) or "${" not in node:
         return node
     origins: list[str] = []
@@ -91,6 +103,12 @@ def expand(node: Any, environ: Mapping[str, str], base: Path, problems: Problems
         origins.append(match[0])
         scheme, _, rest = inner.partition(":")
         name, has_default, default = rest.partition(":-")
+        if secrets is not None:
+            if scheme == "secret" and rest in secrets:
+                return secrets[rest]
+            message = f"there is no secret {rest!r}" if scheme == "secret" else _ONLY_SECRETS.format(match[0])
+            problems.append((dotted(place), message))
+            return ""
         try:
             if scheme == "env":
                 return environ[name] if environ.get(name) or not has_default else default

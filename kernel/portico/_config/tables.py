@@ -137,6 +137,19 @@ class GatewaySettings:
         validator=positive,
         metadata=doc("Seconds a call waits for the client's answer to a question."),
     )
+    registry: str | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "The registry that keeps what is managed at run time; the only one there is by default."
+        ),
+    )
+    managed_commands: tuple[tuple[str, ...], ...] = attrs.field(
+        default=(),
+        metadata=doc(
+            "Argument lists that upstreams managed at run time may start; without them, they start none.",
+            example=[["mcp-server-time"]],
+        ),
+    )
     separator: Literal["__", "-"] = attrs.field(
         default="__", metadata=doc("What stands between an upstream's name and a prefixed name.")
     )

@@ -91,6 +91,7 @@ class Endpoint:
         clock: Time.
         owners: The way to the workers that other handles belong to, if there are any.
         sessions: The legacy sessions that are open.
+        closed: Whether it has been taken down.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Endpoint:
         self.owners = owners
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self.depth_limit = depth_limit
+        self.closed = False
         self._pipeline = pipeline
         self._schemes = schemes
         self._decide = decider(schemes)
@@ -135,6 +137,18 @@ class Endpoint:
         self._tell = tell
         self._observe = observe
         self._on_call = on_call
+
+    def change(self, pipeline: Pipeline, schemes: Sequence[tuple[str, AuthScheme]]) -> None:
+        """Have other policies and auth schemes from the next request on; calls that run keep theirs."""
+        self._pipeline = pipeline
+        self._schemes = schemes
+        self._decide = decider(schemes)
+
+    def close(self) -> None:
+        """It is taken down: its sessions end, and nobody is let in any more."""
+        self.closed = True
+        for session in list(self.sessions):
+            session.close()
 
     @property
     def view(self) -> View:

@@ -30,15 +30,19 @@ class Lists:
     def __init__(
         self, name: str, info: Json, instructions: str | None, page_size: int, private: bool, seal: Seal
     ) -> None:
+        self._name = name
+        self._seal = seal
+        self._view: View | None = None
+        self.change(info, instructions, page_size, private)
+
+    def change(self, info: Json, instructions: str | None, page_size: int, private: bool) -> None:
+        """Say something else of itself; see the class for what."""
         self.info = info
         self.meta = server_info_member(info)
-        self._name = name
         self._instructions = instructions
         self._page_size = page_size
         self.private = private
-        self._seal = seal
         self._encoded: dict[tuple[str, Era], bytes] = {}
-        self._view: View | None = None
 
     @property
     def view(self) -> View:

@@ -63,6 +63,17 @@ class Plane:
         self._specs[spec.name] = spec
         self._endpoints[spec.name] = made
 
+    def change(self, spec: ServerSpec) -> None:
+        """Show a virtual server in another way; its clients hear of what they can see differently."""
+        self._specs[spec.name] = spec
+        self._look_again({spec.name: set()})
+
+    def remove(self, name: str) -> None:
+        """Take a virtual server down: its sessions end."""
+        endpoint = self._endpoints.pop(name)
+        del self._specs[name]
+        endpoint.close()
+
     def _view(self, spec: ServerSpec) -> View:
         view = build_view(spec, {name: upstream.offer for name, upstream in self.upstreams.items()})
         for kind, name, kept, lost in view.conflicts:
@@ -86,14 +97,19 @@ class Plane:
     def _refresh(self) -> None:
         self._refreshing = False
         announced, self._announced = self._announced, {}
+        servers: dict[str, set[str]] = {}
         for name, spec in self._specs.items():
             concerned = [kinds for upstream, kinds in announced.items() if upstream in spec.upstreams]
-            if not concerned:
-                continue
+            if concerned:
+                servers[name] = set().union(*concerned)
+        self._look_again(servers)
+
+    def _look_again(self, servers: Mapping[str, set[str]]) -> None:
+        """Make the views of some servers anew, and tell their clients what is different or said to be."""
+        for name, said in servers.items():
             lists = self._endpoints[name].lists
-            before, after = lists.view, self._view(spec)
+            before, after = lists.view, self._view(self._specs[name])
             lists.view = after
-            said = set().union(*concerned)
             kinds = [
                 k
                 for k in KINDS

@@ -38,7 +38,13 @@ class _ExactFirst:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._exact.get(scope["path"]) if scope["type"] == "http" else None
-        await (app or self._rest)(scope, receive, send)
+        if app is not None:
+            try:
+                await app(scope, receive, send)
+                return
+            except HTTPException:
+                pass  # it is there no more: Starlette has the words for that
+        await self._rest(scope, receive, send)
 
 
 def build_app(

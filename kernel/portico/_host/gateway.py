@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import ChainMap
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,6 +22,7 @@ from portico._core.contracts import Admit, Direct, Event, Host, Json, Log, Ref, 
 from portico._core.endpoint import CallRecord, Endpoint, Load
 from portico._core.errors import ConfigError
 from portico._core.lists import Lists
+from portico._core.management import Unmanaged
 from portico._core.owners import Owners
 from portico._core.pipeline import Pipeline
 from portico._core.plane import Plane
@@ -33,7 +35,9 @@ from portico._host.forward import Forwarder
 from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import Limits
 from portico._host.places import Place, host_of, is_loopback
+from portico._host.roster import Roster
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
+from portico._host.stage import LiveStage
 from portico._host.strain import strain_of
 
 _WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
@@ -73,8 +77,8 @@ class Gateway:
     forwarder: Forwarder | None = None
 
 
-class _Composer:
-    """Builds what stands between the components while they start."""
+class Composer:
+    """Builds what stands between the components: while they start, and when settings change."""
 
     def __init__(
         self, settings: Settings, log: Log, place: Place | None, on_call: Callable[[CallRecord], None] | None
@@ -92,6 +96,9 @@ class _Composer:
         self.strain = strain_of(gateway, self.load, self.clock, log, place.slot.turn if place else None)
         self.parking = Parking(self.seal, gateway.park_timeout)
         self.plane = Plane(self.load, log)
+        self.stage = LiveStage(self)
+        self.roster: Roster | None = None
+        self._routers: dict[str, Router] = {}
         self._observers: tuple[Any, ...] = ()
         self._wired = False
 
@@ -111,6 +118,7 @@ class _Composer:
             base=self.settings.base,
             component=find,
             wiring=self.plane,
+            management=self.roster or Unmanaged(),
         )
 
     def _logger(self, component: Component) -> Log:
@@ -123,25 +131,40 @@ class _Composer:
         if self._wired:
             return
         self._wired = True
+        registry = next((live[key] for key in live if key == ("registries", self.settings.registry)), None)
+        if registry is not None:
+            self.roster = Roster(self.settings, registry, self.stage, self.log)
         self.plane.upstreams.update(
             {name: each for (kind, name), each in live.items() if kind == "upstreams"}
         )
         self._observers = tuple(each for (kind, _), each in live.items() if kind == "observers")
         for name, server in self.settings.servers.items():
-            self._check_open(name, server, live)
-            spec = ServerSpec(
-                name=name,
-                upstreams=server.upstreams,
-                prefix=server.prefix,
-                separator=self.settings.gateway.separator,
-                tools=server.tools,
-                resources=server.resources,
-                prompts=server.prompts,
-                describe=server.describe,
-            )
-            self.plane.add(spec, partial(self._endpoint, name, server, live))
+            self.check_open(name, server, live)
+            self.put_up(name, server, live)
 
-    def _check_open(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> None:
+    def put_up(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> None:
+        """Have a virtual server as its settings say, whether it is up or not."""
+        spec = ServerSpec(
+            name=name,
+            upstreams=server.upstreams,
+            prefix=server.prefix,
+            separator=self.settings.gateway.separator,
+            tools=server.tools,
+            resources=server.resources,
+            prompts=server.prompts,
+            describe=server.describe,
+        )
+        endpoint = self.plane.endpoints.get(name)
+        if endpoint is None:
+            self.plane.add(spec, partial(self._endpoint, name, server, live))
+            return
+        policies = [(policy, live["policies", policy]) for policy in server.policies]
+        info, schemes, private = self._face(name, server, live)
+        endpoint.lists.change(info, server.instructions, server.page_size, private)
+        endpoint.change(Pipeline(policies, self._routers[name]), schemes)
+        self.plane.change(spec)
+
+    def check_open(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> None:
         """Letting anybody in is for loopback; anywhere else it must have been said twice.
 
         Raises:
@@ -169,7 +192,10 @@ class _Composer:
                     self.settings.source,
                 )
 
-    def _endpoint(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> Endpoint:
+    def _face(
+        self, name: str, server: ServerSettings, live: Mapping[Key, Any]
+    ) -> tuple[Json, list[tuple[str, Any]], bool]:
+        """What a virtual server calls itself, who lets in, and whether its lists may differ."""
         info: Json = {
             "name": server.name or ("portico" if name == "default" else f"portico/{name}"),
             **({"title": server.title} if server.title else {}),
@@ -178,8 +204,12 @@ class _Composer:
         schemes = [(scheme, live["auth", scheme]) for scheme in server.auth]
         # Lists are the same for everybody only where everybody may come in.
         private = not all(getattr(scheme, "lets_anyone_in", False) for _, scheme in schemes)
+        return info, schemes, private
+
+    def _endpoint(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> Endpoint:
+        info, schemes, private = self._face(name, server, live)
         lists = Lists(name, info, server.instructions, server.page_size, private, self.seal)
-        router = Router(self.plane.upstreams, self.seal, lists)
+        router = self._routers[name] = Router(self.plane.upstreams, self.seal, lists)
         policies = [(policy, live["policies", policy]) for policy in server.policies]
         gateway = self.settings.gateway
         observe = self._observe if self._observers else None
@@ -263,7 +293,7 @@ async def started(
     Raises:
         ConfigError: Something is wrong that only starting could show.
     """
-    composer = _Composer(settings, log, place, on_call)
+    composer = Composer(settings, log, place, on_call)
     if not http:
         settings = without(settings, "listeners", "transports")
     async with running(settings.components, composer.host, composer.report) as crew:
@@ -271,14 +301,17 @@ async def started(
         composer.wire(live)
         transports = {name: each for (kind, name), each in live.items() if kind == "transports"}
         app, admit = None, None
-        directs: dict[str, Direct] = {}
+        directs: Mapping[str, Direct] = {}
         if http:
             routes = [route for each in transports.values() for route in each.routes()]
-            for each in transports.values():
-                directs |= getattr(each, "directs", dict)()
+            # Looked up anew for each request: virtual servers come and go.
+            directs = ChainMap(*(getattr(each, "directs", dict)() for each in transports.values()))
             app, admit = build_app(routes, directs, composer.plane, limits_of(settings), log)
         servers = {name: each for (kind, name), each in live.items() if kind == "listeners"}
         composer.strain.start()
+        composer.stage.crew = crew
+        if composer.roster is not None:
+            await composer.roster.start()
         try:
             yield Gateway(
                 settings,
@@ -294,6 +327,9 @@ async def started(
             )
         finally:
             composer.strain.stop()
+            if composer.roster is not None:
+                await composer.roster.stop()
+                await composer.stage.close()
             if composer.forwarder is not None:
                 composer.forwarder.close()
 

@@ -124,22 +124,23 @@ class Crew:
                     return place
         return len(self._stages)
 
-    async def stop(self, keys: Collection[Key]) -> None:
-        """Stop some of them; never raises what they raise."""
+    def take_out(self, keys: Collection[Key]) -> Sequence[_Owner]:
+        """Have some of them belong to the caller, who has to `end` them."""
         leaving = [owner for stage in self._stages for owner in stage if owner.component.key in keys]
         for stage in self._stages:
             stage[:] = [owner for owner in stage if owner not in leaving]
         for owner in leaving:
             self.live.pop(owner.component.key, None)
-        await self._end(leaving)
+        return leaving
+
+    async def end(self, owners: Sequence[_Owner]) -> None:
+        """Stop what was taken out; never raises what they raise."""
+        await asyncio.gather(*(owner.stop(self._stop_timeout) for owner in owners))
 
     async def close(self) -> None:
         """Stop all of them, the last first."""
         while self._stages:
-            await self._end(self._stages.pop())
-
-    async def _end(self, owners: Sequence[_Owner]) -> None:
-        await asyncio.gather(*(owner.stop(self._stop_timeout) for owner in owners))
+            await self.end(self._stages.pop())
 
 
 class _Owner:

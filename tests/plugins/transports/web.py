@@ -167,7 +167,7 @@ class Web:
     @property
     def sessions(self) -> Any:
         """The legacy sessions of the default server."""
-        return self.http.apps["default"].sessions
+        return self.http.endpoints.apps["default"].sessions
 
     def open(
         self, method: str, headers: Headers | None = None, body: bytes = b"", path: str = "/mcp", **scope: Any

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from portico.api import Direct, Factory, Host, Transport, Unread, at_least, doc, hookimpl, positive
+from portico.api import Direct, Endpoint, Factory, Host, Transport, Unread, at_least, doc, hookimpl, positive
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -72,39 +72,38 @@ class StreamableHttp:
     def __init__(self, config: StreamableHttpConfig, host: Host) -> None:
         from portico_plugins.transports.streamable_http.answer import Manner
         from portico_plugins.transports.streamable_http.app import McpApp
+        from portico_plugins.transports.streamable_http.endpoints import Endpoints
 
-        self.apps = {
-            name: McpApp(
+        manner = Manner(
+            config.keep_alive,
+            config.stream_after,
+            config.retry,
+            Unread(config.unread_frames, config.unread_bytes),
+            config.unread_seconds,
+        )
+
+        def make(endpoint: Endpoint) -> McpApp:
+            return McpApp(
                 endpoint,
                 session_idle=config.session_idle,
                 max_sessions=config.max_sessions,
                 max_sessions_each=config.max_sessions_each,
-                manner=Manner(
-                    config.keep_alive,
-                    config.stream_after,
-                    config.retry,
-                    Unread(config.unread_frames, config.unread_bytes),
-                    config.unread_seconds,
-                ),
+                manner=manner,
             )
-            for name, endpoint in host.wiring.endpoints.items()
-        }
+
+        self.endpoints = Endpoints(host.wiring.endpoints, make)
 
     def routes(self) -> Sequence[BaseRoute]:
-        """The MCP endpoints."""
+        """The MCP endpoints, those that come later included."""
         from starlette.routing import Route
 
-        out = [Route(f"/servers/{name}/mcp", app) for name, app in self.apps.items()]
-        if "default" in self.apps:
-            out.append(Route("/mcp", self.apps["default"]))
-        return out
+        # Those that are up already can be found by their whole path.
+        paths = [*self.endpoints, "/mcp", "/servers/{server}/mcp"]
+        return [Route(path, self.endpoints) for path in dict.fromkeys(paths)]
 
     def directs(self) -> Mapping[str, Direct]:
         """The same endpoints, for servers that hand requests in whole."""
-        out = {f"/servers/{name}/mcp": app.handle for name, app in self.apps.items()}
-        if "default" in self.apps:
-            out["/mcp"] = self.apps["default"].handle
-        return out
+        return self.endpoints
 
 
 @asynccontextmanager
@@ -115,16 +114,14 @@ async def streamable_http(config: StreamableHttpConfig, host: Host) -> AsyncIter
     async def sweep() -> None:
         while True:
             await asyncio.sleep(min(config.session_idle / 2, 30.0))
-            for app in transport.apps.values():
-                app.sessions.sweep()
+            transport.endpoints.sweep()
 
     sweeper = asyncio.create_task(sweep())
     try:
         yield transport
     finally:
         sweeper.cancel()
-        for app in transport.apps.values():
-            app.sessions.close()
+        transport.endpoints.close()
 
 
 STREAMABLE_HTTP = Factory(

@@ -45,7 +45,7 @@ class McpApp:
         max_sessions_each: int,
         manner: Manner,
     ) -> None:
-        self._endpoint = endpoint
+        self.endpoint = self._endpoint = endpoint
         self.sessions = LegacySessions(endpoint, session_idle, max_sessions, max_sessions_each, manner)
         self._modern = ModernRequests(endpoint, manner)
         self._authenticating: set[asyncio.Task[None]] = set()
@@ -60,6 +60,9 @@ class McpApp:
 
     def handle(self, scope: Scope, body: bytes, reply: Reply) -> None:
         """Serve one HTTP request whose body has come whole."""
+        if self._endpoint.closed:
+            send_problem(reply, 404, b'{"error":"not found"}')
+            return
         if scope["method"] not in ("POST", "GET", "DELETE"):
             send_empty(reply, 405, (b"allow", b"POST, GET, DELETE"))
             return

@@ -77,23 +77,30 @@ class McpConfig:
         metadata=doc(
             "The argument list of a stdio server. No shell is involved.",
             example=["mcp-server-time", "--local-timezone=UTC"],
+            operator_only=True,
         ),
     )
     launch: tuple[str, ...] = attrs.field(
         default=(),
         metadata=doc(
             "The argument list of a program that serves `url`, run for as long as the gateway runs. "
-            "`{port}`, here and in `url`, stands for a free port."
+            "`{port}`, here and in `url`, stands for a free port.",
+            operator_only=True,
         ),
     )
     env: dict[str, Secret] = attrs.field(
-        factory=dict, metadata=doc("Environment variables of the process, beside the inherited ones.")
+        factory=dict,
+        metadata=doc("Environment variables of the process, beside the inherited ones.", operator_only=True),
     )
     inherit_env: tuple[str, ...] = attrs.field(
         default=MINIMAL_ENV,
-        metadata=doc("Which of the gateway's own environment variables the process sees."),
+        metadata=doc(
+            "Which of the gateway's own environment variables the process sees.", operator_only=True
+        ),
     )
-    cwd: Path | None = attrs.field(default=None, metadata=doc("Working directory of the process."))
+    cwd: Path | None = attrs.field(
+        default=None, metadata=doc("Working directory of the process.", operator_only=True)
+    )
     headers: dict[str, Secret] = attrs.field(
         factory=dict, validator=_headers, metadata=doc("Headers to add to every HTTP request.")
     )
@@ -180,7 +187,10 @@ class McpConfig:
     )
     tls_verify: bool = attrs.field(default=True, metadata=doc("Check the server's certificate."))
     ca_file: Path | None = attrs.field(
-        default=None, metadata=doc("PEM file of certificate authorities to trust instead of the system's.")
+        default=None,
+        metadata=doc(
+            "PEM file of certificate authorities to trust instead of the system's.", operator_only=True
+        ),
     )
 
     def __attrs_post_init__(self) -> None:

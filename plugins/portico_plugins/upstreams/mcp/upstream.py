@@ -78,6 +78,10 @@ class McpUpstream:
         except TimeoutError:
             self._host.log.info("upstream_still_starting")
 
+    async def refresh(self) -> None:
+        """Have the lists fetched again, soon."""
+        self._catalog.changed("")
+
     async def stop(self) -> None:
         """End everything, child processes included."""
         await self._watches.close()

@@ -1,0 +1,289 @@
+"""What is managed at run time: the registry's records, in effect in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import attrs
+
+from portico._config.masking import MASK, covered, plain, uncovered
+from portico._config.settings import Settings
+from portico._core.contracts import Json, Log, Offer
+from portico._core.errors import ConfigError
+from portico._core.management import FromFile, Managed, Outcome
+from portico._core.records import About, Author, Change, Entry, Record, Registry, RegistryDown
+from portico._host.composed import Composed, Key, compose, declared
+
+_RETRY: Final = 1.0
+_TABLES: Final = ("upstreams", "servers")
+
+
+class Stage(Protocol):
+    """What the roster has act on new settings."""
+
+    def check(self, settings: Settings) -> None:
+        """Whether these settings could be in effect.
+
+        Raises:
+            ConfigError: They could not.
+        """
+        ...
+
+    async def become(self, before: Settings, after: Settings) -> None:
+        """Start, stop and change what differs."""
+        ...
+
+    async def probe(self, settings: Settings, name: str) -> Json:
+        """Start one upstream of these settings apart from everything else; see `Management.probe`."""
+        ...
+
+    async def refresh(self, upstream: str) -> bool:
+        """Have an upstream's lists fetched again; whether there is one of that name that can."""
+        ...
+
+    def states(self) -> Mapping[str, tuple[str, str]]:
+        """State and reason of each upstream."""
+        ...
+
+    def offers(self) -> Mapping[str, Offer]:
+        """What each upstream offers."""
+        ...
+
+
+class Roster:
+    """Implements `Management`.
+
+    Args:
+        file: The settings of the configuration file.
+        registry: Where records are kept.
+        stage: Acts on new settings.
+        log: The kernel's.
+    """
+
+    def __init__(self, file: Settings, registry: Registry, stage: Stage, log: Log) -> None:
+        self._file = file
+        self._registry = registry
+        self._stage = stage
+        self._log = log
+        self._records: dict[Key, Record] = {}
+        self._composed = Composed(file, {})
+        self._revision = 0
+        self._down = ""
+        self._acting = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take up what the registry has; from then on, what changes in it."""
+        try:
+            await self._load()
+        except RegistryDown as error:
+            self._lost(error)
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Take up nothing more."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async with self._registry.watch() as changed:
+                    await self._load()  # what was missed between loading and watching
+                    while True:
+                        await changed()
+                        await self._load()
+            except RegistryDown as error:
+                self._lost(error)
+            except Exception as error:  # a registry that fails must not end what it has told so far
+                self._log.error("registry.failed", exc_info=error)
+                self._down = "it failed; see the log"
+            await asyncio.sleep(_RETRY)
+
+    def _lost(self, error: RegistryDown) -> None:
+        if not self._down:
+            self._log.error("registry.down", error=str(error))
+        self._down = str(error) or "it cannot be reached"
+
+    async def _load(self) -> None:
+        """Have the registry's records in effect."""
+        async with self._acting:
+            revision, records = await self._registry.load()
+            if self._down:
+                self._log.info("registry.up", revision=revision)
+                self._down = ""
+            if revision == self._revision:
+                return
+            await self._act(revision, {(record.kind, record.name): record for record in records})
+
+    def _compose(self, records: Iterable[Record]) -> Composed:
+        return compose(self._file, records, {}, self._stage.check)
+
+    async def _act(self, revision: int, records: dict[Key, Record]) -> None:
+        before = self._composed.settings
+        composed = self._compose(records.values())
+        for (kind, name), problems in composed.problems.items():
+            if self._composed.problems.get((kind, name)) != problems:
+                said = [f"{path}: {text}" if path else text for path, text in problems]
+                self._log.warning("record.left_out", kind=kind, name=name, problems=said)
+        await self._stage.become(before, composed.settings)
+        self._records, self._composed, self._revision = records, composed, revision
+
+    # --- Management ------------------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        """The revision in effect."""
+        return self._revision
+
+    @property
+    def down(self) -> str:
+        """Why the registry cannot be written to; "" when it can."""
+        return self._down
+
+    def all(self, kind: str) -> Sequence[Managed]:
+        """Everything of a kind, by name."""
+        names = {name for each, name in self._records if each == kind}
+        if kind == "upstreams":
+            names |= {name for each, name in self._file.components if each == kind}
+        elif kind == "servers":
+            names |= self._file.servers.keys()
+        return [found for name in sorted(names) if (found := self.get(kind, name)) is not None]
+
+    def get(self, kind: str, name: str) -> Managed | None:
+        """One of them."""
+        record = self._records.get((kind, name))
+        if kind in _TABLES and declared(self._file, kind, name):
+            return self._of_file(kind, name)
+        if record is not None:
+            return self._of_registry(record, self._composed)
+        return self._of_file(kind, name) if kind == "servers" and name in self._file.servers else None
+
+    def _of_file(self, kind: str, name: str) -> Managed:
+        state, reason = self._state(kind, name)
+        if kind == "servers":
+            return Managed(kind, name, plain(self._file.servers[name]), About(), "file", None, state, reason)
+        component = self._file.components[kind, name]
+        config = {"use": component.use, **plain(component.config)}
+        return Managed(kind, name, config, About(), "file", None, state, reason)
+
+    def _of_registry(self, record: Record, composed: Composed) -> Managed:
+        key = (record.kind, record.name)
+        problems = composed.problems.get(key, ())
+        made: Any = record.config
+        if record.kind == "upstreams":
+            component = composed.settings.components.get(key)
+            made = component.config if component is not None else None
+        state, reason = self._state(*key)
+        if problems:
+            state, reason = (
+                "invalid",
+                "; ".join(f"{path}: {text}" if path else text for path, text in problems),
+            )
+        elif not record.about.enabled:
+            state, reason = "disabled", ""
+        config = covered(record.config, made) if record.kind == "upstreams" else record.config
+        if "use" in record.config and "use" in config:
+            config["use"] = record.config["use"]
+        return Managed(
+            record.kind, record.name, config, record.about, "registry", record, state, reason, problems
+        )
+
+    def _state(self, kind: str, name: str) -> tuple[str, str]:
+        return self._stage.states().get(name, ("stopped", "")) if kind == "upstreams" else ("ready", "")
+
+    async def change(
+        self, changes: Sequence[Change], author: Author, *, expected: int | None = None, dry_run: bool = False
+    ) -> Outcome:
+        """Check, write, and act."""
+        registry = self._registry
+        async with self._acting:
+            changes = [self._restored(change) for change in changes]
+            after = self._changed(changes)
+            composed = self._compose(after.values())
+            self._check(changes, composed)
+            made = [after[change.kind, change.name] for change in changes if change.config is not None]
+            if dry_run:
+                return Outcome(self._revision, [self._of_registry(record, composed) for record in made])
+            revision = await registry.write(changes, author, expected=expected)
+            _, records = await registry.load()
+            await self._act(revision, {(record.kind, record.name): record for record in records})
+        found = [self.get(record.kind, record.name) for record in made]
+        return Outcome(revision, [each for each in found if each is not None])
+
+    def _restored(self, change: Change) -> Change:
+        """With the secrets its author could not see."""
+        before = self._records.get((change.kind, change.name))
+        if change.config is None:
+            return change
+        config = uncovered(change.config, before.config if before is not None else None)
+        return attrs.evolve(change, config=config)
+
+    def _changed(self, changes: Sequence[Change]) -> dict[Key, Record]:
+        """The records as they would be."""
+        after = dict(self._records)
+        for change in changes:
+            key = (change.kind, change.name)
+            if change.kind in _TABLES and declared(self._file, *key):
+                raise FromFile(*key)
+            if change.config is None:
+                after.pop(key, None)
+            else:
+                before = after.get(key) or Record(*key, {}, version=0)
+                after[key] = attrs.evolve(
+                    before, config=change.config, about=change.about, version=before.version + 1
+                )
+        return after
+
+    def _check(self, changes: Sequence[Change], composed: Composed) -> None:
+        """Whether any record that is changed would be wrong, or one that was right no longer.
+
+        Raises:
+            ConfigError: It would.
+        """
+        wrong: list[tuple[str, str]] = []
+        touched = {(change.kind, change.name) for change in changes if change.config is not None}
+        for key, problems in composed.problems.items():
+            if key in touched or key not in self._composed.problems:
+                wrong += [(".".join((*key, *([path] if path else []))), text) for path, text in problems]
+        for change in changes:
+            if MASK in _strings(change.config):
+                wrong.append(
+                    (f"{change.kind}.{change.name}", f"{MASK} stands for a secret that there is not")
+                )
+        if wrong:
+            raise ConfigError(wrong, "the change")
+
+    async def history(
+        self, kind: str | None = None, name: str | None = None, *, before: int | None = None, limit: int = 50
+    ) -> Sequence[Entry]:
+        """The audit trail."""
+        return await self._registry.history(kind, name, before=before, limit=limit)
+
+    async def probe(self, name: str, config: Json) -> Json:
+        """What a candidate upstream offers."""
+        record = Record("upstreams", name, config)
+        composed = self._compose([record])
+        if composed.problems:
+            ((_, problems),) = composed.problems.items()
+            raise ConfigError([(path, text) for path, text in problems], "the candidate")
+        return await self._stage.probe(composed.settings, name)
+
+    async def refresh(self, upstream: str) -> Managed | None:
+        """Have an upstream's lists fetched again."""
+        return self.get("upstreams", upstream) if await self._stage.refresh(upstream) else None
+
+    def offers(self) -> Mapping[str, Any]:
+        """What each upstream offers."""
+        return self._stage.offers()
+
+
+def _strings(value: Any) -> set[str]:
+    if isinstance(value, Mapping):
+        return set().union(*map(_strings, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(_strings, value))
+    return {value} if isinstance(value, str) else set()
