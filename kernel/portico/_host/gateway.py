@@ -22,7 +22,7 @@ from portico._core.contracts import Admit, Direct, Event, Host, Json, Log, Ref, 
 from portico._core.endpoint import CallRecord, Endpoint, Load
 from portico._core.errors import ConfigError
 from portico._core.lists import Lists
-from portico._core.management import Unmanaged
+from portico._core.management import Management, Unmanaged
 from portico._core.owners import Owners
 from portico._core.pipeline import Pipeline
 from portico._core.plane import Plane
@@ -63,6 +63,7 @@ class Gateway:
         log: The kernel's.
         directs: What answers requests without ASGI, by path.
         forwarder: The way to other workers, if there are any.
+        management: What is managed at run time, if anything is.
     """
 
     settings: Settings
@@ -75,6 +76,7 @@ class Gateway:
     log: Log
     directs: Mapping[str, Direct] = attrs.field(factory=dict)
     forwarder: Forwarder | None = None
+    management: Management | None = None
 
 
 class Composer:
@@ -153,6 +155,7 @@ class Composer:
             resources=server.resources,
             prompts=server.prompts,
             describe=server.describe,
+            growing=self.roster is not None,
         )
         endpoint = self.plane.endpoints.get(name)
         if endpoint is None:
@@ -324,6 +327,7 @@ async def started(
                 log,
                 directs,
                 composer.forwarder,
+                composer.roster,
             )
         finally:
             composer.strain.stop()

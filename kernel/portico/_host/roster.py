@@ -267,9 +267,7 @@ class Roster:
         """What a candidate upstream offers."""
         record = Record("upstreams", name, config)
         composed = self._compose([record])
-        if composed.problems:
-            ((_, problems),) = composed.problems.items()
-            raise ConfigError([(path, text) for path, text in problems], "the candidate")
+        self._check([Change("upstreams", name, config)], composed)
         return await self._stage.probe(composed.settings, name)
 
     async def refresh(self, upstream: str) -> Managed | None:
