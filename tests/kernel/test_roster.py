@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,11 +39,14 @@ def management(running: RunningGateway) -> Management:
 
 
 @asynccontextmanager
-async def managed(name: str, more: str = "") -> AsyncIterator[tuple[RunningGateway, Management]]:
+async def managed(
+    name: str, more: str = "", base: Path | None = None
+) -> AsyncIterator[tuple[RunningGateway, Management]]:
     """A gateway with a registry of its own."""
     config = f'[registries.main]\nuse = "kept"\nshelf = "{name}"\n{more}'
-    async with running_gateway(config, plugins=[kept]) as running:
-        yield running, management(running)
+    with tempfile.TemporaryDirectory() as folder:
+        async with running_gateway(config, plugins=[kept], base=base or Path(folder)) as running:
+            yield running, management(running)
 
 
 @pytest.fixture
@@ -268,6 +273,34 @@ async def test_while_the_registry_is_away_what_was_known_goes_on_and_nothing_is_
         place.away = False
         await mgmt.change([upstream("b", url)], ALICE)
         await until(gw, ["a__one", "b__one"])
+
+
+async def test_a_gateway_that_starts_while_the_registry_is_away_begins_with_what_was_last_known(
+    shelf: str, tmp_path: Path
+) -> None:
+    async with serving(server("one")) as url:
+        async with managed(shelf, base=tmp_path) as (_, mgmt):
+            await mgmt.change([upstream("a", url)], ALICE)
+        place = kept.SHELVES[shelf]
+        place.away = True
+        async with managed(shelf, base=tmp_path) as (gw, mgmt):
+            await until(gw, ["one"])
+            assert mgmt.revision == 1
+            status, body = await get(gw, "/readyz")
+            assert (status, body["status"], body["registry"]["state"]) == (200, "degraded", "down")
+            place.away = False
+            async with asyncio.timeout(15):
+                while mgmt.down:
+                    await asyncio.sleep(0.01)
+            status, body = await get(gw, "/readyz")
+            assert (body["status"], body["registry"]) == ("ready", {"state": "ready", "revision": 1})
+
+
+async def get(gw: RunningGateway, path: str) -> tuple[int, Json]:
+    from starlette.testclient import TestClient
+
+    answer = await asyncio.to_thread(TestClient(gw.gateway.app, "http://localhost").get, path)
+    return answer.status_code, answer.json()
 
 
 async def test_a_candidate_is_tried_without_being_kept(shelf: str) -> None:

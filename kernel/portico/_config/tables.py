@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -141,6 +142,13 @@ class GatewaySettings:
         default=None,
         metadata=doc(
             "The registry that keeps what is managed at run time; the only one there is by default."
+        ),
+    )
+    state: Path | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "Folder for what a gateway with a registry keeps of it, so that it can start while that is away; "
+            "`.portico` beside the configuration file by default."
         ),
     )
     managed_commands: tuple[tuple[str, ...], ...] = attrs.field(

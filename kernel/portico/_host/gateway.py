@@ -37,6 +37,7 @@ from portico._host.limits import Limits
 from portico._host.places import Place, host_of, is_loopback
 from portico._host.roster import Roster
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
+from portico._host.snapshot import Snapshot
 from portico._host.stage import LiveStage
 from portico._host.strain import strain_of
 
@@ -135,7 +136,9 @@ class Composer:
         self._wired = True
         registry = next((live[key] for key in live if key == ("registries", self.settings.registry)), None)
         if registry is not None:
-            self.roster = Roster(self.settings, registry, self.stage, self.log)
+            state = self.settings.gateway.state or self.settings.base / ".portico"
+            snapshot = Snapshot(state / f"{self.settings.registry}.json")
+            self.roster = Roster(self.settings, registry, self.stage, self.log, snapshot)
         self.plane.upstreams.update(
             {name: each for (kind, name), each in live.items() if kind == "upstreams"}
         )
@@ -309,7 +312,7 @@ async def started(
             routes = [route for each in transports.values() for route in each.routes()]
             # Looked up anew for each request: virtual servers come and go.
             directs = ChainMap(*(getattr(each, "directs", dict)() for each in transports.values()))
-            app, admit = build_app(routes, directs, composer.plane, limits_of(settings), log)
+            app, admit = build_app(routes, directs, composer.plane, limits_of(settings), log, composer.roster)
         servers = {name: each for (kind, name), each in live.items() if kind == "listeners"}
         composer.strain.start()
         composer.stage.crew = crew

@@ -15,6 +15,7 @@ from portico._core.errors import ConfigError
 from portico._core.management import FromFile, Managed, Outcome
 from portico._core.records import About, Author, Change, Entry, Record, Registry, RegistryDown
 from portico._host.composed import Composed, Key, compose, declared
+from portico._host.snapshot import Snapshot
 
 _RETRY: Final = 1.0
 _TABLES: Final = ("upstreams", "servers")
@@ -60,13 +61,17 @@ class Roster:
         registry: Where records are kept.
         stage: Acts on new settings.
         log: The kernel's.
+        snapshot: Holds what was in effect last.
     """
 
-    def __init__(self, file: Settings, registry: Registry, stage: Stage, log: Log) -> None:
+    def __init__(
+        self, file: Settings, registry: Registry, stage: Stage, log: Log, snapshot: Snapshot | None = None
+    ) -> None:
         self._file = file
         self._registry = registry
         self._stage = stage
         self._log = log
+        self._snapshot = snapshot
         self._records: dict[Key, Record] = {}
         self._composed = Composed(file, {})
         self._revision = 0
@@ -80,6 +85,11 @@ class Roster:
             await self._load()
         except RegistryDown as error:
             self._lost(error)
+            known = self._snapshot.read() if self._snapshot is not None else None
+            if known is not None:
+                revision, records = known
+                self._log.warning("registry.snapshot", revision=revision, records=len(records))
+                await self._act(revision, {(each.kind, each.name): each for each in records}, keep=False)
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
@@ -122,7 +132,7 @@ class Roster:
     def _compose(self, records: Iterable[Record]) -> Composed:
         return compose(self._file, records, {}, self._stage.check)
 
-    async def _act(self, revision: int, records: dict[Key, Record]) -> None:
+    async def _act(self, revision: int, records: dict[Key, Record], *, keep: bool = True) -> None:
         before = self._composed.settings
         composed = self._compose(records.values())
         for (kind, name), problems in composed.problems.items():
@@ -131,6 +141,11 @@ class Roster:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=said)
         await self._stage.become(before, composed.settings)
         self._records, self._composed, self._revision = records, composed, revision
+        if keep and self._snapshot is not None:
+            try:
+                await asyncio.to_thread(self._snapshot.keep, revision, list(records.values()))
+            except OSError as error:
+                self._log.warning("registry.snapshot_failed", error=str(error))
 
     # --- Management ------------------------------------------------------------------------------------
 
