@@ -245,8 +245,62 @@ async def test_secrets_are_never_shown_and_survive_an_edit_that_has_the_mask(she
         assert shown.config["headers"] == {"x-key": "**********"}
         await mgmt.change([Change("upstreams", "a", {**shown.config, "connect_timeout": 3})], ALICE)
         kept_config = kept.SHELVES[shelf].records["upstreams", "a"].config
-        assert kept_config["headers"] == {"x-key": "topsecret"}
+        assert kept_config["headers"]["x-key"].startswith("${sealed:file.")
+        assert "topsecret" not in repr(kept.SHELVES[shelf].entries)
         assert kept_config["connect_timeout"] == 3
+
+
+async def test_a_secret_is_sent_to_the_upstream_and_stands_nowhere_else(shelf: str, tmp_path: Path) -> None:
+    made = server("one")
+    async with serving(made) as url, managed(shelf, base=tmp_path) as (gw, mgmt):
+        headers = {"x-own": "topsecret", "x-shared": "${secret:shared}"}
+        config: Json = {"use": "mcp", "url": f"{url}/mcp", "headers": headers}
+        await mgmt.change(
+            [Change("secrets", "shared", {"value": "hushhush"}), Change("upstreams", "a", config)], ALICE
+        )
+        await until(gw, ["one"])
+        sent = made.of("tools/list")[-1].headers
+        assert (sent["x-own"], sent["x-shared"]) == ("topsecret", "hushhush")
+        secret = mgmt.get("secrets", "shared")
+        assert secret is not None
+        assert secret.config == {"value": "**********"}
+        on_disk = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        for place in (repr(kept.SHELVES[shelf].entries).encode(), on_disk, repr(gw.log.lines).encode()):
+            assert b"topsecret" not in place
+            assert b"hushhush" not in place
+
+
+async def test_a_sealed_secret_that_is_moved_to_another_record_is_good_for_nothing(shelf: str) -> None:
+    async with serving(server("one")) as url, managed(shelf) as (_, mgmt):
+        config: Json = {"use": "mcp", "url": f"{url}/mcp", "headers": {"x-key": "topsecret"}}
+        await mgmt.change([Change("upstreams", "a", config)], ALICE)
+        stolen = kept.SHELVES[shelf].records["upstreams", "a"].config
+        with pytest.raises(ConfigError, match="another place"):
+            await mgmt.change([Change("upstreams", "b", stolen)], ALICE)
+
+
+async def test_secrets_are_put_under_a_new_key_while_everything_goes_on(shelf: str, tmp_path: Path) -> None:
+    old, new = "o" * 32, "n" * 32
+    both = f'[gateway.encryption_keys]\nnew = "{new}"\nold = "{old}"\n'
+    made = server("one")
+    async with serving(made) as url:
+        async with managed(shelf, f'[gateway.encryption_keys]\nold = "{old}"\n', tmp_path) as (_, mgmt):
+            config: Json = {"use": "mcp", "url": f"{url}/mcp", "headers": {"x-key": "topsecret"}}
+            await mgmt.change(
+                [Change("upstreams", "a", config), Change("secrets", "s", {"value": "x"})], ALICE
+            )
+        async with managed(shelf, both, tmp_path) as (gw, mgmt):
+            await until(gw, ["one"])
+            assert await mgmt.rotate(ALICE) == 2
+            assert await mgmt.rotate(ALICE) == 0
+        async with managed(shelf, f'[gateway.encryption_keys]\nnew = "{new}"\n', tmp_path) as (gw, mgmt):
+            await until(gw, ["one"])
+            assert made.of("tools/list")[-1].headers["x-key"] == "topsecret"
+        async with managed(shelf, f'[gateway.encryption_keys]\nother = "{old}"\n', tmp_path) as (gw, mgmt):
+            found = mgmt.get("upstreams", "a")
+            assert found is not None
+            assert found.state == "invalid"
+            assert "'new'" in found.reason
 
 
 async def test_two_who_change_the_same_thing_do_not_overwrite_each_other(shelf: str) -> None:

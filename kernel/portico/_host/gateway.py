@@ -36,6 +36,7 @@ from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import Limits
 from portico._host.places import Place, host_of, is_loopback
 from portico._host.roster import Roster
+from portico._host.sealed import Secrets
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
 from portico._host.snapshot import Snapshot
 from portico._host.stage import LiveStage
@@ -138,7 +139,8 @@ class Composer:
         if registry is not None:
             state = self.settings.gateway.state or self.settings.base / ".portico"
             snapshot = Snapshot(state / f"{self.settings.registry}.json")
-            self.roster = Roster(self.settings, registry, self.stage, self.log, snapshot)
+            keys = Secrets(self.settings.gateway, state)
+            self.roster = Roster(self.settings, registry, self.stage, self.log, keys, snapshot)
         self.plane.upstreams.update(
             {name: each for (kind, name), each in live.items() if kind == "upstreams"}
         )

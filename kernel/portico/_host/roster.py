@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import attrs
 
-from portico._config.masking import MASK, covered, plain, uncovered
+from portico._config.masking import MASK, plain, uncovered
 from portico._config.settings import Settings
+from portico._config.wording import nearest
 from portico._core.contracts import Json, Log, Offer
 from portico._core.errors import ConfigError
 from portico._core.management import FromFile, Managed, Outcome
-from portico._core.records import About, Author, Change, Entry, Record, Registry, RegistryDown
+from portico._core.records import (
+    KINDS_MANAGED,
+    About,
+    Author,
+    Change,
+    Entry,
+    Record,
+    Registry,
+    RegistryDown,
+)
 from portico._host.composed import Composed, Key, compose, declared
+from portico._host.sealed import Secrets, rotate, shown
 from portico._host.snapshot import Snapshot
 
 _RETRY: Final = 1.0
@@ -61,16 +72,24 @@ class Roster:
         registry: Where records are kept.
         stage: Acts on new settings.
         log: The kernel's.
+        secrets: Seals and opens.
         snapshot: Holds what was in effect last.
     """
 
     def __init__(
-        self, file: Settings, registry: Registry, stage: Stage, log: Log, snapshot: Snapshot | None = None
+        self,
+        file: Settings,
+        registry: Registry,
+        stage: Stage,
+        log: Log,
+        secrets: Secrets,
+        snapshot: Snapshot,
     ) -> None:
         self._file = file
         self._registry = registry
         self._stage = stage
         self._log = log
+        self._secrets = secrets
         self._snapshot = snapshot
         self._records: dict[Key, Record] = {}
         self._composed = Composed(file, {})
@@ -85,7 +104,7 @@ class Roster:
             await self._load()
         except RegistryDown as error:
             self._lost(error)
-            known = self._snapshot.read() if self._snapshot is not None else None
+            known = self._snapshot.read()
             if known is not None:
                 revision, records = known
                 self._log.warning("registry.snapshot", revision=revision, records=len(records))
@@ -129,19 +148,19 @@ class Roster:
                 return
             await self._act(revision, {(record.kind, record.name): record for record in records})
 
-    def _compose(self, records: Iterable[Record]) -> Composed:
-        return compose(self._file, records, {}, self._stage.check)
+    def _compose(self, records: Mapping[Key, Record]) -> Composed:
+        return compose(self._file, records.values(), self._secrets.look_up(records), self._stage.check)
 
     async def _act(self, revision: int, records: dict[Key, Record], *, keep: bool = True) -> None:
         before = self._composed.settings
-        composed = self._compose(records.values())
+        composed = self._compose(records)
         for (kind, name), problems in composed.problems.items():
             if self._composed.problems.get((kind, name)) != problems:
                 said = [f"{path}: {text}" if path else text for path, text in problems]
                 self._log.warning("record.left_out", kind=kind, name=name, problems=said)
         await self._stage.become(before, composed.settings)
         self._records, self._composed, self._revision = records, composed, revision
-        if keep and self._snapshot is not None:
+        if keep:
             try:
                 await asyncio.to_thread(self._snapshot.keep, revision, list(records.values()))
             except OSError as error:
@@ -188,10 +207,8 @@ class Roster:
     def _of_registry(self, record: Record, composed: Composed) -> Managed:
         key = (record.kind, record.name)
         problems = composed.problems.get(key, ())
-        made: Any = record.config
-        if record.kind == "upstreams":
-            component = composed.settings.components.get(key)
-            made = component.config if component is not None else None
+        component = composed.settings.components.get(key)
+        made = component.config if component is not None else None
         state, reason = self._state(*key)
         if problems:
             state, reason = (
@@ -200,9 +217,7 @@ class Roster:
             )
         elif not record.about.enabled:
             state, reason = "disabled", ""
-        config = covered(record.config, made) if record.kind == "upstreams" else record.config
-        if "use" in record.config and "use" in config:
-            config["use"] = record.config["use"]
+        config = shown(record.config, made)
         return Managed(
             record.kind, record.name, config, record.about, "registry", record, state, reason, problems
         )
@@ -217,17 +232,44 @@ class Roster:
         registry = self._registry
         async with self._acting:
             changes = [self._restored(change) for change in changes]
+            changes = [self._sealed(each, None) if each.kind == "secrets" else each for each in changes]
+            # What is not in use is checked all the same, and so is what it would be made into.
+            checked = self._compose(self._changed(changes, used=True))
+            self._check(changes, checked)
+            changes = [self._sealed(change, checked) for change in changes]
             after = self._changed(changes)
-            composed = self._compose(after.values())
-            self._check(changes, composed)
             made = [after[change.kind, change.name] for change in changes if change.config is not None]
             if dry_run:
+                composed = self._compose(after)
                 return Outcome(self._revision, [self._of_registry(record, composed) for record in made])
             revision = await registry.write(changes, author, expected=expected)
             _, records = await registry.load()
             await self._act(revision, {(record.kind, record.name): record for record in records})
         found = [self.get(record.kind, record.name) for record in made]
         return Outcome(revision, [each for each in found if each is not None])
+
+    async def rotate(self, author: Author) -> int:
+        """Put every secret under the current key; gives how many records that changes."""
+        async with self._acting:
+            changed = rotate(self._secrets, self._records)
+            changes = [
+                Change(each.kind, each.name, each.config, each.about, expected=each.version)
+                for each in changed
+            ]
+            if changes:
+                revision = await self._registry.write(changes, author)
+                _, records = await self._registry.load()
+                await self._act(revision, {(record.kind, record.name): record for record in records})
+        return len(changes)
+
+    def _sealed(self, change: Change, checked: Composed) -> Change:
+        if change.config is None:
+            return change
+        component = checked.settings.components.get((change.kind, change.name))
+        typed = component.config if component is not None else None
+        return attrs.evolve(
+            change, config=self._secrets.sealing(change.kind, change.name, change.config, typed)
+        )
 
     def _restored(self, change: Change) -> Change:
         """With the secrets its author could not see."""
@@ -237,8 +279,8 @@ class Roster:
         config = uncovered(change.config, before.config if before is not None else None)
         return attrs.evolve(change, config=config)
 
-    def _changed(self, changes: Sequence[Change]) -> dict[Key, Record]:
-        """The records as they would be."""
+    def _changed(self, changes: Sequence[Change], *, used: bool = False) -> dict[Key, Record]:
+        """The records as they would be; with `used`, as if those that change were all in use."""
         after = dict(self._records)
         for change in changes:
             key = (change.kind, change.name)
@@ -248,8 +290,9 @@ class Roster:
                 after.pop(key, None)
             else:
                 before = after.get(key) or Record(*key, {}, version=0)
+                about = attrs.evolve(change.about, enabled=True) if used else change.about
                 after[key] = attrs.evolve(
-                    before, config=change.config, about=change.about, version=before.version + 1
+                    before, config=change.config, about=about, version=before.version + 1
                 )
         return after
 
@@ -259,7 +302,7 @@ class Roster:
         Raises:
             ConfigError: It would.
         """
-        wrong: list[tuple[str, str]] = []
+        wrong = [problem for change in changes for problem in _form(change)]
         touched = {(change.kind, change.name) for change in changes if change.config is not None}
         for key, problems in composed.problems.items():
             if key in touched or key not in self._composed.problems:
@@ -281,7 +324,7 @@ class Roster:
     async def probe(self, name: str, config: Json) -> Json:
         """What a candidate upstream offers."""
         record = Record("upstreams", name, config)
-        composed = self._compose([record])
+        composed = self._compose({**self._records, (record.kind, record.name): record})
         self._check([Change("upstreams", name, config)], composed)
         return await self._stage.probe(composed.settings, name)
 
@@ -292,6 +335,20 @@ class Roster:
     def offers(self) -> Mapping[str, Any]:
         """What each upstream offers."""
         return self._stage.offers()
+
+
+def _form(change: Change) -> list[tuple[str, str]]:
+    """What is wrong with a change whatever else there is."""
+    place = f"{change.kind}.{change.name}"
+    if change.kind not in KINDS_MANAGED:
+        return [(change.kind, f"unknown kind{nearest(change.kind, KINDS_MANAGED, 'kinds')}")]
+    if change.kind == "secrets" and change.config is not None:
+        unknown = [name for name in change.config if name != "value"]
+        if unknown:
+            return [(f"{place}.{unknown[0]}", "unknown key; a secret has a `value`, and nothing else")]
+        if not isinstance(change.config.get("value"), str) or not change.config["value"]:
+            return [(f"{place}.value", "expected a string that is not empty")]
+    return []
 
 
 def _strings(value: Any) -> set[str]:
