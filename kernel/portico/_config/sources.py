@@ -21,7 +21,7 @@ Problems = list[tuple[str, str]]
 ENVIRONMENT: Final = "PORTICO_"
 
 LookUp = Callable[[str, str, Place], str]
-"""What `${SCHEME:REST}` stands for at a place; raises `LookupError` with a sentence for what it cannot say."""
+"""What `${SCHEME:REST}` stands for at a place; raises `LookupError` with a sentence where it cannot say."""
 
 _EXPRESSION = re.compile(r"(\$?)\$\{([^}]*)\}")
 

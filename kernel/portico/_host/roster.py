@@ -8,14 +8,11 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from portico._config.masking import MASK, plain, uncovered
+from portico._config.masking import plain, uncovered
 from portico._config.settings import Settings
-from portico._config.wording import nearest
 from portico._core.contracts import Json, Log, Offer
-from portico._core.errors import ConfigError
 from portico._core.management import FromFile, Managed, Outcome
 from portico._core.records import (
-    KINDS_MANAGED,
     About,
     Author,
     Change,
@@ -24,6 +21,7 @@ from portico._core.records import (
     Registry,
     RegistryDown,
 )
+from portico._host.checking import check
 from portico._host.composed import Composed, Key, compose, declared
 from portico._host.sealed import Secrets, rotate, shown
 from portico._host.snapshot import Snapshot
@@ -235,7 +233,7 @@ class Roster:
             changes = [self._sealed(each, None) if each.kind == "secrets" else each for each in changes]
             # What is not in use is checked all the same, and so is what it would be made into.
             checked = self._compose(self._changed(changes, used=True))
-            self._check(changes, checked)
+            check(changes, checked, self._composed)
             changes = [self._sealed(change, checked) for change in changes]
             after = self._changed(changes)
             made = [after[change.kind, change.name] for change in changes if change.config is not None]
@@ -253,8 +251,7 @@ class Roster:
         async with self._acting:
             changed = rotate(self._secrets, self._records)
             changes = [
-                Change(each.kind, each.name, each.config, each.about, expected=each.version)
-                for each in changed
+                Change(each.kind, each.name, each.config, each.about, each.version) for each in changed
             ]
             if changes:
                 revision = await self._registry.write(changes, author)
@@ -262,14 +259,13 @@ class Roster:
                 await self._act(revision, {(record.kind, record.name): record for record in records})
         return len(changes)
 
-    def _sealed(self, change: Change, checked: Composed) -> Change:
+    def _sealed(self, change: Change, checked: Composed | None) -> Change:
         if change.config is None:
             return change
-        component = checked.settings.components.get((change.kind, change.name))
+        component = checked.settings.components.get((change.kind, change.name)) if checked else None
         typed = component.config if component is not None else None
-        return attrs.evolve(
-            change, config=self._secrets.sealing(change.kind, change.name, change.config, typed)
-        )
+        config = self._secrets.sealing(change.kind, change.name, change.config, typed)
+        return attrs.evolve(change, config=config)
 
     def _restored(self, change: Change) -> Change:
         """With the secrets its author could not see."""
@@ -296,25 +292,6 @@ class Roster:
                 )
         return after
 
-    def _check(self, changes: Sequence[Change], composed: Composed) -> None:
-        """Whether any record that is changed would be wrong, or one that was right no longer.
-
-        Raises:
-            ConfigError: It would.
-        """
-        wrong = [problem for change in changes for problem in _form(change)]
-        touched = {(change.kind, change.name) for change in changes if change.config is not None}
-        for key, problems in composed.problems.items():
-            if key in touched or key not in self._composed.problems:
-                wrong += [(".".join((*key, *([path] if path else []))), text) for path, text in problems]
-        for change in changes:
-            if MASK in _strings(change.config):
-                wrong.append(
-                    (f"{change.kind}.{change.name}", f"{MASK} stands for a secret that there is not")
-                )
-        if wrong:
-            raise ConfigError(wrong, "the change")
-
     async def history(
         self, kind: str | None = None, name: str | None = None, *, before: int | None = None, limit: int = 50
     ) -> Sequence[Entry]:
@@ -325,7 +302,7 @@ class Roster:
         """What a candidate upstream offers."""
         record = Record("upstreams", name, config)
         composed = self._compose({**self._records, (record.kind, record.name): record})
-        self._check([Change("upstreams", name, config)], composed)
+        check([Change("upstreams", name, config)], composed, self._composed)
         return await self._stage.probe(composed.settings, name)
 
     async def refresh(self, upstream: str) -> Managed | None:
@@ -335,25 +312,3 @@ class Roster:
     def offers(self) -> Mapping[str, Any]:
         """What each upstream offers."""
         return self._stage.offers()
-
-
-def _form(change: Change) -> list[tuple[str, str]]:
-    """What is wrong with a change whatever else there is."""
-    place = f"{change.kind}.{change.name}"
-    if change.kind not in KINDS_MANAGED:
-        return [(change.kind, f"unknown kind{nearest(change.kind, KINDS_MANAGED, 'kinds')}")]
-    if change.kind == "secrets" and change.config is not None:
-        unknown = [name for name in change.config if name != "value"]
-        if unknown:
-            return [(f"{place}.{unknown[0]}", "unknown key; a secret has a `value`, and nothing else")]
-        if not isinstance(change.config.get("value"), str) or not change.config["value"]:
-            return [(f"{place}.value", "expected a string that is not empty")]
-    return []
-
-
-def _strings(value: Any) -> set[str]:
-    if isinstance(value, Mapping):
-        return set().union(*map(_strings, value.values()))
-    if isinstance(value, list):
-        return set().union(*map(_strings, value))
-    return {value} if isinstance(value, str) else set()
