@@ -40,7 +40,7 @@ class ManagementApiConfig:
     )
     scope: str = attrs.field(
         default="",
-        metadata=doc("The scope a caller must have; without it, whoever is authenticated may do everything."),
+        metadata=doc("The scope callers need; without it, whoever is authenticated may do everything."),
     )
     docs: bool = attrs.field(
         default=True,
