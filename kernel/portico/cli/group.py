@@ -18,20 +18,32 @@ BUILT_IN: Final = {
     "status": "Show how a running gateway and its workers are.",
     "reload": "Have a running gateway read its configuration again.",
     "plugins": "Show what is installed.",
-    "tools": "List a gateway's tools.",
-    "resources": "List a gateway's resources and resource templates.",
-    "prompts": "List a gateway's prompts.",
+    "tools": "List a gateway's tools, or change how they are shown.",
+    "resources": "List a gateway's resources and resource templates, or manage its own.",
+    "prompts": "List a gateway's prompts, or manage its own.",
     "call": "Call a tool.",
     "read": "Read a resource.",
     "prompt": "Get a prompt.",
+    "upstreams": "Manage upstreams while the gateway runs.",
+    "servers": "Manage virtual servers while the gateway runs.",
+    "overrides": "Manage how definitions of upstreams are shown.",
+    "export": "Write what is managed as a configuration file.",
+    "import": "Take over a configuration, mcpServers JSON, server.json or ContextForge export.",
+    "catalog": "Find servers in an MCP Registry, and add them.",
     "client-config": "Print the configuration snippet for an MCP client.",
     "version": "Print the version.",
 }
-"""Command -> its line in `gateway --help`. `portico.cli.commands.<command>.command` is the command."""
+"""Command -> its line in `gateway --help`. `portico.cli.commands.<command>.command` is the command.
+
+Where that would be a word of Python, `_MODULES` has the module.
+"""
+
+
+_MODULES: Final = {"import": "import_records"}
 
 
 def _module(name: str) -> str:
-    return f"portico.cli.commands.{name.replace('-', '_')}"
+    return f"portico.cli.commands.{_MODULES.get(name, name.replace('-', '_'))}"
 
 
 def _from_plugins() -> Mapping[str, Any]:

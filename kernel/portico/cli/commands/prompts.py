@@ -7,14 +7,16 @@ from typing import Any
 import click
 
 from portico.cli.connect import EPILOG, Where, connection_options, session
+from portico.cli.listing import listing_group
+from portico.cli.nouns import PROMPTS, add_commands
 from portico.cli.show import as_json, line, table
 
 
-@click.command("prompts", epilog=EPILOG)
+@listing_group("prompts", epilog=EPILOG)
 @connection_options
 @click.option("--json", "raw", is_flag=True, help="The definitions, for machines.")
 def command(where: Where, raw: bool) -> None:
-    """List a gateway's prompts."""
+    """Without a command: list a gateway's prompts, as clients see them. With one: manage its own."""
     with session(where) as gateway:
         prompts = gateway.everything("prompts/list", "prompts")
     if raw:
@@ -30,3 +32,6 @@ def command(where: Where, raw: bool) -> None:
 def _arguments(given: Any) -> str:
     items = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
     return ", ".join(f"{line(each.get('name'))}{'' if each.get('required') else '?'}" for each in items)
+
+
+add_commands(command, PROMPTS)

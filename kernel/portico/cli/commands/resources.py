@@ -5,14 +5,16 @@ from __future__ import annotations
 import click
 
 from portico.cli.connect import EPILOG, Where, connection_options, session
+from portico.cli.listing import listing_group
+from portico.cli.nouns import RESOURCES, add_commands
 from portico.cli.show import as_json, line, table
 
 
-@click.command("resources", epilog=EPILOG)
+@listing_group("resources", epilog=EPILOG)
 @connection_options
 @click.option("--json", "raw", is_flag=True, help="The definitions, for machines.")
 def command(where: Where, raw: bool) -> None:
-    """List a gateway's resources and resource templates."""
+    """Without a command: list a gateway's resources, as clients see them. With one: manage its own."""
     with session(where) as gateway:
         resources = gateway.everything("resources/list", "resources")
         templates = gateway.everything("resources/templates/list", "resourceTemplates")
@@ -28,3 +30,6 @@ def command(where: Where, raw: bool) -> None:
         for each in (*resources, *templates)
     ]
     click.echo("\n".join(table(["URI", "TYPE", "DESCRIPTION"], rows)) if rows else "no resources")
+
+
+add_commands(command, RESOURCES)

@@ -1,0 +1,1 @@
+"""What comes from elsewhere and goes there: one module per format, pure functions between JSON values."""

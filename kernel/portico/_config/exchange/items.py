@@ -1,0 +1,160 @@
+"""What an import brings, whatever its format: items to be made records of, and notes on the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, Literal
+
+import attrs
+
+from portico._core.contracts import Json
+
+OnConflict = Literal["skip", "overwrite", "rename", "fail"]
+Action = Literal["create", "overwrite", "skip", "conflict"]
+
+ORDER: Final = ("upstreams", "prompts", "resources", "servers", "overrides")
+"""The kinds that are exchanged, each after what it may refer to. Values of secrets never are."""
+
+_ILLEGAL: Final = re.compile(r"[^a-zA-Z0-9_-]+")
+_ENV: Final = re.compile(r"(?<!\$)\$\{env:([^}]*?)(?::-([^}]*))?\}")
+_SECRET: Final = re.compile(r"(?<!\$)\$\{secret:([^}]+)\}")
+_MOST: Final = 48
+
+
+@attrs.frozen
+class Item:
+    """Something to make a record of; `about` as the management API takes it."""
+
+    kind: str
+    name: str
+    config: Json
+    about: Json = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Taken:
+    """What was found in a document.
+
+    Attributes:
+        items: To make records of.
+        notes: `(place, message)` for everything that could not be taken or had to be changed.
+    """
+
+    items: list[Item]
+    notes: list[tuple[str, str]]
+
+
+@attrs.frozen
+class Planned:
+    """What is to become of one item; `was` is its name before it was given another, "" if it keeps it."""
+
+    item: Item
+    action: Action
+    was: str = ""
+
+
+def fitting(text: str, default: str = "server") -> str:
+    """A name made to fit `[a-zA-Z0-9][a-zA-Z0-9_-]*` in at most 48 characters."""
+    return _ILLEGAL.sub("-", text).strip("-_")[:_MOST].strip("-_") or default
+
+
+def unused(stem: str, taken: Collection[str]) -> str:
+    """The name, with a number after it if it is in use."""
+    name, number = stem, 2
+    while name in taken:
+        tail = f"-{number}"
+        name, number = stem[: _MOST - len(tail)] + tail, number + 1
+    return name
+
+
+def without_environment(items: Iterable[Item]) -> Taken:
+    """The items with `${env:NAME}` made `${secret:NAME}`: records see no environment.
+
+    `${env:NAME:-default}` becomes its default. Both are noted.
+    """
+    notes: list[tuple[str, str]] = []
+    found: list[Item] = []
+    for item in items:
+        said: dict[str, None] = {}
+
+        def substitute(match: re.Match[str], said: dict[str, None] = said) -> str:
+            name, default = match.groups()
+            if default is not None:
+                said[f"{match[0]} became its default: records see no environment variables"] = None
+                return str(default)
+            said[f"{match[0]} became ${{secret:{name}}}: records see no environment variables"] = None
+            return f"${{secret:{name}}}"
+
+        config = strings(item.config, lambda text, sub=substitute: _ENV.sub(sub, text))
+        found.append(attrs.evolve(item, config=config))
+        notes += [(f"{item.kind}.{item.name}", message) for message in said]
+    return Taken(found, notes)
+
+
+def secrets_of(node: Any) -> set[str]:
+    """The names that `${secret:NAME}` mentions."""
+    names: set[str] = set()
+
+    def look(text: str) -> str:
+        names.update(_SECRET.findall(text))
+        return text
+
+    strings(node, look)
+    return names
+
+
+def strings(node: Any, change: Any) -> Any:
+    """A copy of a JSON value with every string changed; keys stay."""
+    if isinstance(node, Mapping):
+        return {key: strings(value, change) for key, value in node.items()}
+    if isinstance(node, list):
+        return [strings(value, change) for value in node]
+    return change(node) if isinstance(node, str) else node
+
+
+def plan(
+    items: Iterable[Item], existing: Collection[tuple[str, str]], on_conflict: OnConflict
+) -> list[Planned]:
+    """What is to become of each item, in the order in which they are to be made.
+
+    Who is renamed takes along what refers to it: servers that name an upstream, overrides of its tools.
+
+    Args:
+        items: Those of a document.
+        existing: `(kind, name)` of what there is.
+        on_conflict: What to do with an item whose name is in use.
+    """
+    taken = {kind: {name for each, name in existing if each == kind} for kind in ORDER}
+    names = {kind: set(used) for kind, used in taken.items()}
+    for item in items:
+        names[item.kind].add(item.name)
+    moved: dict[str, str] = {}
+    planned: list[Planned] = []
+    for item in sorted(items, key=lambda each: ORDER.index(each.kind)):
+        item = _following(item, moved)
+        if item.name not in taken[item.kind]:
+            planned.append(Planned(item, "create"))
+        elif on_conflict == "rename" and item.kind != "overrides":
+            name = unused(item.name, names[item.kind])
+            names[item.kind].add(name)
+            if item.kind == "upstreams":
+                moved[item.name] = name
+            planned.append(Planned(attrs.evolve(item, name=name), "create", item.name))
+        elif on_conflict == "overwrite":
+            planned.append(Planned(item, "overwrite"))
+        else:  # an override has its name from what it overrides: it cannot have another
+            planned.append(Planned(item, "conflict" if on_conflict == "fail" else "skip"))
+    return planned
+
+
+def _following(item: Item, moved: Mapping[str, str]) -> Item:
+    if item.kind == "servers":
+        upstreams = item.config.get("upstreams")
+        if isinstance(upstreams, list):
+            config = {**item.config, "upstreams": [moved.get(str(name), name) for name in upstreams]}
+            return attrs.evolve(item, config=config)
+    if item.kind == "overrides":
+        upstream, slash, rest = item.name.partition("/")
+        return attrs.evolve(item, name=f"{moved.get(upstream, upstream)}{slash}{rest}")
+    return item
