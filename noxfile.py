@@ -74,6 +74,13 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def api(session: nox.Session) -> None:
+    """Schemathesis, all checks, over the management API's OpenAPI description."""
+    session.install("-e", ".[test]", "schemathesis>=4.32")
+    session.run("python", "-m", "tests.plugins.transports.management.walk", *session.posargs)
+
+
+@nox.session(default=False)
 def clients(session: nox.Session) -> None:
     """Real MCP clients against real MCP servers through the gateway."""
     session.install("-e", ".[test]", NODE)

@@ -14,7 +14,14 @@ from portico_plugins.transports.management_api.keys import Keys
 from portico_plugins.transports.management_api.others import operations
 from portico_plugins.transports.management_api.problems import Problem, problem_of
 from portico_plugins.transports.management_api.shown import trouble_of
-from portico_plugins.transports.management_api.table import Answer, Call, Operation, find, read_query
+from portico_plugins.transports.management_api.table import (
+    Answer,
+    Call,
+    Operation,
+    check_preconditions,
+    find,
+    read_query,
+)
 
 if TYPE_CHECKING:
     from portico_plugins.transports.management_api import ManagementApiConfig
@@ -49,9 +56,10 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-        }
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
         try:
             answer = await self._answer(scope, headers, receive)
             media = b"application/json"
@@ -76,16 +84,10 @@ class Api:
         principal, author = await self._door.enter(scope, headers)
         raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
         operation, name = find(self._operations, scope["method"], raw_path)
+        check_preconditions(operation, headers)
         query = read_query(operation, scope["query_string"])
         raw = await self._read(headers, receive)
         call = Call(self._host, principal, author, name, query, headers, _body(operation, headers, raw))
-        for precondition in ("if-match", "if-none-match"):
-            if (
-                precondition in headers
-                and precondition not in operation.conditional
-                and operation.method != "GET"
-            ):
-                raise Problem(400, "bad-header", f"{precondition.title()} has no meaning here")
         key = headers.get("idempotency-key")
         if key is None or not operation.idempotent:
             return await operation.handler(call)

@@ -69,8 +69,8 @@ class Keys:
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
         try:
-            kept.answer = await carry_out()
+            answer = kept.answer = await carry_out()
         finally:
             if kept.answer is None and self._kept.get(place) is kept:
                 del self._kept[place]
-        return kept.answer
+        return answer

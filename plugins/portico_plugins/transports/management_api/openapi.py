@@ -13,7 +13,7 @@ from portico.api import Factory, Json
 from portico_plugins.transports.management_api import bodies
 from portico_plugins.transports.management_api.classes import schema_of
 from portico_plugins.transports.management_api.problems import TITLES
-from portico_plugins.transports.management_api.table import JSON, PREFIX, Operation, Query
+from portico_plugins.transports.management_api.table import ETAGS, JSON, PREFIX, Operation, Query
 
 _ANY: Final = (400, 401, 403, 413, 500, 501)
 _REF: Final = "#/components/schemas/{name}"
@@ -119,6 +119,8 @@ def _responses(operation: Operation) -> Json:
             "description": f"{TITLES[status]}.",
             "content": {"application/problem+json": trouble},
         }
+    for status in (414, 421, 431):
+        out[str(status)] = {"description": "The gateway's guard refuses it."}
     return out
 
 
@@ -144,5 +146,7 @@ _HEADERS: Final = {
 
 def _header(name: str) -> Json:
     title, text = _HEADERS[name]
-    schema = {"type": "string", "minLength": 1, "maxLength": 255}
+    schema: Json = {"type": "string", "minLength": 1, "maxLength": 255}
+    if name != "idempotency-key":
+        schema["pattern"] = ETAGS
     return {"name": title, "in": "header", "description": text, "schema": schema}

@@ -123,7 +123,7 @@ class Records:
         found = self._found(call)
         tag = tag_of(found)
         unless = call.headers.get("if-none-match")
-        if unless is not None and tag and (unless.strip() == "*" or tag["etag"] in _tags(unless)):
+        if unless is not None and tag and (unless.strip() == "*" or tag["etag"] in _loosely(unless)):
             return Answer(304, None, tag)
         return Answer(200, item_of(found), tag)
 
@@ -228,7 +228,7 @@ class Records:
         only, unless = call.headers.get("if-match"), call.headers.get("if-none-match")
         if only is not None and (not version or (only.strip() != "*" and f'"{version}"' not in _tags(only))):
             raise Stale(self.kind, call.name, version)
-        if unless is not None and version and (unless.strip() == "*" or f'"{version}"' in _tags(unless)):
+        if unless is not None and version and (unless.strip() == "*" or f'"{version}"' in _loosely(unless)):
             raise Stale(self.kind, call.name, version)
         if only is None and unless is None and not reads:
             return None
@@ -249,7 +249,12 @@ def merged(value: Any, patch: Any) -> Any:
 
 
 def _tags(header: str) -> set[str]:
-    return {each.strip().removeprefix("W/") for each in header.split(",")}
+    """Entity tags; weak ones are never equal to one of ours where equality is strong (RFC 9110, 8.8.3.2)."""
+    return {each.strip() for each in header.split(",")}
+
+
+def _loosely(header: str) -> set[str]:
+    return {each.removeprefix("W/") for each in _tags(header)}
 
 
 def _exists(kind: str, name: str) -> Problem:

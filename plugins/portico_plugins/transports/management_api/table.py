@@ -16,6 +16,9 @@ from portico_plugins.transports.management_api.problems import Problem, unknown
 PREFIX: Final = "/api/v1"
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+ETAGS: Final = r"""^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$"""
+"""What `If-Match` and `If-None-Match` hold (RFC 9110, 13.1)."""
+
 _BOOLEANS: Final = {"true": True, "false": False}
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
 
@@ -201,6 +204,22 @@ def _fits(segments: Sequence[str], parts: Sequence[str]) -> bool:
     return len(segments) == len(parts) and all(
         segment in ("{name}", part) and part != "" for segment, part in zip(segments, parts, strict=True)
     )
+
+
+def check_preconditions(operation: Operation, headers: Mapping[str, str]) -> None:
+    """Whether the preconditions of a request are well-formed, and heeded by the operation.
+
+    Raises:
+        Problem: 400; one that is overlooked would be a change nobody wanted.
+    """
+    for name in ("if-match", "if-none-match"):
+        text = headers.get(name)
+        if text is None:
+            continue
+        if name in operation.conditional and (len(text) > 255 or not re.fullmatch(ETAGS, text)):
+            raise Problem(400, "bad-header", f'{name.title()} is * or entity tags in quotes, such as "3"')
+        if name not in operation.conditional and operation.method != "GET":
+            raise Problem(400, "bad-header", f"{name.title()} has no meaning here")
 
 
 def read_query(operation: Operation, text: bytes) -> Json:

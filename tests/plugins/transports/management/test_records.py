@@ -58,6 +58,26 @@ async def test_a_put_replaces_only_the_version_it_is_based_on(api: Served) -> No
     assert (await api.put("upstreams/nothing", {}, headers={"if-match": "*"})).status_code == 412
 
 
+@pytest.mark.parametrize("tag", ["1", "", '"1', '"1" "2"', f'"{"x" * 255}"'])
+async def test_an_entity_tag_that_is_none_is_refused(api: Served, tag: str) -> None:
+    await api.put("upstreams/git", {})
+    assert (await api.put("upstreams/git", {"a": 1}, headers={"if-match": tag})).status_code == 400
+
+
+async def test_of_several_entity_tags_one_must_be_its_own_and_strong(api: Served) -> None:
+    await api.put("upstreams/git", {})
+    assert (await api.put("upstreams/git", {}, headers={"if-match": 'W/"1"'})).status_code == 412
+    both = [("if-match", '"7"'), ("if-match", '"1", "8"')]
+    assert (await api.put("upstreams/git", {}, headers=both)).status_code == 200
+
+
+async def test_a_precondition_that_would_be_overlooked_is_refused(api: Served) -> None:
+    await api.put("upstreams/git", {})
+    answer = await api.http.delete(f"{UP}/git", headers={"if-none-match": '"7"'})
+    assert (answer.status_code, len(api.management.records)) == (400, 1)
+    assert (await api.http.post("/api/v1/bulk", json={}, headers={"if-match": '"7"'})).status_code == 400
+
+
 async def test_a_dry_run_checks_preconditions_too_and_changes_nothing(api: Served) -> None:
     assert (await api.put("upstreams/git?dry_run=true", {"a": 1})).status_code == 200
     stale = await api.put("upstreams/git?dry_run=true", {"a": 1}, headers={"if-match": '"1"'})
