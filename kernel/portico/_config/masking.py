@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
+from portico._config.wording import Place
 from portico._core.contracts import Json, Ref, Secret
 
 MASK: Final = "**********"
+
+SEALED: Final = re.compile(r"\$\{sealed:([^}]*)\}")
+"""How a sealed secret stands in a record."""
 
 _ABSENT: Final = object()
 
@@ -38,27 +43,29 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def covered(said: Any, config: Any) -> Any:
-    """What a record says, with the strings covered that its structured config has as secrets.
+Cover = Callable[[str, Place], str]
+"""What is to stand in place of a secret."""
+
+
+def covered(said: Any, config: Any, cover: Cover = lambda text, place: MASK, place: Place = ()) -> Any:
+    """What a record says, with something else in place of each secret.
 
     Args:
-        said: Plain data; a string with `${secret:` in it is a reference, and no secret.
-        config: What was made of it; None where nothing could be: then every string is covered.
+        said: Plain data; `${secret:...}` in a string is a reference, and no secret.
+        config: What was made of it, which tells what is a `Secret`; None where nothing was.
+        cover: Gives what is to stand there instead.
+        place: Where `said` is.
     """
     if isinstance(said, Mapping):
-        return {key: covered(each, _below(config, key)) for key, each in said.items()}
+        return {key: covered(each, _below(config, key), cover, (*place, key)) for key, each in said.items()}
     if isinstance(said, list):
         below = list(config) if isinstance(config, list | tuple) and len(config) == len(said) else None
-        return [covered(each, below[at] if below else None) for at, each in enumerate(said)]
+        return [
+            covered(each, below[at] if below else None, cover, (*place, at)) for at, each in enumerate(said)
+        ]
     if not isinstance(said, str) or "${secret:" in said:
         return said
-    return MASK if config is None or isinstance(config, Secret) else said
-
-
-def _below(config: Any, key: str) -> Any:
-    if isinstance(config, Mapping):
-        return config.get(key)
-    return getattr(config, key, None)
+    return cover(said, place) if isinstance(config, Secret) or SEALED.fullmatch(said) else said
 
 
 def uncovered(said: Any, before: Any) -> Any:
@@ -70,3 +77,7 @@ def uncovered(said: Any, before: Any) -> Any:
         old_items = before if isinstance(before, list) and len(before) == len(said) else [None] * len(said)
         return [uncovered(each, old) for each, old in zip(said, old_items, strict=True)]
     return before if said == MASK and isinstance(before, str) else said
+
+
+def _below(config: Any, key: str) -> Any:
+    return config.get(key) if isinstance(config, Mapping) else getattr(config, key, None)

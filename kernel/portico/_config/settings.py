@@ -18,6 +18,7 @@ from portico._config.discovery import Plugins
 from portico._config.mcp_json import from_mcp_json, is_mcp_json
 from portico._config.sources import (
     Document,
+    LookUp,
     Problems,
     expand,
     merge,
@@ -90,11 +91,11 @@ class Managed:
 
     Attributes:
         tables: Upstreams and servers.
-        secrets: What `${secret:NAME}` in them stands for.
+        secrets: What `${...}` in them stands for.
     """
 
     tables: Json
-    secrets: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    secrets: LookUp = attrs.field(repr=False)
 
 
 @attrs.frozen

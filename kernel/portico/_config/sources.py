@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,9 @@ Problems = list[tuple[str, str]]
 
 ENVIRONMENT: Final = "PORTICO_"
 
-_ONLY_SECRETS: Final = "{} is for the configuration file; here only ${{secret:NAME}} is replaced"
+LookUp = Callable[[str, str, Place], str]
+"""What `${SCHEME:REST}` stands for at a place; raises `LookupError` with a sentence where it cannot say."""
+
 _EXPRESSION = re.compile(r"(\$?)\$\{([^}]*)\}")
 
 
@@ -78,13 +80,13 @@ def expand(
     base: Path,
     problems: Problems,
     place: Place = (),
-    secrets: Mapping[str, str] | None = None,
+    secrets: LookUp | None = None,
 ) -> Any:
     """Replace `${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}` in every string; `$${` stands for `${`.
 
     As in a shell, the default also serves for an empty variable. One newline at the end of a file is dropped.
-    Where there are `secrets`, only `${secret:NAME}` is replaced: what is managed at run time must not read
-    the operator's environment and files.
+    Where there are `secrets`, only what they know is replaced: what is managed at run time must not read the
+    operator's environment and files.
     """
     if isinstance(node, Mapping):
         return {
@@ -104,11 +106,11 @@ def expand(
         scheme, _, rest = inner.partition(":")
         name, has_default, default = rest.partition(":-")
         if secrets is not None:
-            if scheme == "secret" and rest in secrets:
-                return secrets[rest]
-            message = f"there is no secret {rest!r}" if scheme == "secret" else _ONLY_SECRETS.format(match[0])
-            problems.append((dotted(place), message))
-            return ""
+            try:
+                return secrets(scheme, rest, place)
+            except LookupError as unknown:
+                problems.append((dotted(place), str(unknown.args[0])))
+                return ""
         try:
             if scheme == "env":
                 return environ[name] if environ.get(name) or not has_default else default

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -33,6 +34,13 @@ def _web_address(_: Any, __: Any, value: str | None) -> None:
 def _long_enough(_: Any, __: Any, value: Secret | None) -> None:
     if value is not None and len(value.reveal().encode()) < 32:
         raise ValueError("a secret of at least 32 bytes is needed (`openssl rand -hex 32` makes one)")
+
+
+def _keys_long_enough(_: Any, __: Any, value: Mapping[str, Secret]) -> None:
+    for name, secret in value.items():
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", name):
+            raise ValueError(f"expected letters, digits, - and _ as the name of a key, got {name!r}")
+        _long_enough(_, __, secret)
 
 
 def _none_or_a_second(_: Any, __: Any, value: float) -> None:
@@ -141,6 +149,21 @@ class GatewaySettings:
         default=None,
         metadata=doc(
             "The registry that keeps what is managed at run time; the only one there is by default."
+        ),
+    )
+    state: Path | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "Folder for what a gateway with a registry keeps of it, so that it can start while that is away; "
+            "`.portico` beside the configuration file by default."
+        ),
+    )
+    encryption_keys: dict[str, Secret] = attrs.field(
+        factory=dict,
+        validator=_keys_long_enough,
+        metadata=doc(
+            "Keys (32 bytes or more) for the secrets in a registry, by any names. The first one seals, all "
+            "open. By default one is made, in `state`; gateways that share a registry need the same."
         ),
     )
     managed_commands: tuple[tuple[str, ...], ...] = attrs.field(

@@ -34,7 +34,11 @@ _CAPABILITY_OF: Final = {
 
 @attrs.frozen
 class ServerSpec:
-    """What the configuration says of a virtual server's view."""
+    """What the configuration says of a virtual server's view.
+
+    `growing` ones may get other upstreams at run time. Clients hear once what a server can do, when they
+    begin; so it says from the start that it can do whatever upstreams bring.
+    """
 
     name: str
     upstreams: tuple[str, ...]
@@ -44,6 +48,7 @@ class ServerSpec:
     resources: Selection = attrs.field(factory=Selection)
     prompts: Selection = attrs.field(factory=Selection)
     describe: Mapping[str, str] = attrs.field(factory=dict)
+    growing: bool = False
 
 
 @attrs.frozen
@@ -210,7 +215,7 @@ def build_view(spec: ServerSpec, offers: Mapping[str, Offer]) -> View:
         schemes=_schemes(chosen),
         headers=headers,
         renamed_uris=renamed_uris,
-        capabilities=_capabilities(chosen),
+        capabilities=_capabilities(chosen, spec.growing),
         instructions=_instructions(chosen),
         ttl_ms=min((offer.ttl_ms for offer in listed), default=0),
         public=bool(listed) and all(offer.public for offer in listed),
@@ -308,17 +313,17 @@ def _schemes(chosen: Sequence[tuple[str, Offer]]) -> dict[str, str]:
     return {scheme: next(iter(names)) if len(names) == 1 else "" for scheme, names in users.items()}
 
 
-def _capabilities(chosen: Sequence[tuple[str, Offer]]) -> Json:
+def _capabilities(chosen: Sequence[tuple[str, Offer]], growing: bool) -> Json:
     """The union of what the gateway can honour, in the modern form."""
     every = [offer.capabilities for _, offer in chosen]
     out: Json = {}
     # An upstream that has not answered yet may have anything; tools are what it most likely has.
-    if any("tools" in have for have in every) or any(not offer.eras for _, offer in chosen):
+    if growing or any("tools" in have for have in every) or any(not offer.eras for _, offer in chosen):
         out["tools"] = {"listChanged": True}
-    if any("resources" in have for have in every):
-        subscribe = any(_object(have.get("resources")).get("subscribe") for have in every)
+    if growing or any("resources" in have for have in every):
+        subscribe = growing or any(_object(have.get("resources")).get("subscribe") for have in every)
         out["resources"] = {"listChanged": True, **({"subscribe": True} if subscribe else {})}
-    if any("prompts" in have for have in every):
+    if growing or any("prompts" in have for have in every):
         out["prompts"] = {"listChanged": True}
     for key in ("completions", "logging"):
         if any(key in have for have in every):

@@ -137,6 +137,14 @@ class Management(Protocol):
         """Have an upstream's lists fetched again; None when there is none of that name."""
         ...
 
+    async def rotate(self, author: Author) -> int:
+        """Put every secret under the operator's current key; gives how many records that changes.
+
+        Raises:
+            Unopenable: A secret cannot be opened; nothing has changed.
+        """
+        ...
+
     def offers(self) -> Mapping[str, Any]:
         """What each upstream offers (`contracts.Offer`), by name."""
         ...
@@ -173,6 +181,10 @@ class Unmanaged:
         raise NoRegistry(_NONE)
 
     async def refresh(self, upstream: str) -> Managed | None:
+        """Refuse."""
+        raise NoRegistry(_NONE)
+
+    async def rotate(self, author: Author) -> int:
         """Refuse."""
         raise NoRegistry(_NONE)
 

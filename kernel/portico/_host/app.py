@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico import __version__
 from portico._core.contracts import Admission, Admit, Direct, Json, Log
+from portico._core.management import Management
 from portico._core.plane import Plane
 from portico._core.protocol.eras import LEGACY_VERSIONS, MODERN_VERSIONS
 from portico._host.guard import Guard
@@ -48,7 +49,12 @@ class _ExactFirst:
 
 
 def build_app(
-    routes: Sequence[BaseRoute], directs: Mapping[str, Direct], plane: Plane, limits: Limits, log: Log
+    routes: Sequence[BaseRoute],
+    directs: Mapping[str, Direct],
+    plane: Plane,
+    limits: Limits,
+    log: Log,
+    management: Management | None = None,
 ) -> tuple[ASGIApp, Admit]:
     """The finished ASGI application, and the way past it for servers that can hand requests in whole.
 
@@ -58,6 +64,7 @@ def build_app(
         plane: For health.
         limits: What the guard lets pass.
         log: For faults.
+        management: For health, where something is managed at run time.
     """
 
     async def healthz(request: Request) -> Response:
@@ -73,7 +80,17 @@ def build_app(
             name: {"state": each["state"], **({"reason": each["reason"]} if "reason" in each else {})}
             for name, each in states.items()
         }
-        return _json({"status": "degraded" if degraded else "ready", "upstreams": shown})
+        body: Json = {"status": "degraded" if degraded else "ready", "upstreams": shown}
+        if management is not None:
+            down = management.down
+            body["registry"] = {
+                "state": "down" if down else "ready",
+                "revision": management.revision,
+                **({"reason": down} if down else {}),
+            }
+            if down:  # what was known goes on; it can only not be changed
+                body["status"] = "degraded"
+        return _json(body)
 
     async def version(request: Request) -> Response:
         return _json({"name": "portico", "version": __version__, "mcp": [*MODERN_VERSIONS, *LEGACY_VERSIONS]})

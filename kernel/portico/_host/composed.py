@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from portico._config.settings import Managed, Settings
+from portico._config.sources import LookUp
 from portico._core.contracts import Json
 from portico._core.errors import ConfigError
 from portico._core.records import Record
@@ -37,7 +38,7 @@ class Composed:
 def compose(
     file: Settings,
     records: Iterable[Record],
-    secrets: Mapping[str, str],
+    secrets: LookUp,
     check: Callable[[Settings], None] = lambda settings: None,
 ) -> Composed:
     """The file's settings with the upstreams and servers of records beneath them.
@@ -45,7 +46,7 @@ def compose(
     Args:
         file: The settings of the file alone.
         records: All there are.
-        secrets: What `${secret:NAME}` stands for.
+        secrets: What `${...}` in records stands for.
         check: Raises `ConfigError` for settings that cannot be in effect.
     """
     problems: dict[Key, list[Problem]] = {}

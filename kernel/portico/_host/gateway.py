@@ -22,7 +22,7 @@ from portico._core.contracts import Admit, Direct, Event, Host, Json, Log, Ref, 
 from portico._core.endpoint import CallRecord, Endpoint, Load
 from portico._core.errors import ConfigError
 from portico._core.lists import Lists
-from portico._core.management import Unmanaged
+from portico._core.management import Management, Unmanaged
 from portico._core.owners import Owners
 from portico._core.pipeline import Pipeline
 from portico._core.plane import Plane
@@ -36,7 +36,9 @@ from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import Limits
 from portico._host.places import Place, host_of, is_loopback
 from portico._host.roster import Roster
+from portico._host.sealed import Secrets
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
+from portico._host.snapshot import Snapshot
 from portico._host.stage import LiveStage
 from portico._host.strain import strain_of
 
@@ -63,6 +65,7 @@ class Gateway:
         log: The kernel's.
         directs: What answers requests without ASGI, by path.
         forwarder: The way to other workers, if there are any.
+        management: What is managed at run time, if anything is.
     """
 
     settings: Settings
@@ -75,6 +78,7 @@ class Gateway:
     log: Log
     directs: Mapping[str, Direct] = attrs.field(factory=dict)
     forwarder: Forwarder | None = None
+    management: Management | None = None
 
 
 class Composer:
@@ -133,7 +137,10 @@ class Composer:
         self._wired = True
         registry = next((live[key] for key in live if key == ("registries", self.settings.registry)), None)
         if registry is not None:
-            self.roster = Roster(self.settings, registry, self.stage, self.log)
+            state = self.settings.gateway.state or self.settings.base / ".portico"
+            snapshot = Snapshot(state / f"{self.settings.registry}.json")
+            keys = Secrets(self.settings.gateway, state)
+            self.roster = Roster(self.settings, registry, self.stage, self.log, keys, snapshot)
         self.plane.upstreams.update(
             {name: each for (kind, name), each in live.items() if kind == "upstreams"}
         )
@@ -153,6 +160,7 @@ class Composer:
             resources=server.resources,
             prompts=server.prompts,
             describe=server.describe,
+            growing=self.roster is not None,
         )
         endpoint = self.plane.endpoints.get(name)
         if endpoint is None:
@@ -306,7 +314,7 @@ async def started(
             routes = [route for each in transports.values() for route in each.routes()]
             # Looked up anew for each request: virtual servers come and go.
             directs = ChainMap(*(getattr(each, "directs", dict)() for each in transports.values()))
-            app, admit = build_app(routes, directs, composer.plane, limits_of(settings), log)
+            app, admit = build_app(routes, directs, composer.plane, limits_of(settings), log, composer.roster)
         servers = {name: each for (kind, name), each in live.items() if kind == "listeners"}
         composer.strain.start()
         composer.stage.crew = crew
@@ -324,6 +332,7 @@ async def started(
                 log,
                 directs,
                 composer.forwarder,
+                composer.roster,
             )
         finally:
             composer.strain.stop()

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import attrs
 
-from portico._config.masking import MASK, covered, plain, uncovered
+from portico._config.masking import plain, uncovered
 from portico._config.settings import Settings
 from portico._core.contracts import Json, Log, Offer
-from portico._core.errors import ConfigError
 from portico._core.management import FromFile, Managed, Outcome
-from portico._core.records import About, Author, Change, Entry, Record, Registry, RegistryDown
+from portico._core.records import (
+    About,
+    Author,
+    Change,
+    Entry,
+    Record,
+    Registry,
+    RegistryDown,
+)
+from portico._host.checking import check
 from portico._host.composed import Composed, Key, compose, declared
+from portico._host.sealed import Secrets, rotate, shown
+from portico._host.snapshot import Snapshot
 
 _RETRY: Final = 1.0
 _TABLES: Final = ("upstreams", "servers")
@@ -60,13 +70,25 @@ class Roster:
         registry: Where records are kept.
         stage: Acts on new settings.
         log: The kernel's.
+        secrets: Seals and opens.
+        snapshot: Holds what was in effect last.
     """
 
-    def __init__(self, file: Settings, registry: Registry, stage: Stage, log: Log) -> None:
+    def __init__(
+        self,
+        file: Settings,
+        registry: Registry,
+        stage: Stage,
+        log: Log,
+        secrets: Secrets,
+        snapshot: Snapshot,
+    ) -> None:
         self._file = file
         self._registry = registry
         self._stage = stage
         self._log = log
+        self._secrets = secrets
+        self._snapshot = snapshot
         self._records: dict[Key, Record] = {}
         self._composed = Composed(file, {})
         self._revision = 0
@@ -80,6 +102,11 @@ class Roster:
             await self._load()
         except RegistryDown as error:
             self._lost(error)
+            known = self._snapshot.read()
+            if known is not None:
+                revision, records = known
+                self._log.warning("registry.snapshot", revision=revision, records=len(records))
+                await self._act(revision, {(each.kind, each.name): each for each in records}, keep=False)
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
@@ -119,18 +146,23 @@ class Roster:
                 return
             await self._act(revision, {(record.kind, record.name): record for record in records})
 
-    def _compose(self, records: Iterable[Record]) -> Composed:
-        return compose(self._file, records, {}, self._stage.check)
+    def _compose(self, records: Mapping[Key, Record]) -> Composed:
+        return compose(self._file, records.values(), self._secrets.look_up(records), self._stage.check)
 
-    async def _act(self, revision: int, records: dict[Key, Record]) -> None:
+    async def _act(self, revision: int, records: dict[Key, Record], *, keep: bool = True) -> None:
         before = self._composed.settings
-        composed = self._compose(records.values())
+        composed = self._compose(records)
         for (kind, name), problems in composed.problems.items():
             if self._composed.problems.get((kind, name)) != problems:
                 said = [f"{path}: {text}" if path else text for path, text in problems]
                 self._log.warning("record.left_out", kind=kind, name=name, problems=said)
         await self._stage.become(before, composed.settings)
         self._records, self._composed, self._revision = records, composed, revision
+        if keep:
+            try:
+                await asyncio.to_thread(self._snapshot.keep, revision, list(records.values()))
+            except OSError as error:
+                self._log.warning("registry.snapshot_failed", error=str(error))
 
     # --- Management ------------------------------------------------------------------------------------
 
@@ -173,10 +205,8 @@ class Roster:
     def _of_registry(self, record: Record, composed: Composed) -> Managed:
         key = (record.kind, record.name)
         problems = composed.problems.get(key, ())
-        made: Any = record.config
-        if record.kind == "upstreams":
-            component = composed.settings.components.get(key)
-            made = component.config if component is not None else None
+        component = composed.settings.components.get(key)
+        made = component.config if component is not None else None
         state, reason = self._state(*key)
         if problems:
             state, reason = (
@@ -185,9 +215,7 @@ class Roster:
             )
         elif not record.about.enabled:
             state, reason = "disabled", ""
-        config = covered(record.config, made) if record.kind == "upstreams" else record.config
-        if "use" in record.config and "use" in config:
-            config["use"] = record.config["use"]
+        config = shown(record.config, made)
         return Managed(
             record.kind, record.name, config, record.about, "registry", record, state, reason, problems
         )
@@ -202,17 +230,42 @@ class Roster:
         registry = self._registry
         async with self._acting:
             changes = [self._restored(change) for change in changes]
+            changes = [self._sealed(each, None) if each.kind == "secrets" else each for each in changes]
+            # What is not in use is checked all the same, and so is what it would be made into.
+            checked = self._compose(self._changed(changes, used=True))
+            check(changes, checked, self._composed)
+            changes = [self._sealed(change, checked) for change in changes]
             after = self._changed(changes)
-            composed = self._compose(after.values())
-            self._check(changes, composed)
             made = [after[change.kind, change.name] for change in changes if change.config is not None]
             if dry_run:
+                composed = self._compose(after)
                 return Outcome(self._revision, [self._of_registry(record, composed) for record in made])
             revision = await registry.write(changes, author, expected=expected)
             _, records = await registry.load()
             await self._act(revision, {(record.kind, record.name): record for record in records})
         found = [self.get(record.kind, record.name) for record in made]
         return Outcome(revision, [each for each in found if each is not None])
+
+    async def rotate(self, author: Author) -> int:
+        """Put every secret under the current key; gives how many records that changes."""
+        async with self._acting:
+            changed = rotate(self._secrets, self._records)
+            changes = [
+                Change(each.kind, each.name, each.config, each.about, each.version) for each in changed
+            ]
+            if changes:
+                revision = await self._registry.write(changes, author)
+                _, records = await self._registry.load()
+                await self._act(revision, {(record.kind, record.name): record for record in records})
+        return len(changes)
+
+    def _sealed(self, change: Change, checked: Composed | None) -> Change:
+        if change.config is None:
+            return change
+        component = checked.settings.components.get((change.kind, change.name)) if checked else None
+        typed = component.config if component is not None else None
+        config = self._secrets.sealing(change.kind, change.name, change.config, typed)
+        return attrs.evolve(change, config=config)
 
     def _restored(self, change: Change) -> Change:
         """With the secrets its author could not see."""
@@ -222,8 +275,8 @@ class Roster:
         config = uncovered(change.config, before.config if before is not None else None)
         return attrs.evolve(change, config=config)
 
-    def _changed(self, changes: Sequence[Change]) -> dict[Key, Record]:
-        """The records as they would be."""
+    def _changed(self, changes: Sequence[Change], *, used: bool = False) -> dict[Key, Record]:
+        """The records as they would be; with `used`, as if those that change were all in use."""
         after = dict(self._records)
         for change in changes:
             key = (change.kind, change.name)
@@ -233,29 +286,11 @@ class Roster:
                 after.pop(key, None)
             else:
                 before = after.get(key) or Record(*key, {}, version=0)
+                about = attrs.evolve(change.about, enabled=True) if used else change.about
                 after[key] = attrs.evolve(
-                    before, config=change.config, about=change.about, version=before.version + 1
+                    before, config=change.config, about=about, version=before.version + 1
                 )
         return after
-
-    def _check(self, changes: Sequence[Change], composed: Composed) -> None:
-        """Whether any record that is changed would be wrong, or one that was right no longer.
-
-        Raises:
-            ConfigError: It would.
-        """
-        wrong: list[tuple[str, str]] = []
-        touched = {(change.kind, change.name) for change in changes if change.config is not None}
-        for key, problems in composed.problems.items():
-            if key in touched or key not in self._composed.problems:
-                wrong += [(".".join((*key, *([path] if path else []))), text) for path, text in problems]
-        for change in changes:
-            if MASK in _strings(change.config):
-                wrong.append(
-                    (f"{change.kind}.{change.name}", f"{MASK} stands for a secret that there is not")
-                )
-        if wrong:
-            raise ConfigError(wrong, "the change")
 
     async def history(
         self, kind: str | None = None, name: str | None = None, *, before: int | None = None, limit: int = 50
@@ -266,10 +301,8 @@ class Roster:
     async def probe(self, name: str, config: Json) -> Json:
         """What a candidate upstream offers."""
         record = Record("upstreams", name, config)
-        composed = self._compose([record])
-        if composed.problems:
-            ((_, problems),) = composed.problems.items()
-            raise ConfigError([(path, text) for path, text in problems], "the candidate")
+        composed = self._compose({**self._records, (record.kind, record.name): record})
+        check([Change("upstreams", name, config)], composed, self._composed)
         return await self._stage.probe(composed.settings, name)
 
     async def refresh(self, upstream: str) -> Managed | None:
@@ -279,11 +312,3 @@ class Roster:
     def offers(self) -> Mapping[str, Any]:
         """What each upstream offers."""
         return self._stage.offers()
-
-
-def _strings(value: Any) -> set[str]:
-    if isinstance(value, Mapping):
-        return set().union(*map(_strings, value.values()))
-    if isinstance(value, list):
-        return set().union(*map(_strings, value))
-    return {value} if isinstance(value, str) else set()

@@ -23,6 +23,7 @@ def main() -> None:
             "h11",
             "portico_plugins.servers.hypercorn.head",
             "portico_plugins.servers.hypercorn.incoming",
+            "portico_plugins.servers.hypercorn.known",
         ]
     ):
         from tests.plugins.servers.oracle import FRAGMENTS, cut, disagreement

@@ -1,0 +1,111 @@
+"""The management API: REST under `/api/v1`, its OpenAPI description, and a page for people at `/docs`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+
+from portico.api import (
+    AuthScheme,
+    ConfigError,
+    Factory,
+    Host,
+    Ref,
+    Transport,
+    at_least,
+    doc,
+    hookimpl,
+    positive,
+)
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+gateway_api = (1, 0)
+
+
+@attrs.frozen
+class ManagementApiConfig:
+    """Config of the `management_api` transport."""
+
+    auth: tuple[Ref[AuthScheme], ...] = attrs.field(
+        default=(),
+        metadata=doc(
+            "Auth schemes, tried in order. With none of them, or one that lets anybody in, only callers on this "
+            "machine are served; and none is an error while a virtual server asks for credentials."
+        ),
+    )
+    scope: str = attrs.field(
+        default="",
+        metadata=doc("The scope callers need; without it, whoever is authenticated may do everything."),
+    )
+    docs: bool = attrs.field(
+        default=True,
+        metadata=doc("Serve `/docs` and `/api/openapi.json`, to anybody who can reach the gateway."),
+    )
+    max_body: int = attrs.field(
+        default=4 << 20, validator=at_least(1024), metadata=doc("Bytes a request's body may have.")
+    )
+    max_changes: int = attrs.field(
+        default=5000, validator=at_least(1), metadata=doc("Changes a bulk request may have.")
+    )
+    max_keys: int = attrs.field(
+        default=1000, validator=at_least(1), metadata=doc("Idempotency keys remembered at once, the newest.")
+    )
+    key_seconds: float = attrs.field(
+        default=3600.0, validator=positive, metadata=doc("Seconds an idempotency key is remembered.")
+    )
+
+
+class ManagementApi:
+    """`/api/v1`, `/api/openapi.json` and `/docs`."""
+
+    def __init__(self, config: ManagementApiConfig, host: Host) -> None:
+        from portico_plugins.transports.management_api.app import Api
+
+        self._docs = config.docs
+        self._api = Api(config, host)
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The API's, and those of its documentation."""
+        from portico_plugins.transports.management_api.pages import Below, pages
+
+        return [Below("/api/v1", self._api), *(pages() if self._docs else ())]
+
+
+@asynccontextmanager
+async def management_api(config: ManagementApiConfig, host: Host) -> AsyncIterator[Transport]:
+    """Create the transport.
+
+    Raises:
+        ConfigError: No auth scheme is named, though virtual servers do not let everybody in.
+    """
+    closed = sorted(name for name, each in host.wiring.endpoints.items() if each.lists.private)
+    if closed and not config.auth:
+        raise ConfigError(
+            [
+                (
+                    f"transports.{host.name}.auth",
+                    f"expected an auth scheme, as the virtual server {closed[0]!r} asks for credentials",
+                )
+            ]
+        )
+    yield ManagementApi(config, host)
+
+
+MANAGEMENT_API = Factory(
+    name="management_api",
+    summary="REST API under /api/v1 for what is managed at run time, with OpenAPI 3.1 and a page at /docs.",
+    config=ManagementApiConfig,
+    create=management_api,
+    posture="hardened",
+)
+
+
+@hookimpl
+def gateway_transports() -> Sequence[Factory[ManagementApiConfig, Transport]]:
+    """Offer the transport."""
+    return (MANAGEMENT_API,)

@@ -1,0 +1,271 @@
+"""What requests and answers hold. The OpenAPI description is made from the same classes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from portico_plugins.transports.management_api.problems import Problem, unknown
+
+T = TypeVar("T")
+
+NAME_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+Name = Annotated[str, Meta(min_length=1, max_length=512, pattern=NAME_PATTERN, description="Of a record.")]
+Text = Annotated[str, Meta(max_length=10_000)]
+Word = Annotated[str, Meta(max_length=256)]
+Tags = Annotated[list[Word], Meta(max_length=64)]
+Config = Annotated[
+    dict[str, Any],
+    Meta(description="What a table of the configuration file would hold; strings may be `${secret:NAME}`."),
+]
+Visibility = Literal["private", "team", "public"]
+Kind = Literal["upstreams", "servers", "overrides", "prompts", "resources", "secrets"]
+
+
+class About(Struct, forbid_unknown_fields=True, frozen=True):
+    """What people say of a record."""
+
+    enabled: bool = True
+    description: Text = ""
+    tags: Tags = msgspec.field(default_factory=list)
+    owner: Word = ""
+    team: Word = ""
+    visibility: Visibility = "public"
+
+
+class New(Struct, forbid_unknown_fields=True, frozen=True):
+    """A record to be created."""
+
+    name: Name
+    config: Config
+    about: About = About()
+
+
+class Whole(Struct, forbid_unknown_fields=True, frozen=True):
+    """A record to be created or replaced; `name`, if given, is that of the path."""
+
+    config: Config
+    about: About = About()
+    name: Name | UnsetType = UNSET
+
+
+class AboutPatch(Struct, forbid_unknown_fields=True, frozen=True):
+    """Changes to what people say of a record; null is the default."""
+
+    enabled: bool | UnsetType | None = UNSET
+    description: Text | UnsetType | None = UNSET
+    tags: Tags | UnsetType | None = UNSET
+    owner: Word | UnsetType | None = UNSET
+    team: Word | UnsetType | None = UNSET
+    visibility: Visibility | UnsetType | None = UNSET
+
+
+class Patch(Struct, forbid_unknown_fields=True, frozen=True):
+    """A JSON merge patch (RFC 7396) of a record: null takes a member away."""
+
+    config: Config | UnsetType = UNSET
+    about: AboutPatch | UnsetType | None = UNSET
+
+
+class Step(Struct, forbid_unknown_fields=True, frozen=True):
+    """One change of many. `version` is what the record must have now; 0: it must not exist."""
+
+    action: Literal["create", "put", "delete"]
+    kind: Kind
+    name: Name
+    config: Config | UnsetType = UNSET
+    about: About = About()
+    version: Annotated[int, Meta(ge=0, le=2**53)] | UnsetType = UNSET
+
+
+class Bulk(Struct, forbid_unknown_fields=True, frozen=True):
+    """Many changes: all or none of them, or each by itself."""
+
+    changes: Annotated[list[Step], Meta(min_length=1)]
+    mode: Literal["all", "each"] = "all"
+
+
+class Candidate(Struct, forbid_unknown_fields=True, frozen=True):
+    """An upstream to be tried out."""
+
+    config: Config
+    name: Name = "candidate"
+
+
+def read(value: Any, form: type[T]) -> T:
+    """Decoded JSON as one of these.
+
+    Raises:
+        Problem: 422, with the place that is wrong and the nearest right name.
+    """
+    try:
+        return msgspec.convert(value, form)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).rpartition(" - at `$")
+        message, place = (message, place.rstrip("`").lstrip(".")) if message else (str(error), "")
+        raise Problem(
+            422, "invalid", "The body is not what is expected", [_better(message, place, form)]
+        ) from None
+
+
+def _better(message: str, place: str, form: type) -> tuple[str, str]:
+    """Msgspec's message, with the nearest right name where a member is unknown."""
+    if "unknown field" not in message:
+        return place, message[:1].lower() + message[1:]
+    wrong = message.split("`")[1]
+    owner: Any = About if place.endswith("about") else Step if "[" in place else form
+    if owner is About and form is Patch:
+        owner = AboutPatch
+    return f"{place}.{wrong}".lstrip("."), unknown("member", wrong, owner.__struct_fields__)
+
+
+# --- answers ---------------------------------------------------------------------------------------
+
+
+class Wrong(Struct, frozen=True):
+    """Something that is wrong, and where."""
+
+    path: str
+    message: str
+
+
+class Trouble(Struct, frozen=True, omit_defaults=True):
+    """A problem (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[Wrong] = msgspec.field(default_factory=list)
+
+
+class Item(Struct, frozen=True):
+    """A record, or a table of the configuration file, and how what it stands for is now."""
+
+    kind: str
+    name: str
+    origin: Literal["file", "registry"]
+    state: str
+    reason: str
+    config: dict[str, Any]
+    about: About
+    problems: list[Wrong]
+    version: int | None
+    revision: int | None
+    created: str | None
+    created_by: str | None
+    updated: str | None
+    updated_by: str | None
+    via: str | None
+
+
+class Items(Struct, frozen=True):
+    """A page of them, by name. `total` counts all that fit the filters."""
+
+    items: list[Item]
+    total: int
+    revision: int
+    next_cursor: str | None
+
+
+class Deleted(Struct, frozen=True):
+    """What was deleted."""
+
+    kind: str
+    name: str
+    revision: int
+
+
+class Report(Struct, frozen=True, omit_defaults=True):
+    """What became of one change of many."""
+
+    kind: str
+    name: str
+    status: int
+    item: Item | None = None
+    problem: Trouble | None = None
+
+
+class Reports(Struct, frozen=True):
+    """What became of many changes, in their order."""
+
+    revision: int
+    dry_run: bool
+    failed: int
+    results: list[Report]
+
+
+class Event(Struct, frozen=True):
+    """One line of the audit trail. `before` and `after` are left out where secrets may stand in them."""
+
+    revision: int
+    at: str
+    kind: str
+    name: str
+    version: int
+    action: Literal["created", "changed", "deleted"]
+    subject: str
+    via: str
+    peer: str
+    changed: list[str]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class Events(Struct, frozen=True):
+    """A page of the audit trail, the newest first; go on with `before` = `next_before`."""
+
+    items: list[Event]
+    next_before: int | None
+
+
+class Tool(Struct, frozen=True):
+    """A tool as its upstream offers it."""
+
+    upstream: str
+    name: str
+    definition: dict[str, Any]
+
+
+class Tools(Struct, frozen=True):
+    """A page of tools, by upstream and in its order."""
+
+    items: list[Tool]
+    total: int
+    next_cursor: str | None
+
+
+class Offered(Struct, frozen=True):
+    """What a candidate upstream offers, definitions as it sent them."""
+
+    state: str
+    reason: str
+    info: dict[str, Any] | None
+    instructions: str
+    capabilities: dict[str, Any]
+    eras: list[str]
+    tools: list[dict[str, Any]]
+    resources: list[dict[str, Any]]
+    templates: list[dict[str, Any]]
+    prompts: list[dict[str, Any]]
+
+
+class Health(Struct, frozen=True):
+    """How an upstream is."""
+
+    state: str
+    reason: str
+    origin: str
+
+
+class Status(Struct, frozen=True):
+    """How the gateway is. `registry` says why nothing can be written now; "" when it can."""
+
+    version: str
+    revision: int
+    registry: str
+    draining: bool
+    counts: dict[str, int]
+    upstreams: dict[str, Health]

@@ -1,0 +1,148 @@
+"""The OpenAPI 3.1 description, made from the route table and the plugins' config classes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from portico.api import Factory, Json
+from portico_plugins.transports.management_api import bodies
+from portico_plugins.transports.management_api.classes import schema_of
+from portico_plugins.transports.management_api.problems import TITLES
+from portico_plugins.transports.management_api.table import JSON, PREFIX, Operation, Query
+
+_ANY: Final = (400, 401, 403, 413, 500, 501)
+_REF: Final = "#/components/schemas/{name}"
+_ABOUT: Final = (
+    "Manages what the gateway serves, at run time. What the configuration file declares is shown, and can "
+    "only be changed there. Names with slashes in them are percent-encoded. A change is in effect in the "
+    "process that answers, and within a second everywhere else."
+)
+
+
+def describe(operations: Sequence[Operation]) -> Json:
+    """The description.
+
+    Args:
+        operations: The route table.
+    """
+    structs: list[type[msgspec.Struct]] = [bodies.Trouble]
+    for operation in operations:
+        structs += [each for each in (operation.body, *operation.answers.values()) if each is not None]
+    _, schemas = msgspec.json.schema_components(list(dict.fromkeys(structs)), ref_template=_REF)
+    configs = {factory.name: schema_of(factory.config, factory.summary) for factory in upstream_factories()}
+    for name, schema in configs.items():
+        schema["properties"] = {"use": {"const": name}, **schema["properties"]}
+        schemas[f"upstream.{name}"] = schema
+    paths: Json = {}
+    for operation in operations:
+        paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = _operation(
+            operation, list(configs)
+        )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Portico management API",
+            "version": importlib.metadata.version("portico"),
+            "description": _ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "tags": [{"name": each} for each in dict.fromkeys(map(_tag, operations))],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(schemas.items())),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def upstream_factories() -> Iterator[Factory[Any, Any]]:
+    """Those of the plugins this process has loaded; what is not loaded is not in use."""
+    for point in importlib.metadata.entry_points(group="portico.plugins"):
+        hook = getattr(sys.modules.get(point.module), "gateway_upstreams", None)
+        if hook is not None:
+            yield from hook()
+
+
+def _tag(operation: Operation) -> str:
+    return operation.kind or "gateway"
+
+
+def _operation(operation: Operation, uses: Sequence[str]) -> Json:
+    parameters = [_query(each) for each in operation.query]
+    if "{name}" in operation.path:
+        schema = {"type": "string", "minLength": 1, "maxLength": 512, "pattern": bodies.NAME_PATTERN}
+        parameters.insert(0, {"name": "name", "in": "path", "required": True, "schema": schema})
+    parameters += [_header(each) for each in operation.conditional]
+    if operation.idempotent:
+        parameters.append(_header("idempotency-key"))
+    out: Json = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "tags": [_tag(operation)],
+        "parameters": parameters,
+        "responses": _responses(operation),
+    }
+    if operation.body is not None:
+        schema = {"$ref": _REF.format(name=operation.body.__name__)}
+        if operation.kind == "upstreams" and uses:
+            refs = [{"$ref": _REF.format(name=f"upstream.{use}")} for use in uses]
+            # Anything goes besides: strings of a record may be references, whatever the key's type is.
+            schema = {"allOf": [schema, {"properties": {"config": {"anyOf": [*refs, {"type": "object"}]}}}]}
+        out["requestBody"] = {
+            "required": True,
+            "content": {media: {"schema": schema} for media in operation.media},
+        }
+    return out
+
+
+def _responses(operation: Operation) -> Json:
+    out: Json = {}
+    for status, struct in operation.answers.items():
+        meaning = {200: "Done.", 201: "Created.", 304: "It is as it was."}[status]
+        out[str(status)] = {"description": meaning}
+        if struct is not None:
+            schema = {"$ref": _REF.format(name=struct.__name__)}
+            out[str(status)]["content"] = {JSON: {"schema": schema}}
+        if struct is bodies.Item:
+            etag = {"description": "The record's version.", "schema": {"type": "string"}}
+            out[str(status)]["headers"] = {"ETag": etag}
+    trouble = {"schema": {"$ref": _REF.format(name="Trouble")}}
+    for status in sorted({*_ANY, *operation.problems}):
+        out[str(status)] = {
+            "description": f"{TITLES[status]}.",
+            "content": {"application/problem+json": trouble},
+        }
+    return out
+
+
+def _query(query: Query) -> Json:
+    schema: Json = {"type": query.type}
+    if query.type == "integer":
+        schema |= {"minimum": query.least, "maximum": query.most}
+    elif query.choices:
+        schema["enum"] = list(query.choices)
+    elif query.type == "string":
+        schema["maxLength"] = query.most
+    if query.many:
+        schema = {"type": "array", "items": schema, "maxItems": 64}
+    return {"name": query.name, "in": "query", "description": query.doc, "schema": schema}
+
+
+_HEADERS: Final = {
+    "if-match": ("If-Match", "The `ETag` the record must have; `*` for any."),
+    "if-none-match": ("If-None-Match", "`*`: the record must not exist. With GET: the `ETag` that is known."),
+    "idempotency-key": ("Idempotency-Key", "Sent again with the same body, the request is carried out once."),
+}
+
+
+def _header(name: str) -> Json:
+    title, text = _HEADERS[name]
+    schema = {"type": "string", "minLength": 1, "maxLength": 255}
+    return {"name": title, "in": "header", "description": text, "schema": schema}

@@ -1,0 +1,173 @@
+"""Bulk changes, candidates, tools, history, status, and the description of it all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from portico_plugins.transports.management_api.classes import schema_of
+from portico_plugins.upstreams.mcp import McpConfig
+from tests.plugins.transports.management.fake import ALICE, Served, served
+
+
+def step(action: str, name: str, **more: Any) -> dict[str, Any]:
+    config = {} if action == "delete" else {"config": {}}
+    return {"action": action, "kind": "upstreams", "name": name, **config, **more}
+
+
+async def bulk(api: Served, *changes: Any, query: str = "", **more: Any) -> Any:
+    return await api.http.post(f"/api/v1/bulk{query}", json={"changes": changes, **more})
+
+
+async def test_all_changes_are_made_or_none(api: Served) -> None:
+    answer = await bulk(api, step("create", "a"), step("put", "b"), step("put", "c", config={"wrong": 1}))
+    assert (answer.status_code, api.management.records) == (422, {})
+    assert answer.json()["errors"][0]["path"] == "upstreams.c.wrong"
+    answer = await bulk(api, step("create", "a"), step("put", "b"))
+    assert [each["status"] for each in answer.json()["results"]] == [201, 201]
+    assert (answer.json()["revision"], len(api.management.records)) == (1, 2)
+    stale = await bulk(api, step("put", "a", version=1), step("delete", "b", version=7))
+    assert (stale.status_code, api.management.revision) == (409, 1)
+
+
+async def test_each_change_by_itself_has_a_report(api: Served) -> None:
+    await bulk(api, step("create", "a"))
+    changes = [
+        step("create", "a"),
+        step("put", "b"),
+        step("put", "c", config={"wrong": 1}),
+        step("put", "time"),
+        step("delete", "d"),
+        step("put", "e", version=3),
+    ]
+    answer = await bulk(api, *changes, mode="each")
+    report = answer.json()
+    assert [each["status"] for each in report["results"]] == [409, 201, 422, 409, 404, 412]
+    assert (report["failed"], answer.status_code) == (5, 200)
+    assert report["results"][2]["problem"]["errors"][0]["path"] == "upstreams.c.wrong"
+    assert report["results"][1]["item"]["name"] == "b"
+    dry = await bulk(api, step("put", "z"), mode="each", query="?dry_run=true")
+    assert (dry.json()["dry_run"], ("upstreams", "z") in api.management.records) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ([step("put", "a"), step("delete", "a")], "changes[1]"),
+        ([{"action": "put", "kind": "upstreams", "name": "a"}], "changes[0].config"),
+        ([step("delete", "a", config={})], "changes[0].config"),
+        ([step("create", "a", version=2)], "changes[0].version"),
+        ([step("put", "a", verson=2)], "changes[0].verson"),
+        ([step("put", "a", about={"tag": []})], "changes[0].about.tag"),
+        ([step("put", str(number)) for number in range(4)], "changes"),
+    ],
+)
+async def test_changes_that_make_no_sense_are_named(changes: Any, path: str) -> None:
+    async with served(max_changes=3) as api:
+        answer = await bulk(api, *changes)
+        assert (answer.status_code, [each["path"] for each in answer.json()["errors"]]) == (422, [path])
+        assert api.management.revision == 0
+
+
+async def test_a_candidate_is_tried_and_not_kept(api: Served) -> None:
+    path = "/api/v1/upstreams/test"
+    seen = await api.http.post(path, json={"config": {"url": "https://a"}})
+    assert (seen.status_code, seen.json()["tools"]) == (200, [{"name": "now"}])
+    refused = await api.http.post(path, json={"name": "x", "config": {"command": ["rm"]}})
+    assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "upstreams.x.command")
+    assert api.management.records == {}
+    assert (await api.put("upstreams/test", {})).status_code == 201  # a name like any other
+
+
+async def test_an_upstream_is_fetched_again(api: Served) -> None:
+    assert (await api.http.post("/api/v1/upstreams/time/refresh")).json()["name"] == "time"
+    assert (await api.http.post("/api/v1/upstreams/none/refresh")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", ["log", "now", "zones"]),
+        ("upstream=time", ["now", "zones"]),
+        ("q=histor", ["log"]),
+        ("q=TIME", ["now"]),
+    ],
+)
+async def test_tools_are_listed_and_searched(api: Served, query: str, names: list[str]) -> None:
+    found = (await api.http.get(f"/api/v1/tools?{query}")).json()
+    assert ([each["name"] for each in found["items"]], found["total"]) == (names, len(names))
+
+
+async def test_tools_come_in_pages(api: Served) -> None:
+    first = (await api.http.get("/api/v1/tools?limit=2")).json()
+    rest = (await api.http.get("/api/v1/tools", params={"cursor": first["next_cursor"]})).json()
+    assert [each["name"] for each in (*first["items"], *rest["items"])] == ["log", "now", "zones"]
+    assert rest["next_cursor"] is None
+
+
+async def test_history_tells_who_changed_what_and_no_secret(api: Served) -> None:
+    await api.put("upstreams/git", {"url": "https://a", "token": "s3cret-1"})
+    await api.put("upstreams/git", {"url": "https://b", "token": "s3cret-2"})
+    await api.put("prompts/hello", {"text": "Hi"})
+    await api.http.delete("/api/v1/upstreams/git")
+    answer = await api.http.get("/api/v1/history")
+    assert "s3cret" not in answer.text
+    assert [(each["action"], each["name"], each["changed"]) for each in answer.json()["items"]] == [
+        ("deleted", "git", []),
+        ("created", "hello", []),
+        ("changed", "git", ["config.token", "config.url"]),
+        ("created", "git", []),
+    ]
+    assert answer.json()["items"][1]["after"]["config"] == {"text": "Hi"}
+    page = (await api.http.get("/api/v1/history?kind=upstreams&limit=2")).json()
+    assert page["next_before"] == 2
+    rest = (await api.http.get("/api/v1/history?kind=upstreams&name=git&before=2")).json()
+    assert ([each["revision"] for each in rest["items"]], rest["next_before"]) == ([1], None)
+
+
+async def test_status(api: Served) -> None:
+    await api.put("secrets/a", {})
+    status = (await api.http.get("/api/v1/status")).json()
+    assert (status["revision"], status["registry"], status["draining"]) == (1, "", False)
+    assert status["counts"]["secrets"] == 1
+    assert status["upstreams"] == {"time": {"state": "ready", "reason": "", "origin": "file"}}
+
+
+async def test_the_description_has_every_operation_and_the_plugins_keys(api: Served) -> None:
+    described = (await api.http.get("/api/openapi.json", headers={"authorization": ""})).json()
+    assert described["openapi"] == "3.1.0"
+    ids = [operation["operationId"] for item in described["paths"].values() for operation in item.values()]
+    assert len(ids) == len(set(ids)) == 6 * 8 + 6
+    schemas = described["components"]["schemas"]
+    assert "command" in schemas["upstream.mcp"]["properties"]
+    assert schemas["New"]["additionalProperties"] is False
+    refs = {
+        part.split('"')[0] for part in str(described).replace("'", '"').split("#/components/schemas/")[1:]
+    }
+    assert refs <= schemas.keys()
+
+
+async def test_a_config_class_is_described_with_its_documentation() -> None:
+    schema = schema_of(McpConfig)
+    assert schema["type"] == "object"
+    assert all("description" in each for each in schema["properties"].values())
+
+
+async def test_the_page_loads_nothing_from_elsewhere(api: Served) -> None:
+    page = await api.http.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    for name in ("page.js", "page.css"):
+        assert f"/docs/{name}" in page.text
+        asset = await api.http.get(f"/docs/{name}")
+        assert asset.status_code == 200
+        assert "//" not in asset.text.replace("// ", "")
+    assert "<script>" not in page.text
+    assert "style=" not in page.text
+
+
+async def test_documentation_can_be_left_out() -> None:
+    async with served(docs=False) as api:
+        for path in ("/docs", "/api/openapi.json"):
+            assert (await api.http.get(path, headers=ALICE)).status_code == 404
