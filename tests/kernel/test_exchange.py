@@ -176,7 +176,12 @@ HYBRID = {
             "transport": {"type": "stdio"},
             "packageArguments": [
                 {"type": "named", "name": "--mode", "default": "local"},
-                {"type": "positional", "valueHint": "dir", "value": "{root}/data", "variables": {"root": {"default": "/srv"}}},
+                {
+                    "type": "positional",
+                    "valueHint": "dir",
+                    "value": "{root}/data",
+                    "variables": {"root": {"default": "/srv"}},
+                },
             ],
         }
     ],
@@ -187,13 +192,17 @@ HYBRID = {
             "url": "https://{region}.hybrid.example/http",
             "variables": {"region": {"default": "eu"}},
             "headers": [
-                {"name": "Authorization", "value": "Bearer {key}", "variables": {"key": {"isRequired": True, "isSecret": True}}},
+                {
+                    "name": "Authorization",
+                    "value": "Bearer {key}",
+                    "variables": {"key": {"isRequired": True, "isSecret": True}},
+                },
                 {"name": "X-Region", "default": "eu"},
                 {"name": "X-Trace", "description": "Optional", "isSecret": True},
             ],
         },
     ],
-}  # fmt: skip
+}
 
 
 def test_a_package_becomes_a_command_with_its_secrets_as_references() -> None:
@@ -273,24 +282,42 @@ FORGE = {
         "tools": [{"name": "weather_api", "url": "https://api.weather.com/v1", "integration_type": "REST"}],
         "gateways": [
             {
-                "name": "Fast Time", "url": "http://time:8080/sse", "transport": "SSE", "is_active": True,
-                "tags": ["time"], "auth_type": "bearer", "auth_value": "gAAAAencrypted", "passthrough_headers": [],
+                "name": "Fast Time",
+                "url": "http://time:8080/sse",
+                "transport": "SSE",
+                "is_active": True,
+                "tags": ["time"],
+                "auth_type": "bearer",
+                "auth_value": "gAAAAencrypted",
+                "passthrough_headers": [],
             },
             {
-                "name": "docs", "url": "http://docs:9000/mcp", "transport": "STREAMABLEHTTP", "is_active": False,
-                "description": "Documents", "auth_type": "oauth", "auth_value": "x", "passthrough_headers": ["X-Id"],
+                "name": "docs",
+                "url": "http://docs:9000/mcp",
+                "transport": "STREAMABLEHTTP",
+                "is_active": False,
+                "description": "Documents",
+                "auth_type": "oauth",
+                "auth_value": "x",
+                "passthrough_headers": ["X-Id"],
             },
             {"name": "local", "url": "stdio://x"},
         ],
         "servers": [
             {
-                "name": "Time Server", "description": "For people", "is_active": True, "tags": [],
+                "name": "Time Server",
+                "description": "For people",
+                "is_active": True,
+                "tags": [],
                 "tool_ids": ["fast-time-get-system-time", "docs-search", "weather-api"],
             }
         ],
         "prompts": [
             {
-                "name": "review", "template": "Review {{ code }}", "description": "Reviews", "is_active": True,
+                "name": "review",
+                "template": "Review {{ code }}",
+                "description": "Reviews",
+                "is_active": True,
                 "input_schema": {"properties": {"code": {"description": "The code"}}, "required": ["code"]},
             }
         ],
@@ -302,7 +329,7 @@ FORGE = {
         "a2a_agents": [{"name": "agent"}],
     },
     "metadata": {"entity_counts": {"tools": 1}},
-}  # fmt: skip
+}
 
 
 def test_a_contextforge_export_becomes_upstreams_servers_prompts_and_resources() -> None:

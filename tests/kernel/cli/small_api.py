@@ -1,7 +1,8 @@
 """A small HTTP server that behaves as the management API does, for tests of the commands that talk to it.
 
-It keeps records in memory and knows lists with cursors, ETags, If-Match, merge patches, dry runs, bulk requests and
-problems (RFC 9457). What a record holds is not checked, but for upstreams: they must have a `url` or a `command`.
+It keeps records in memory and knows lists with cursors, ETags, If-Match, merge patches, dry runs, bulk
+requests and problems (RFC 9457). What a record holds is not checked, but for upstreams: they must have a
+`url` or a `command`.
 """
 
 from __future__ import annotations
@@ -64,10 +65,18 @@ class SmallApi:
             raise Refused(422, "1 problem in it; nothing was changed", wrong)
         enabled = (about or {}).get("enabled", True)
         made = {
-            "kind": kind, "name": name, "config": config, "about": {**ABOUT, **(about or {})}, "origin": "registry",
-            "state": "ready" if enabled else "disabled", "reason": "", "version": now + 1, "problems": [],
-            "updated": "2026-11-21T05:00:00Z", "updated_by": "me",
-        }  # fmt: skip
+            "kind": kind,
+            "name": name,
+            "config": config,
+            "about": {**ABOUT, **(about or {})},
+            "origin": "registry",
+            "state": "ready" if enabled else "disabled",
+            "reason": "",
+            "version": now + 1,
+            "problems": [],
+            "updated": "2026-11-21T05:00:00Z",
+            "updated_by": "me",
+        }
         if not dry:
             self.revision += 1
             self.records[kind, name] = made
@@ -131,7 +140,7 @@ class SmallApi:
             version = 0 if each["action"] == "create" else each.get("version")
             told = {"kind": each["kind"], "name": each["name"]}
             try:
-                item = self.write(*told.values(), each["config"], each["about"], version, dry=dry)
+                item = self.write(each["kind"], each["name"], each["config"], each["about"], version, dry=dry)
             except Refused as refused:
                 if body["mode"] == "all":
                     self.records = before
