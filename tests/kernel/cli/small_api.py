@@ -212,7 +212,7 @@ def small_api() -> Iterator[SmallApi]:
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = exchange
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Say nothing."""
 
     with serving(Handler) as api.url:
