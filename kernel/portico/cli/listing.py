@@ -1,4 +1,4 @@
-"""Groups that list what clients see where no command is named: `gateway tools`, `gateway tools edit`."""
+"""Groups that list what clients see if no command is named: `gateway tools` beside `gateway tools edit`."""
 
 from __future__ import annotations
 

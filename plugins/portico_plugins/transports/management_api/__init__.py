@@ -34,8 +34,8 @@ class ManagementApiConfig:
     auth: tuple[Ref[AuthScheme], ...] = attrs.field(
         default=(),
         metadata=doc(
-            "Auth schemes, tried in order. With none of them, or one that lets anybody in, only callers on this "
-            "machine are served; and none is an error while a virtual server asks for credentials."
+            "Auth schemes, tried in order. With none of them, or one that lets anybody in, only callers on "
+            "this machine are served; and none is an error while a virtual server asks for credentials."
         ),
     )
     scope: str = attrs.field(

@@ -100,8 +100,8 @@ class FakeManagement:
                 for name, each in change.config.items()
             }
             after[key] = record = Record(
-                *key, config, change.about, version + 1, self.revision + 1, 1.0, author.subject, 1.0, author.subject,
-                author.via,
+                *key, config, change.about, version + 1, self.revision + 1, 1.0, author.subject, 1.0,
+                author.subject, author.via,
             )  # fmt: skip
             entries.append(Entry(self.revision + 1, 1.0, author, *key, version + 1, before, record))
             made.append(self._managed(record))
