@@ -57,7 +57,17 @@ def _help(*words: str) -> str:
     return done.stdout
 
 
-GROUPS = {"plugins", "upstreams", "servers", "tools", "prompts", "resources", "overrides", "catalog"}
+GROUPS = {
+    "plugins",
+    "upstreams",
+    "servers",
+    "tools",
+    "prompts",
+    "resources",
+    "overrides",
+    "secrets",
+    "catalog",
+}
 """The commands that have commands."""
 
 

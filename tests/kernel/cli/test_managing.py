@@ -196,6 +196,20 @@ def test_tools_are_changed_by_overrides(manage: Cli, api: SmallApi) -> None:
     assert "expected UPSTREAM/TOOL" in manage("tools", "show", "search").stderr
 
 
+def test_secrets_are_set_from_stdin_or_the_environment_and_never_shown(
+    manage: Cli, api: SmallApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert manage("secrets", "set", "key", stdin="hush hush\n").stdout == "secret key set\n"
+    assert api.records["secrets", "key"]["config"] == {"value": "hush hush"}
+    monkeypatch.setenv("DOCS_KEY", "from there")
+    assert manage("secrets", "set", "key", "--from-env", "DOCS_KEY", "--if-version", "1").exit_code == 0
+    assert api.records["secrets", "key"]["config"] == {"value": "from there"}
+    assert "from there" not in manage("secrets", "list").stdout
+    assert manage("secrets", "set", "key", stdin="").exit_code == 2
+    assert manage("secrets", "rm", "key").exit_code == 0
+    assert api.records == {}
+
+
 def test_listing_what_clients_see_is_what_it_was(cli: Cli, small: Served) -> None:
     bare, named = cli("tools", "--url", small.url), cli("tools", "list", "--url", small.url)
     assert bare.exit_code == 0
