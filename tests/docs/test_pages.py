@@ -57,10 +57,25 @@ def _help(*words: str) -> str:
     return done.stdout
 
 
+GROUPS = {
+    "plugins",
+    "upstreams",
+    "servers",
+    "tools",
+    "prompts",
+    "resources",
+    "overrides",
+    "secrets",
+    "catalog",
+}
+"""The commands that have commands."""
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_documented_command_has_the_options_it_is_shown_with(command: str) -> None:
     _, name, *rest = shlex.split(command)
-    words = (name, rest[0]) if name == "plugins" else (name,)
+    nested = name in GROUPS and rest and not rest[0].startswith("-")
+    words = (name, rest[0]) if nested else (name,)
     known = set(re.findall(r"--[a-z][a-z-]*", _help(*words)))
     used = {word.partition("=")[0] for word in rest if word.startswith("--")}
     assert used <= known

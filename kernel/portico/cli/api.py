@@ -35,10 +35,11 @@ class Problem(Failure):
 
     Attributes:
         status: Of its answer.
+        said: Its answer.
     """
 
     def __init__(self, status: int, said: Json, what: str) -> None:
-        self.status = status
+        self.status, self.said = status, said
         super().__init__(explained(status, said, what))
 
 

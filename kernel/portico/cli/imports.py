@@ -11,7 +11,7 @@ import click
 
 from portico._config.exchange.items import OnConflict, Planned, Taken, plan, secrets_of
 from portico._core.contracts import Json
-from portico.cli.api import Api, Problem, explained
+from portico.cli.api import Api, Problem
 from portico.cli.show import as_json, counted, line, table
 
 STRATEGIES: Final = ("skip", "overwrite", "rename", "fail")
@@ -87,8 +87,7 @@ def _sent(
     except Problem as problem:
         if not atomic or problem.status not in (409, 412, 422):
             raise
-        said = {"status": problem.status, "detail": problem.message}
-        return [{"status": problem.status, "problem": said} for _ in changes]
+        return [{"status": problem.status, "problem": problem.said} for _ in changes]
 
 
 def _row(each: Planned, result: Json | None, dry_run: bool) -> Json:
@@ -99,10 +98,18 @@ def _row(each: Planned, result: Json | None, dry_run: bool) -> Json:
         return {**row, "result": told, "message": why}
     problem = result.get("problem")
     if problem:
-        return {**row, "result": "failed", "message": explained(result["status"], problem, "refused")}
+        return {**row, "result": "failed", "message": _why(problem)}
     done = "created" if each.action == "create" else "overwritten"
     renamed = f"was {each.was}" if each.was else ""
     return {**row, "result": f"would be {done}" if dry_run else done, "message": renamed}
+
+
+def _why(problem: Json) -> str:
+    """A problem in one line."""
+    wrong = problem.get("errors")
+    errors = [each for each in wrong if isinstance(each, dict)] if isinstance(wrong, list) else []
+    said = [f"{each.get('path', '')}: {each.get('message', '')}".removeprefix(": ") for each in errors]
+    return "; ".join(said) or str(problem.get("detail") or problem.get("title"))
 
 
 def _missing(api: Api, taken: Taken) -> list[str]:

@@ -55,6 +55,7 @@ SERVERS: Final = Noun("servers", "virtual server", "--set 'upstreams=[\"docs\"]'
 PROMPTS: Final = Noun("prompts", "prompt", "--set template='Review {{ code }}.'")
 RESOURCES: Final = Noun("resources", "resource", "--set uri=notes://one --set text=Hello")
 OVERRIDES: Final = Noun("overrides", "override", "--set description=Better  (NAME is UPSTREAM/tools/TOOL)")
+SECRETS: Final = Noun("secrets", "secret", "")
 
 
 def add_commands(group: click.Group, noun: Noun) -> None:
@@ -69,6 +70,16 @@ def add_commands(group: click.Group, noun: Noun) -> None:
         _switch("disable", "enabled"),
     ):
         group.add_command(make(noun))
+
+
+def add_list(group: click.Group, noun: Noun) -> None:
+    """Give a group `list`."""
+    group.add_command(_list(noun))
+
+
+def add_rm(group: click.Group, noun: Noun) -> None:
+    """Give a group `rm`."""
+    group.add_command(_rm(noun))
 
 
 def noun_group(noun: Noun) -> click.Group:

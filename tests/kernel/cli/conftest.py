@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from portico.cli.group import gateway
+from tests.kernel.cli.small_api import SmallApi, small_api
 
 SMALL = [sys.executable, str(Path(__file__).with_name("small_server.py"))]
 Finished = subprocess.CompletedProcess[str]
@@ -137,3 +138,19 @@ def serve_in(tmp_path: Path) -> Callable[..., Any]:
         return serving(tmp_path, *args, **kwargs)
 
     return serve
+
+
+@pytest.fixture
+def api() -> Iterator[SmallApi]:
+    """A management API that keeps records in memory."""
+    with small_api() as running:
+        yield running
+
+
+@pytest.fixture
+def manage(
+    cli: Callable[..., Result], api: SmallApi, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """Run a command against it."""
+    monkeypatch.setenv("PORTICO_URL", f"{api.url}/mcp")
+    return cli

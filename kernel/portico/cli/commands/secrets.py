@@ -1,0 +1,57 @@
+"""`gateway secrets`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from portico.cli.api import EPILOG, Api, api_options
+from portico.cli.failures import Misuse
+from portico.cli.nouns import SECRETS, add_list, add_rm, dry_run_option, json_option, version_option
+from portico.cli.show import as_json, line
+
+
+@click.group("secrets", epilog=EPILOG)
+def command() -> None:
+    """Manage what `${secret:NAME}` stands for. Values are kept sealed, and never shown."""
+
+
+add_list(command, SECRETS)
+add_rm(command, SECRETS)
+
+
+@command.command("set", epilog="Example: pass show docs | gateway secrets set docs-key")
+@click.argument("name")
+@click.option("--from-env", metavar="VARIABLE", help="Take the value of this environment variable.")
+@click.option("--description", help="For people.")
+@api_options
+@version_option
+@dry_run_option
+@json_option
+def set_secret(
+    name: str,
+    from_env: str | None,
+    description: str | None,
+    api: Api,
+    if_version: int | None,
+    dry_run: bool,
+    raw: bool,
+) -> None:
+    """Set the value of NAME: asked for on a terminal, else read from stdin."""
+    if from_env is not None:
+        value = os.environ.get(from_env, "")
+    elif sys.stdin.isatty():
+        value = click.prompt(f"Value of {name}", hide_input=True, err=True)
+    else:
+        value = sys.stdin.read().removesuffix("\n")
+    if not value:
+        raise Misuse("the value is empty")
+    about = {"description": description} if description else {}
+    body = {"config": {"value": value}, "about": about}
+    answer = api.request("PUT", ["secrets", name], body, {"dry_run": dry_run}, if_version)
+    if raw:
+        as_json(answer.body)
+    else:
+        click.echo(f"secret {line(name)} {'would be ' if dry_run else ''}set")
