@@ -69,7 +69,10 @@ def upstream() -> Scripted:
     return made
 
 
-async def test_what_the_commands_do_is_what_clients_see(cli: Cli, request: pytest.FixtureRequest) -> None:
+async def test_what_the_commands_do_is_what_clients_see(
+    cli: Cli, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCS_KEY", "hush hush hush")
     async with serving(upstream()) as docs, gateway(str(request.node.name)) as url:
 
         async def run(*args: str, fails: bool = False) -> str:
@@ -93,6 +96,9 @@ async def test_what_the_commands_do_is_what_clients_see(cli: Cli, request: pytes
         await run("servers", "edit", "people", "--set", "prefix=never", "--if-version", "1", fails=True)
         await run("tools", "edit", "docs/find", "--description", "Finds.", "--default", "limit=1")
         assert 'description = "Finds."' in await run("tools", "show", "docs/find")
+        await run("secrets", "set", "docs-key", "--from-env", "DOCS_KEY")
+        assert "hush" not in await run("secrets", "list")
+        await run("upstreams", "edit", "docs", "--set", "headers.X-Key=${secret:docs-key}")
         exported = await run("export", "-o", "backup.toml")
         assert "Wrote 3 records" in exported
         await run("servers", "rm", "people")
@@ -101,4 +107,6 @@ async def test_what_the_commands_do_is_what_clients_see(cli: Cli, request: pytes
         report = await run("import", "backup.toml", "--on-conflict", "overwrite")
         assert "3 items: 2 overwritten, 1 created; 0 notes" in report
         assert json.loads(await run("upstreams", "show", "docs", "--json"))["about"]["tags"] == ["a"]
-        assert "docs" in Path("backup.toml").read_text()
+        text = Path("backup.toml").read_text()
+        assert '"${env:DOCS_KEY}"' in text
+        assert "hush" not in text
