@@ -146,7 +146,7 @@ _HEADERS: Final = {
 
 def _header(name: str) -> Json:
     title, text = _HEADERS[name]
-    schema: Json = {"type": "string", "minLength": 1, "maxLength": 255}
-    if name != "idempotency-key":
-        schema["pattern"] = ETAGS
+    schema: Json = {"type": "string", "pattern": ETAGS, "examples": ['"1"', "*"]}
+    if name == "idempotency-key":
+        schema = {"type": "string", "minLength": 1, "maxLength": 255}
     return {"name": title, "in": "header", "description": text, "schema": schema}

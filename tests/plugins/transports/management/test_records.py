@@ -58,7 +58,7 @@ async def test_a_put_replaces_only_the_version_it_is_based_on(api: Served) -> No
     assert (await api.put("upstreams/nothing", {}, headers={"if-match": "*"})).status_code == 412
 
 
-@pytest.mark.parametrize("tag", ["1", "", '"1', '"1" "2"', f'"{"x" * 255}"'])
+@pytest.mark.parametrize("tag", ["1", "", '"1', '"1" "2"'])
 async def test_an_entity_tag_that_is_none_is_refused(api: Served, tag: str) -> None:
     await api.put("upstreams/git", {})
     assert (await api.put("upstreams/git", {"a": 1}, headers={"if-match": tag})).status_code == 400
