@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -23,7 +22,6 @@ def _memory(_: Path) -> Open:
 
 
 KEPT_IN = {"memory": _memory}
-SHARED = sorted(set(KEPT_IN) - {"memory"})
 
 
 @pytest.fixture(params=sorted(KEPT_IN))
@@ -127,18 +125,3 @@ async def test_of_two_that_race_exactly_one_wins(registry: Registry) -> None:
         *(registry.write([put("a", 1, by=n)], ALICE) for n in range(5)), return_exceptions=True
     )
     assert sorted(type(one).__name__ for one in done) == ["Stale"] * 4 + ["int"]
-
-
-@pytest.mark.parametrize("kept_in", SHARED)
-async def test_what_one_instance_writes_another_sees(kept_in: str, tmp_path: Path) -> None:
-    again = KEPT_IN[kept_in](tmp_path)
-    async with asyncio.timeout(20), again() as one, again() as other, other.watch() as following:
-        await one.write([put("a", x=1)], ALICE)
-        assert await following() == 1
-        assert await other.load() == await one.load()
-        writes = [each.write([put("a", 1, by=n)], ALICE) for n, each in enumerate([one, other])]
-        done = await asyncio.gather(*writes, return_exceptions=True)
-        assert sorted(type(each).__name__ for each in done) == ["Stale", "int"]
-    with contextlib.suppress(Stale):
-        async with again() as later:
-            assert (await later.load())[0] == 2
