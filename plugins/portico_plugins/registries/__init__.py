@@ -1,0 +1,1 @@
+"""Where what is managed at run time is kept."""
