@@ -10,9 +10,11 @@ import attrs
 from portico._core.contracts import Json, Offer, Target
 from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
 from portico._core.naming import Claim, Prefix, Selection, advertise
-from portico._core.protocol.eras import LIST_KINDS, TASKS_EXTENSION
+from portico._core.overrides import Override, Overrides, enabled_parts, shown_as
+from portico._core.protocol.eras import LIST_KINDS
 from portico._core.protocol.headers import HeaderMap, header_map
 from portico._core.protocol.jsonrpc import encode
+from portico._core.union import as_object, capabilities_of, instructions_of
 from portico._core.uris import Template, disambiguate, rewrite_uris, scheme_of
 
 Targets = Mapping[str, Target]
@@ -64,7 +66,10 @@ class View:
         template_names: Advertised template -> target (completion refers to templates by their text).
         selection: Which resources are shown.
         schemes: URI scheme -> the one upstream that uses it; "" where several do.
+        closed: `(upstream, URI or template)` of the resources that an override disables.
+        closed_templates: The templates among them.
         headers: Advertised tool -> its `x-mcp-header` map, where it has one.
+        fills: Method -> advertised name -> the override that adds to the arguments of its calls.
         renamed_uris: Upstream -> its URI -> the advertised one, where they differ.
         capabilities: The union the gateway can honour.
         instructions: The upstreams' instructions, each under its name.
@@ -81,7 +86,10 @@ class View:
     template_names: Targets
     selection: Selection
     schemes: Mapping[str, str]
+    closed: frozenset[tuple[str, str]]
+    closed_templates: Sequence[tuple[str, Template]]
     headers: Mapping[str, HeaderMap]
+    fills: Mapping[str, Mapping[str, Override]]
     renamed_uris: Mapping[str, Mapping[str, str]]
     capabilities: Json
     instructions: str
@@ -139,12 +147,18 @@ class View:
             if template.matches(uri):
                 mark = f"{owner.upstream}~" if owner.name in self.renamed_uris.get(owner.upstream, {}) else ""
                 own = uri.replace(mark, "", 1)
-                if not self.selection.hides(Claim(owner.upstream, own)):
+                if not self.selection.hides(Claim(owner.upstream, own)) and self._open(owner.upstream, own):
                     return Target(owner.upstream, own, owner.definition)
         owner_name = self.schemes.get(scheme_of(uri)) or (self.schemes.get("*") or "")
-        if owner_name and self.selection.shows(Claim(owner_name, uri)):
+        if owner_name and self.selection.shows(Claim(owner_name, uri)) and self._open(owner_name, uri):
             return Target(owner_name, uri)
         raise Refused(INVALID_PARAMS, "Resource not found", {"uri": uri})
+
+    def _open(self, upstream: str, uri: str) -> bool:
+        """Whether no override disables the resource; one that is listed and enabled is not asked about."""
+        return (upstream, uri) not in self.closed and not any(
+            owner == upstream and template.matches(uri) for owner, template in self.closed_templates
+        )
 
     def advertised_uri(self, upstream: str, uri: str) -> str:
         """What clients of this server know an upstream's URI as."""
@@ -167,41 +181,61 @@ def _known(names: Targets, name: Any, kind: str) -> Target:
     return target
 
 
-def build_view(spec: ServerSpec, offers: Mapping[str, Offer]) -> View:
+def build_view(spec: ServerSpec, offers: Mapping[str, Offer], overrides: Overrides | None = None) -> View:
     """Build a server's view of what its upstreams offer, in config order.
 
     Args:
         spec: The server.
         offers: By upstream; one that never answered has the empty offer.
+        overrides: How definitions are to be shown that are not shown as they came.
     """
+    overrides = overrides or {}
     chosen = [(name, offers[name]) for name in spec.upstreams if name in offers]
+    enabled = enabled_parts(chosen, overrides)
     conflicts: list[tuple[str, str, str, str]] = []
-    renamed_uris = _collisions(chosen, spec)
+    renamed_uris = _collisions(enabled, spec, overrides)
+    fills: dict[str, dict[str, Override]] = {}
+    headers: dict[str, HeaderMap] = {}
     items: dict[str, list[tuple[str, bytes]]] = {method: [] for method in LIST_KINDS}
 
-    def named(kind: str, method: str, selection: Selection, prefix: Prefix) -> dict[str, Target]:
+    def named(kind: str, method: str, selection: Selection, call: str) -> dict[str, Target]:
         definitions: dict[Claim, Json] = {}
-        for upstream, offer in chosen:
+        for upstream, offer in enabled:
             for definition in getattr(offer, kind):
                 definitions.setdefault(Claim(upstream, str(definition.get("name"))), definition)
-        given, clashes = advertise(list(definitions), selection, prefix, spec.separator)
+        found = {
+            claim: override
+            for claim in (definitions if overrides else ())
+            if (override := overrides.get((claim.upstream, kind, claim.own)))
+        }
+        renames = {claim: override.name for claim, override in found.items() if override.name}
+        given, clashes = advertise(list(definitions), selection, spec.prefix, spec.separator, renames)
         conflicts.extend((kind, name, kept.upstream, lost.upstream) for name, kept, lost in clashes)
         out: dict[str, Target] = {}
         for name, claim in given:
-            own = definitions[claim]
-            shown = rewrite_uris({**own, "name": name}, renamed_uris.get(claim.upstream, {}))
+            own = shown = definitions[claim]
+            override = found.get(claim)
+            if override:
+                shown = shown_as(own, kind, override)
+                if override.fills:
+                    fills.setdefault(call, {})[name] = override
+            shown = rewrite_uris({**shown, "name": name}, renamed_uris.get(claim.upstream, {}))
+            if kind == "tools" and (mirrored := header_map(shown.get("inputSchema"))):
+                headers[name] = mirrored
             _describe(shown, spec.describe, claim, name)
             items[method].append((name, encode(shown)))
             out[name] = Target(claim.upstream, claim.own, own)
         return out
 
-    tools = named("tools", "tools/list", spec.tools, spec.prefix)
-    prompts = named("prompts", "prompts/list", spec.prompts, spec.prefix)
-    resources, templates, template_names = _resources(chosen, spec, renamed_uris, items, conflicts)
-    headers = {
-        name: found
-        for name, target in tools.items()
-        if (found := header_map((target.definition or {}).get("inputSchema")))
+    tools = named("tools", "tools/list", spec.tools, "tools/call")
+    prompts = named("prompts", "prompts/list", spec.prompts, "prompts/get")
+    resources, templates, template_names = _resources(
+        enabled, spec, renamed_uris, items, conflicts, overrides
+    )
+    closed = {
+        (upstream, own)
+        for (upstream, kind, own), each in overrides.items()
+        if kind == "resources" and not each.enabled and upstream in spec.upstreams
     }
     listed = [offer for _, offer in chosen if offer.eras]
     return View(
@@ -213,10 +247,13 @@ def build_view(spec: ServerSpec, offers: Mapping[str, Offer]) -> View:
         template_names=template_names,
         selection=spec.resources,
         schemes=_schemes(chosen),
+        closed=frozenset(closed),
+        closed_templates=[(upstream, Template(own)) for upstream, own in closed if "{" in own],
         headers=headers,
+        fills=fills,
         renamed_uris=renamed_uris,
-        capabilities=_capabilities(chosen, spec.growing),
-        instructions=_instructions(chosen),
+        capabilities=capabilities_of(chosen, spec.growing),
+        instructions=instructions_of(chosen),
         ttl_ms=min((offer.ttl_ms for offer in listed), default=0),
         public=bool(listed) and all(offer.public for offer in listed),
         conflicts=conflicts,
@@ -231,25 +268,23 @@ def _describe(shown: Json, describe: Mapping[str, str], claim: Claim, name: str)
             return
 
 
-def _object(value: Any) -> Json:
-    # Upstreams may send anything, and one that sends nonsense must not end the catalog of the others.
-    return value if isinstance(value, dict) else {}
-
-
 def _uris(offer: Offer) -> list[str]:
     return [str(item.get("uri")) for item in offer.resources] + [
         str(item.get("uriTemplate")) for item in offer.templates
     ]
 
 
-def _collisions(chosen: Sequence[tuple[str, Offer]], spec: ServerSpec) -> dict[str, dict[str, str]]:
+def _collisions(
+    chosen: Sequence[tuple[str, Offer]], spec: ServerSpec, overrides: Overrides
+) -> dict[str, dict[str, str]]:
     """The URIs shown as something else: by alias, or because an earlier upstream in the config has them."""
     owner: dict[str, str] = {}
     out: dict[str, dict[str, str]] = {}
     for upstream, offer in chosen:
         for uri in _uris(offer):
             claim = Claim(upstream, uri)
-            shown = spec.resources.alias(claim) or uri
+            override = overrides.get((upstream, "resources", uri)) if overrides else None
+            shown = spec.resources.alias(claim) or (override.name if override else None) or uri
             if spec.resources.shows(claim) and owner.setdefault(shown, upstream) != upstream:
                 shown = disambiguate(uri, upstream)
             if shown != uri:
@@ -263,6 +298,7 @@ def _resources(
     renamed: Mapping[str, Mapping[str, str]],
     items: dict[str, list[tuple[str, bytes]]],
     conflicts: list[tuple[str, str, str, str]],
+    overrides: Overrides,
 ) -> tuple[dict[str, Target], list[tuple[Template, Target]], dict[str, Target]]:
     resources: dict[str, Target] = {}
     templates: list[tuple[Template, Target]] = []
@@ -275,23 +311,25 @@ def _resources(
         ):
             for own in getattr(offer, field):
                 uri = str(own.get(key))
-                shown_as = changed.get(uri, uri)
+                shown_uri = changed.get(uri, uri)
                 if not spec.resources.shows(Claim(upstream, uri)):
                     continue
-                kept = (resources if key == "uri" else template_names).get(shown_as)
+                kept = (resources if key == "uri" else template_names).get(shown_uri)
                 if kept is not None:
                     if (kept.upstream, kept.name) != (upstream, uri):
-                        conflicts.append(("resources", shown_as, kept.upstream, upstream))
+                        conflicts.append(("resources", shown_uri, kept.upstream, upstream))
                     continue
-                shown = {**rewrite_uris(own, changed), key: shown_as}
-                _describe(shown, spec.describe, Claim(upstream, uri), shown_as)
+                override = overrides.get((upstream, "resources", uri)) if overrides else None
+                definition = shown_as(own, "resources", override) if override else own
+                shown = {**rewrite_uris(definition, changed), key: shown_uri}
+                _describe(shown, spec.describe, Claim(upstream, uri), shown_uri)
                 target = Target(upstream, uri, own)
                 if key == "uri":
-                    resources[shown_as] = target
+                    resources[shown_uri] = target
                 else:
-                    template_names[shown_as] = target
-                    templates.append((Template(shown_as), target))
-                items[method].append((shown_as, encode(shown)))
+                    template_names[shown_uri] = target
+                    templates.append((Template(shown_uri), target))
+                items[method].append((shown_uri, encode(shown)))
     # Those shown as something else come first: what they were told apart from would take their URIs, too.
     templates.sort(key=lambda each: each[1].name not in renamed.get(each[1].upstream, {}))
     return resources, templates, template_names
@@ -303,7 +341,7 @@ def _schemes(chosen: Sequence[tuple[str, Offer]]) -> dict[str, str]:
     for upstream, offer in chosen:
         uris = _uris(offer)
         for tool in offer.tools:
-            shown_by = _object(_object(tool.get("_meta")).get("ui")).get("resourceUri")
+            shown_by = as_object(as_object(tool.get("_meta")).get("ui")).get("resourceUri")
             if isinstance(shown_by, str):
                 uris.append(shown_by)
         for uri in uris:
@@ -311,41 +349,3 @@ def _schemes(chosen: Sequence[tuple[str, Offer]]) -> dict[str, str]:
         if "resources" in offer.capabilities:
             users.setdefault("*", set()).add(upstream)
     return {scheme: next(iter(names)) if len(names) == 1 else "" for scheme, names in users.items()}
-
-
-def _capabilities(chosen: Sequence[tuple[str, Offer]], growing: bool) -> Json:
-    """The union of what the gateway can honour, in the modern form."""
-    every = [offer.capabilities for _, offer in chosen]
-    out: Json = {}
-    # An upstream that has not answered yet may have anything; tools are what it most likely has.
-    if growing or any("tools" in have for have in every) or any(not offer.eras for _, offer in chosen):
-        out["tools"] = {"listChanged": True}
-    if growing or any("resources" in have for have in every):
-        subscribe = growing or any(_object(have.get("resources")).get("subscribe") for have in every)
-        out["resources"] = {"listChanged": True, **({"subscribe": True} if subscribe else {})}
-    if growing or any("prompts" in have for have in every):
-        out["prompts"] = {"listChanged": True}
-    for key in ("completions", "logging"):
-        if any(key in have for have in every):
-            out[key] = {}
-    for key in ("extensions", "experimental"):
-        merged: Json = {}
-        for have in every:
-            for name, value in _object(have.get(key)).items():
-                merged.setdefault(name, value)
-        if merged:
-            out[key] = merged
-    return out
-
-
-def has_tasks(capabilities: Json) -> bool:
-    """Whether a capability object (either side's) has the Tasks extension."""
-    extensions = capabilities.get("extensions")
-    return isinstance(extensions, dict) and TASKS_EXTENSION in extensions
-
-
-def _instructions(chosen: Sequence[tuple[str, Offer]]) -> str:
-    said = [(name, offer.instructions.strip()) for name, offer in chosen if offer.instructions.strip()]
-    if len(chosen) == 1 and said:
-        return said[0][1]
-    return "\n\n".join(f"[{name}] {text}" for name, text in said)

@@ -6,7 +6,7 @@ import fnmatch
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import attrs
@@ -70,7 +70,11 @@ def prefixed(claim: Claim, separator: str) -> str:
 
 
 def advertise(
-    claims: Sequence[Claim], selection: Selection, prefix: Prefix, separator: str
+    claims: Sequence[Claim],
+    selection: Selection,
+    prefix: Prefix,
+    separator: str,
+    renames: Mapping[Claim, str] | None = None,
 ) -> tuple[list[tuple[str, Claim]], list[tuple[str, Claim, Claim]]]:
     """Give every shown claim its name.
 
@@ -83,19 +87,22 @@ def advertise(
         selection: What is shown and renamed.
         prefix: The mode.
         separator: Between prefix and name.
+        renames: Other names that overrides give; the selection's own come before them.
 
     Returns:
         `(name, claim)` in the order of the claims, and the conflicts as `(name, kept, left out)`.
     """
     shown = list(dict.fromkeys(claim for claim in claims if selection.shows(claim)))
+    explicit = {claim: alias for claim in shown if (alias := selection.alias(claim))}
+    aliases = {**(renames or {}), **explicit}
     disputed = {
-        name for name, count in Counter(c.own for c in shown if not selection.alias(c)).items() if count > 1
+        name for name, count in Counter(c.own for c in shown if c not in aliases).items() if count > 1
     }
     named: dict[str, Claim] = {}
     conflicts: list[tuple[str, Claim, Claim]] = []
     # Explicit aliases are the operator's word: they take their names before any other rule does.
-    for claim in sorted(shown, key=lambda c: selection.alias(c) is None):
-        alias = selection.alias(claim)
+    for claim in sorted(shown, key=lambda c: (c not in explicit, c not in aliases)):
+        alias = aliases.get(claim)
         if alias is not None:
             name = alias
         elif prefix == "always" or (prefix == "conflict" and (claim.own in disputed or claim.own in named)):

@@ -10,6 +10,7 @@ from portico._core.catalog import ServerSpec, View, build_view
 from portico._core.contracts import Json, Log, Principal, State, Target, Tellable, Upstream, Watchable
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
+from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.session import Session
 from portico._core.protocol.subscriptions import KINDS, Hub
@@ -41,6 +42,7 @@ class Plane:
         self.notice = False
         self._endpoints: dict[str, Endpoint] = {}
         self._specs: dict[str, ServerSpec] = {}
+        self._overrides: Overrides = {}
         self._announced: dict[str, set[str]] = {}
         self._refreshing = False
         self._told: set[asyncio.Task[None]] = set()
@@ -50,6 +52,18 @@ class Plane:
     def endpoints(self) -> Mapping[str, Endpoint]:
         """Virtual servers by name."""
         return self._endpoints
+
+    @property
+    def overrides(self) -> Overrides:
+        """How definitions are shown that are not shown as they came. Never changed in place: assign."""
+        return self._overrides
+
+    @overrides.setter
+    def overrides(self, overrides: Overrides) -> None:
+        before, self._overrides = self._overrides, overrides
+        for key in {*before, *overrides}:
+            if before.get(key) != overrides.get(key):
+                self.offer_changed(key[0])
 
     @property
     def draining(self) -> bool:
@@ -75,7 +89,9 @@ class Plane:
         endpoint.close()
 
     def _view(self, spec: ServerSpec) -> View:
-        view = build_view(spec, {name: upstream.offer for name, upstream in self.upstreams.items()})
+        view = build_view(
+            spec, {name: upstream.offer for name, upstream in self.upstreams.items()}, self._overrides
+        )
         for kind, name, kept, lost in view.conflicts:
             conflict = (spec.name, kind, name, kept, lost)
             if conflict not in self._reported:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from portico._core.catalog import View, has_tasks
+from portico._core.catalog import View
 from portico._core.contracts import Era, Exchange, Json, Result, Target, Upstream
 from portico._core.errors import (
     INVALID_PARAMS,
@@ -18,12 +18,14 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.lists import Lists
+from portico._core.overrides import filled, unknown_argument
 from portico._core.protocol.audience import check_ask
 from portico._core.protocol.eras import LIST_KINDS, MRTR_METHODS, NAME_PARAM, TASKS_EXTENSION
 from portico._core.protocol.parking import binding_of
 from portico._core.seal import Seal, Unsealable
 from portico._core.shaping import url_elicitations
 from portico._core.tasks import TASK_METHODS, Tasks
+from portico._core.union import has_tasks
 from portico._core.uris import rewrite_uris
 
 MAX_ROUNDS: Final = 10
@@ -67,6 +69,8 @@ class Router:
         target = view.route(method, exchange.params)
         exchange.target = target
         params = self._own_params(exchange, target)
+        if view.fills:
+            params = _with_arguments(view, exchange, params)
         state = params.get("requestState")
         if state is not None:
             params = {**params, "requestState": self._open_state(exchange, target, state)}
@@ -215,6 +219,23 @@ class Router:
         if upstream != target.upstream or binding != binding_of(exchange):
             raise Refused(INVALID_PARAMS, "Invalid params: requestState belongs to another request")
         return str(inner)
+
+
+def _with_arguments(view: View, exchange: Exchange, params: Json) -> Json:
+    """The params with the arguments that overrides add.
+
+    Raises:
+        Refused: -32602: the client named an argument that it does not see.
+    """
+    method = exchange.method
+    if method == "completion/complete":
+        ref, argument = exchange.params["ref"], exchange.params.get("argument")
+        override = view.fills.get("prompts/get", {}).get(str(ref.get("name")))
+        if override and isinstance(argument, dict) and argument.get("name") in override.hidden:
+            raise unknown_argument(argument["name"])
+        return params
+    override = view.fills.get(method, {}).get(exchange.params.get("name", ""))
+    return filled(params, override) if override else params
 
 
 def _requests_of(exchange: Exchange, result: Result) -> dict[str, Json]:

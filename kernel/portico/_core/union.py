@@ -1,0 +1,61 @@
+"""What the offers of several upstreams come to when one server shows them: capabilities and instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from portico._core.contracts import Json, Offer
+from portico._core.protocol.eras import TASKS_EXTENSION
+
+
+def as_object(value: Any) -> Json:
+    """The value if it is a JSON object, else an empty one.
+
+    Upstreams may send anything, and one that sends nonsense must not end the catalog of the others.
+    """
+    return value if isinstance(value, dict) else {}
+
+
+def capabilities_of(chosen: Sequence[tuple[str, Offer]], growing: bool = False) -> Json:
+    """The union of what the gateway can honour, in the modern form.
+
+    Args:
+        chosen: Upstreams and their offers.
+        growing: Whether others may come at run time, so that it can do whatever they may bring.
+    """
+    every = [offer.capabilities for _, offer in chosen]
+    out: Json = {}
+    # An upstream that has not answered yet may have anything; tools are what it most likely has.
+    if growing or any("tools" in have for have in every) or any(not offer.eras for _, offer in chosen):
+        out["tools"] = {"listChanged": True}
+    if growing or any("resources" in have for have in every):
+        subscribe = growing or any(as_object(have.get("resources")).get("subscribe") for have in every)
+        out["resources"] = {"listChanged": True, **({"subscribe": True} if subscribe else {})}
+    if growing or any("prompts" in have for have in every):
+        out["prompts"] = {"listChanged": True}
+    for key in ("completions", "logging"):
+        if any(key in have for have in every):
+            out[key] = {}
+    for key in ("extensions", "experimental"):
+        merged: Json = {}
+        for have in every:
+            for name, value in as_object(have.get(key)).items():
+                merged.setdefault(name, value)
+        if merged:
+            out[key] = merged
+    return out
+
+
+def has_tasks(capabilities: Json) -> bool:
+    """Whether a capability object (either side's) has the Tasks extension."""
+    extensions = capabilities.get("extensions")
+    return isinstance(extensions, dict) and TASKS_EXTENSION in extensions
+
+
+def instructions_of(chosen: Sequence[tuple[str, Offer]]) -> str:
+    """Their instructions, each under its upstream's name where there are several upstreams."""
+    said = [(name, offer.instructions.strip()) for name, offer in chosen if offer.instructions.strip()]
+    if len(chosen) == 1 and said:
+        return said[0][1]
+    return "\n\n".join(f"[{name}] {text}" for name, text in said)
