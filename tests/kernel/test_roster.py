@@ -303,6 +303,61 @@ async def test_secrets_are_put_under_a_new_key_while_everything_goes_on(shelf: s
             assert "'new'" in found.reason
 
 
+async def test_an_override_shows_a_tool_in_another_way_and_fills_in_its_arguments(shelf: str) -> None:
+    made = server("one")
+    schema: Json = {"type": "object", "properties": {"a": {"type": "string"}, "key": {"type": "string"}}}
+    made.tools = [{"name": "one", "description": "old", "inputSchema": {**schema, "required": ["key"]}}]
+    async with serving(made) as url, managed(shelf) as (gw, mgmt):
+        await mgmt.change([upstream("up", url)], ALICE)
+        await until(gw, ["one"])
+        shown: Json = {"name": "uno", "description": "new", "defaults": {"key": "k"}, "hidden": ["key"]}
+        await mgmt.change([Change("overrides", "up/tools/one", shown)], ALICE)
+        await until(gw, ["uno"])
+        (tool,) = (await gw.request("tools/list"))["tools"]
+        assert (tool["description"], "key" in tool["inputSchema"]["properties"]) == ("new", False)
+        await gw.request("tools/call", {"name": "uno", "arguments": {"a": "x"}})
+        assert made.of("tools/call")[-1].params["arguments"] == {"a": "x", "key": "k"}
+        await mgmt.change([Change("overrides", "up/tools/one", {"enabled": False})], ALICE)
+        await until(gw, [])
+        await mgmt.change([Change("overrides", "up/tools/one", None)], ALICE)
+        await until(gw, ["one"])
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "words"),
+    [
+        ("up/tool/one", {}, "UPSTREAM/tools|prompts|resources/NAME"),
+        ("one", {}, "UPSTREAM/tools|prompts|resources/NAME"),
+        ("up/tools/one", {"naem": "x"}, "name"),
+        ("up/tools/one", {"enabled": "yes"}, "expected"),
+    ],
+)
+async def test_an_override_that_is_wrong_is_refused(shelf: str, name: str, config: Json, words: str) -> None:
+    async with managed(shelf + name + words) as (_, mgmt):
+        with pytest.raises(ConfigError) as caught:
+            await mgmt.change([Change("overrides", name, config)], ALICE)
+        assert words in str(caught.value)
+
+
+async def test_prompts_and_resources_of_the_gateways_own(shelf: str) -> None:
+    async with managed(shelf) as (gw, mgmt):
+        greet: Json = {"template": "Hello {{ who }}!", "arguments": [{"name": "who", "required": True}]}
+        note: Json = {"uri": "note://one", "text": "remember"}
+        await mgmt.change([Change("prompts", "greet", greet), Change("resources", "one", note)], ALICE)
+        got = await gw.request("prompts/get", {"name": "greet", "arguments": {"who": "you"}})
+        assert got["messages"][0]["content"]["text"] == "Hello you!"
+        read = await gw.request("resources/read", {"uri": "note://one"})
+        assert read["contents"][0]["text"] == "remember"
+        await mgmt.change([Change("prompts", "greet", {**greet, "template": "Bye {{ who }}."})], ALICE)
+        got = await gw.request("prompts/get", {"name": "greet", "arguments": {"who": "you"}})
+        assert got["messages"][0]["content"]["text"] == "Bye you."
+        with pytest.raises(ConfigError) as caught:
+            await mgmt.change([Change("prompts", "bad", {"tempalte": "x"})], ALICE)
+        assert caught.value.problems[0][0].startswith("prompts.bad")
+        await mgmt.change([Change("prompts", "greet", None), Change("resources", "one", None)], ALICE)
+        assert (await gw.request("prompts/list"))["prompts"] == []
+
+
 async def test_two_who_change_the_same_thing_do_not_overwrite_each_other(shelf: str) -> None:
     async with managed(shelf) as (_, mgmt):
         await mgmt.change([upstream("a", "http://127.0.0.1:9")], ALICE)

@@ -10,16 +10,25 @@ import attrs
 
 from portico._config.settings import Managed, Settings
 from portico._config.sources import LookUp
+from portico._config.strict import structured
+from portico._config.wording import Wrong, dotted
 from portico._core.contracts import Json
 from portico._core.errors import ConfigError
+from portico._core.overrides import KINDS_OVERRIDDEN, Override, Overrides
+from portico._core.overrides import problems as override_problems
 from portico._core.records import Record
 
 Key = tuple[str, str]
 Problem = tuple[str, str]
 
 _TABLES: Final = ("upstreams", "servers")
+_OWN: Final = ("prompts", "resources")
+LOCAL: Final = "local"
+"""The upstream that has the gateway's own prompts and resources, and the kind it is of."""
 _HELD: Final = "the configuration file declares one of this name, which holds"
-_PLACE: Final = re.compile(r"(upstreams|servers)\.(?:\"([^\"]*)\"|([^.\[]+))")
+_WORD: Final = r"(?:\"((?:[^\"\\]|\\.)*)\"|([^.\[]+))"
+_PLACE: Final = re.compile(rf"(upstreams|servers)\.{_WORD}")
+_LOCAL_PLACE: Final = re.compile(rf"upstreams\.{LOCAL}\.(prompts|resources)\.{_WORD}")
 
 
 @attrs.frozen
@@ -28,10 +37,12 @@ class Composed:
 
     Attributes:
         settings: In effect.
+        overrides: Likewise.
         problems: What is wrong with the records that were left out, by their kind and name.
     """
 
     settings: Settings
+    overrides: Overrides
     problems: Mapping[Key, list[Problem]]
 
 
@@ -51,43 +62,78 @@ def compose(
     """
     problems: dict[Key, list[Problem]] = {}
     wanted: dict[Key, Record] = {}
+    overrides: dict[tuple[str, str, str], Override] = {}
     for record in records:
-        if record.kind not in _TABLES or not record.about.enabled:
+        key = (record.kind, record.name)
+        if not record.about.enabled:
             continue
-        if declared(file, record.kind, record.name):
-            problems[record.kind, record.name] = [("", _HELD)]
-        else:
-            wanted[record.kind, record.name] = record
+        if record.kind == "overrides":
+            try:
+                of = override_key(record.name)
+                override = structured(record.config, Override, file.base)
+                if said := override_problems(of, override):
+                    raise Wrong([((where,), text) for where, text in said])
+                overrides[of] = override
+            except Wrong as wrong:
+                problems[key] = [(dotted(place), text) for place, text in wrong.problems]
+        elif record.kind in _TABLES or record.kind in _OWN:
+            held = declared(file, "upstreams", LOCAL) if record.kind in _OWN else declared(file, *key)
+            if held:
+                problems[key] = [("", _HELD)]
+            else:
+                wanted[key] = record
     extend = file.extend
     while wanted and extend is not None:
-        tables: Json = {kind: {} for kind in _TABLES}
-        for (kind, name), record in wanted.items():
-            tables[kind][name] = record.config
         try:
-            settings = extend(Managed({k: v for k, v in tables.items() if v}, secrets))
+            settings = extend(Managed(_tables(wanted), secrets))
             _check_operator_only(settings, wanted)
             check(settings)
-            return Composed(settings, problems)
-        except ConfigError as wrong:
-            blamed = _blame(wrong, wanted)
+            return Composed(settings, overrides, problems)
+        except ConfigError as wrong_all:
+            blamed = _blame(wrong_all, wanted)
             if not blamed:  # nobody knows whose fault it is: then the file holds alone
-                blamed = {key: [("", message) for _, message in wrong.problems] for key in wanted}
+                blamed = {key: [("", message) for _, message in wrong_all.problems] for key in wanted}
             for key, found in blamed.items():
                 problems[key] = found
                 del wanted[key]
-    return Composed(file, problems)
+    return Composed(file, overrides, problems)
+
+
+def override_key(name: str) -> tuple[str, str, str]:
+    """Upstream, kind and own name of what an override is of.
+
+    Raises:
+        Wrong: It is no such name.
+    """
+    upstream, _, rest = name.partition("/")
+    kind, _, own = rest.partition("/")
+    if not upstream or kind not in KINDS_OVERRIDDEN or not own:
+        kinds = "|".join(KINDS_OVERRIDDEN)
+        raise Wrong([((), f"expected UPSTREAM/{kinds}/NAME as the name of an override, got {name!r}")])
+    return upstream, kind, own
+
+
+def _tables(wanted: Mapping[Key, Record]) -> Json:
+    tables: Json = {}
+    for (kind, name), record in wanted.items():
+        if kind in _OWN:
+            own = tables.setdefault("upstreams", {}).setdefault(LOCAL, {"use": LOCAL})
+            own.setdefault(kind, {})[name] = record.config
+        else:
+            tables.setdefault(kind, {})[name] = record.config
+    return tables
 
 
 def _blame(wrong: ConfigError, wanted: Mapping[Key, Record]) -> dict[Key, list[Problem]]:
     """Whose problems they are, with their paths from there on."""
     found: dict[Key, list[Problem]] = {}
     for path, message in wrong.problems:
-        match = _PLACE.match(path)
+        match = _LOCAL_PLACE.match(path) or _PLACE.match(path)
         if match is None:
             continue
-        key = (match[1], match[2] if match[2] is not None else match[3])
-        if key in wanted:
-            found.setdefault(key, []).append((path[match.end() :].lstrip("."), message))
+        name = match[2].replace('\\"', '"').replace("\\\\", "\\") if match[2] is not None else match[3]
+        if (match[1], name) in wanted:
+            found.setdefault((match[1], name), []).append((path[match.end() :].lstrip("."), message))
     return found
 
 

@@ -12,6 +12,7 @@ from portico._config.masking import plain, uncovered
 from portico._config.settings import Settings
 from portico._core.contracts import Json, Log, Offer
 from portico._core.management import FromFile, Managed, Outcome
+from portico._core.overrides import Overrides
 from portico._core.records import (
     About,
     Author,
@@ -43,6 +44,10 @@ class Stage(Protocol):
 
     async def become(self, before: Settings, after: Settings) -> None:
         """Start, stop and change what differs."""
+        ...
+
+    def show(self, overrides: Overrides) -> None:
+        """Show definitions as these say."""
         ...
 
     async def probe(self, settings: Settings, name: str) -> Json:
@@ -90,7 +95,7 @@ class Roster:
         self._secrets = secrets
         self._snapshot = snapshot
         self._records: dict[Key, Record] = {}
-        self._composed = Composed(file, {})
+        self._composed = Composed(file, {}, {})
         self._revision = 0
         self._down = ""
         self._acting = asyncio.Lock()
@@ -157,6 +162,7 @@ class Roster:
                 said = [f"{path}: {text}" if path else text for path, text in problems]
                 self._log.warning("record.left_out", kind=kind, name=name, problems=said)
         await self._stage.become(before, composed.settings)
+        self._stage.show(composed.overrides)
         self._records, self._composed, self._revision = records, composed, revision
         if keep:
             try:

@@ -11,6 +11,7 @@ import attrs
 from portico._config.settings import Component, Settings
 from portico._core.contracts import Json, Offer, State
 from portico._core.errors import METHOD_NOT_FOUND, Refused
+from portico._core.overrides import Overrides
 from portico._host.lifecycle import Crew
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ class LiveStage:
             task.cancel()
         if self._leaving:
             await asyncio.wait(self._leaving)
+
+    def show(self, overrides: Overrides) -> None:
+        """Show definitions as these say."""
+        self._composer.plane.overrides = overrides
 
     # --- one upstream -----------------------------------------------------------------------------------
 
