@@ -233,8 +233,9 @@ def _check_shape(component: Any, kind: str | None) -> Iterator[str]:
 
 def _check_parameters(name: str, wanted: Any, function: Any) -> Iterator[str]:
     given = list(inspect.signature(wanted).parameters.values())[1:]
+    named = {each.name: each.name for each in given if each.kind is inspect.Parameter.KEYWORD_ONLY}
     try:
-        inspect.signature(function).bind(*(parameter.name for parameter in given))
+        inspect.signature(function).bind(*(each.name for each in given if each.name not in named), **named)
     except TypeError as error:
         yield f"{name} cannot be called with ({', '.join(p.name for p in given)}): {error}"
 
