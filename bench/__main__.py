@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 
-from bench.conclusion import conclude
+from bench.conclusion import carry_out
 from bench.duties import duties
 from bench.listing import lists_less_the_write
 from bench.machine import busy_seconds, choose_cores, cpu_seconds
 from bench.measure import Plan, cold_start, memory, shapes, throughput
-from bench.native import CannotBuild, build
+from bench.native import build
 from bench.peers.driver import main as peers
-from bench.processes import CannotRun, default_command
+from bench.processes import default_command
 from bench.profile import main as profile
 from bench.report import Report
 from bench.scale import catalogs, endurance, framed_calls, long_lists, streams
@@ -166,16 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return survival(words[1:])
     options = _options(words)
-    # So that what was started is ended then, too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        report = run(options)
-    except (CannotBuild, CannotRun) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return conclude(report, as_json=options.json)
+    return carry_out(lambda: run(options), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from bench.measure import progress
+from bench.native import CannotBuild
+from bench.processes import CannotRun
 
 
 class Reported(Protocol):
@@ -28,6 +33,24 @@ class Reported(Protocol):
     def as_text(self) -> str:
         """For people."""
         ...
+
+
+def carry_out(run: Callable[[], Reported], *, as_json: bool) -> int:
+    """Make a run and print its report.
+
+    Returns:
+        0; 1 when an answer was wrong or missing; 2 when the bench could not run; 130 when it was interrupted.
+    """
+    # So that what was started is ended then, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        report = run()
+    except (CannotBuild, CannotRun) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return conclude(report, as_json=as_json)
 
 
 def conclude(report: Reported, *, as_json: bool) -> int:

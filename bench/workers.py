@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
 
-from bench.conclusion import conclude
+from bench.conclusion import carry_out
 from bench.load import Round, Shape, median
 from bench.machine import Cores, busy_seconds, choose_cores, cpu_seconds, family
 from bench.measure import Plan, one_round, progress
-from bench.native import CannotBuild, build
+from bench.native import build
 from bench.processes import (
-    CannotRun,
     Running,
     default_command,
     first_answer,
@@ -269,13 +266,4 @@ def main(arguments: Sequence[str]) -> int:
         0; 1 when an answer was wrong or missing; 2 when the bench could not run.
     """
     options = _options(arguments)
-    # So that what was started is ended then, too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        report = run(options)
-    except (CannotBuild, CannotRun) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return conclude(report, as_json=options.json)
+    return carry_out(lambda: run(options), as_json=options.json)

@@ -110,6 +110,7 @@ from portico._core.protocol.headers import (
     invalid_header_reason,
     param_headers,
 )
+from portico._core.protocol.http_heads import RepeatedHead
 from portico._core.protocol.jsonrpc import (
     Id,
     Message,
@@ -252,6 +253,7 @@ __all__ = [
     "Registry",
     "RegistryDown",
     "RegistryFactory",
+    "RepeatedHead",
     "Reply",
     "Result",
     "Scope",

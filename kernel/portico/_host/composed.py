@@ -14,7 +14,7 @@ from portico._config.strict import structured
 from portico._config.wording import Wrong, dotted
 from portico._core.contracts import Json
 from portico._core.errors import ConfigError
-from portico._core.overrides import KINDS_OVERRIDDEN, Override, Overrides
+from portico._core.overrides import KINDS_OVERRIDDEN, Override, Overrides, key_of
 from portico._core.overrides import problems as override_problems
 from portico._core.records import Record
 
@@ -26,6 +26,9 @@ _OWN: Final = ("prompts", "resources")
 LOCAL: Final = "local"
 """The upstream that has the gateway's own prompts and resources, and the kind it is of."""
 _HELD: Final = "the configuration file declares one of this name, which holds"
+_EXPECTED_NAME: Final = (
+    f"expected UPSTREAM/{'|'.join(KINDS_OVERRIDDEN)}/NAME as the name of an override, got {{!r}}"
+)
 _WORD: Final = r"(?:\"((?:[^\"\\]|\\.)*)\"|([^.\[]+))"
 _PLACE: Final = re.compile(rf"(upstreams|servers)\.{_WORD}")
 _LOCAL_PLACE: Final = re.compile(rf"upstreams\.{LOCAL}\.(prompts|resources)\.{_WORD}")
@@ -69,7 +72,9 @@ def compose(
             continue
         if record.kind == "overrides":
             try:
-                of = override_key(record.name)
+                of = key_of(record.name)
+                if of is None:
+                    raise Wrong([((), _EXPECTED_NAME.format(record.name))])
                 override = structured(record.config, Override, file.base)
                 if said := override_problems(of, override):
                     raise Wrong([((where,), text) for where, text in said])
@@ -97,20 +102,6 @@ def compose(
                 problems[key] = found
                 del wanted[key]
     return Composed(file, overrides, problems)
-
-
-def override_key(name: str) -> tuple[str, str, str]:
-    """Upstream, kind and own name of what an override is of.
-
-    Raises:
-        Wrong: It is no such name.
-    """
-    upstream, _, rest = name.partition("/")
-    kind, _, own = rest.partition("/")
-    if not upstream or kind not in KINDS_OVERRIDDEN or not own:
-        kinds = "|".join(KINDS_OVERRIDDEN)
-        raise Wrong([((), f"expected UPSTREAM/{kinds}/NAME as the name of an override, got {name!r}")])
-    return upstream, kind, own
 
 
 def _tables(wanted: Mapping[Key, Record]) -> Json:

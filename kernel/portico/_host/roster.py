@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from portico._config.masking import plain, uncovered
+from portico._config.masking import covered, plain, uncovered
 from portico._config.settings import Settings
 from portico._core.contracts import Json, Log, Offer
 from portico._core.management import FromFile, Managed, Outcome
@@ -24,7 +24,7 @@ from portico._core.records import (
 )
 from portico._host.checking import check
 from portico._host.composed import Composed, Key, compose, declared
-from portico._host.sealed import Secrets, rotate, shown
+from portico._host.sealed import Secrets, rotate
 from portico._host.snapshot import Snapshot
 
 _RETRY: Final = 1.0
@@ -58,8 +58,8 @@ class Stage(Protocol):
         """Have an upstream's lists fetched again; whether there is one of that name that can."""
         ...
 
-    def states(self) -> Mapping[str, tuple[str, str]]:
-        """State and reason of each upstream."""
+    def state(self, upstream: str) -> tuple[str, str]:
+        """State and reason of an upstream."""
         ...
 
     def offers(self) -> Mapping[str, Offer]:
@@ -111,7 +111,7 @@ class Roster:
             if known is not None:
                 revision, records = known
                 self._log.warning("registry.snapshot", revision=revision, records=len(records))
-                await self._act(revision, {(each.kind, each.name): each for each in records}, keep=False)
+                await self._act(revision, records, keep=False)
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
@@ -143,30 +143,32 @@ class Roster:
     async def _load(self) -> None:
         """Have the registry's records in effect."""
         async with self._acting:
-            revision, records = await self._registry.load()
-            if self._down:
-                self._log.info("registry.up", revision=revision)
-                self._down = ""
-            if revision == self._revision:
-                return
-            await self._act(revision, {(record.kind, record.name): record for record in records})
+            await self._take_up()
+
+    async def _take_up(self) -> None:
+        revision, records = await self._registry.load()
+        if self._down:
+            self._log.info("registry.up", revision=revision)
+            self._down = ""
+        if revision != self._revision:
+            await self._act(revision, records)
 
     def _compose(self, records: Mapping[Key, Record]) -> Composed:
         return compose(self._file, records.values(), self._secrets.look_up(records), self._stage.check)
 
-    async def _act(self, revision: int, records: dict[Key, Record], *, keep: bool = True) -> None:
+    async def _act(self, revision: int, loaded: Sequence[Record], *, keep: bool = True) -> None:
+        records = {(record.kind, record.name): record for record in loaded}
         before = self._composed.settings
         composed = self._compose(records)
         for (kind, name), problems in composed.problems.items():
             if self._composed.problems.get((kind, name)) != problems:
-                said = [f"{path}: {text}" if path else text for path, text in problems]
-                self._log.warning("record.left_out", kind=kind, name=name, problems=said)
+                self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
         await self._stage.become(before, composed.settings)
         self._stage.show(composed.overrides)
         self._records, self._composed, self._revision = records, composed, revision
         if keep:
             try:
-                await asyncio.to_thread(self._snapshot.keep, revision, list(records.values()))
+                await asyncio.to_thread(self._snapshot.keep, revision, loaded)
             except OSError as error:
                 self._log.warning("registry.snapshot_failed", error=str(error))
 
@@ -215,25 +217,21 @@ class Roster:
         made = component.config if component is not None else None
         state, reason = self._state(*key)
         if problems:
-            state, reason = (
-                "invalid",
-                "; ".join(f"{path}: {text}" if path else text for path, text in problems),
-            )
+            state, reason = "invalid", "; ".join(_said(problems))
         elif not record.about.enabled:
             state, reason = "disabled", ""
-        config = shown(record.config, made)
+        config = covered(record.config, made)
         return Managed(
             record.kind, record.name, config, record.about, "registry", record, state, reason, problems
         )
 
     def _state(self, kind: str, name: str) -> tuple[str, str]:
-        return self._stage.states().get(name, ("stopped", "")) if kind == "upstreams" else ("ready", "")
+        return self._stage.state(name) if kind == "upstreams" else ("ready", "")
 
     async def change(
         self, changes: Sequence[Change], author: Author, *, expected: int | None = None, dry_run: bool = False
     ) -> Outcome:
         """Check, write, and act."""
-        registry = self._registry
         async with self._acting:
             changes = [self._restored(change) for change in changes]
             changes = [self._sealed(each, None) if each.kind == "secrets" else each for each in changes]
@@ -246,9 +244,8 @@ class Roster:
             if dry_run:
                 composed = self._compose(after)
                 return Outcome(self._revision, [self._of_registry(record, composed) for record in made])
-            revision = await registry.write(changes, author, expected=expected)
-            _, records = await registry.load()
-            await self._act(revision, {(record.kind, record.name): record for record in records})
+            revision = await self._registry.write(changes, author, expected=expected)
+            await self._take_up()
         found = [self.get(record.kind, record.name) for record in made]
         return Outcome(revision, [each for each in found if each is not None])
 
@@ -260,9 +257,8 @@ class Roster:
                 Change(each.kind, each.name, each.config, each.about, each.version) for each in changed
             ]
             if changes:
-                revision = await self._registry.write(changes, author)
-                _, records = await self._registry.load()
-                await self._act(revision, {(record.kind, record.name): record for record in records})
+                await self._registry.write(changes, author)
+                await self._take_up()
         return len(changes)
 
     def _sealed(self, change: Change, checked: Composed | None) -> Change:
@@ -318,3 +314,7 @@ class Roster:
     def offers(self) -> Mapping[str, Any]:
         """What each upstream offers."""
         return self._stage.offers()
+
+
+def _said(problems: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"{path}: {text}" if path else text for path, text in problems]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from portico._config.masking import MASK, SEALED, covered
+from portico._config.masking import SEALED, covered
 from portico._config.sources import LookUp
 from portico._config.tables import GatewaySettings
 from portico._config.wording import Place, dotted
@@ -91,12 +91,6 @@ class Secrets:
 
         fresh: Json = covered(record.config, None, rewrap, (record.kind, record.name))
         return fresh
-
-
-def shown(config: Json, typed: object) -> Json:
-    """A record's config as people may see it."""
-    out: Json = covered(config, typed, lambda text, place: MASK)
-    return out
 
 
 def rotate(secrets: Secrets, records: Mapping[Key, Record]) -> list[Record]:

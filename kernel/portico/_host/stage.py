@@ -156,9 +156,10 @@ class LiveStage:
         await refresh()
         return True
 
-    def states(self) -> Mapping[str, tuple[str, str]]:
-        """State and reason of each upstream."""
-        return {name: (str(each.state), each.reason) for name, each in self._composer.plane.upstreams.items()}
+    def state(self, upstream: str) -> tuple[str, str]:
+        """State and reason of an upstream."""
+        found = self._composer.plane.upstreams.get(upstream)
+        return (str(found.state), found.reason) if found is not None else ("stopped", "")
 
     def offers(self) -> Mapping[str, Offer]:
         """What each upstream offers."""

@@ -6,13 +6,14 @@ import functools
 import http.client
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlunsplit
 
 import attrs
 import click
 
 from portico._core.errors import ConfigError
 from portico.cli.failures import Failure, Misuse
+from portico.cli.remote import web_address
 
 if TYPE_CHECKING:
     from portico._core.contracts import Json
@@ -92,18 +93,12 @@ class Api:
     """
 
     def __init__(self, url: str, token: str | None, timeout: float) -> None:
-        parts = urlsplit(url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-            raise Misuse(f"expected a URL like {DEFAULT_URL}, got {url!r}")
+        parts, host, port = web_address(url, DEFAULT_URL)
         base = parts.path.rstrip("/").removesuffix("/mcp").partition("/servers/")[0].removesuffix(_PREFIX)
         self.url = urlunsplit((parts.scheme, parts.netloc, base, "", ""))
         self._base = base
         self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._host, self._port, self._timeout = parts.hostname, port, timeout
+        self._host, self._port, self._timeout = host, port, timeout
         self._token = token
         self.via = "cli"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from portico._core.contracts import Json
 from portico.cli.failures import Failure, Misuse
@@ -13,6 +13,26 @@ from portico.cli.session import OnFrame, RpcError
 
 _CHUNK: Final = 65536
 _MOST: Final = 256 * 1024 * 1024
+
+
+def web_address(url: str, example: str) -> tuple[SplitResult, str, int | None]:
+    """A URL in parts, its host and its port.
+
+    Args:
+        url: As the user gave it.
+        example: What one looks like.
+
+    Raises:
+        Misuse: It is none.
+    """
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+        raise Misuse(f"expected a URL like {example}, got {url!r}")
+    return parts, parts.hostname, port
 
 
 class Remote:
@@ -28,16 +48,10 @@ class Remote:
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], timeout: float) -> None:
-        parts = urlsplit(url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-            raise Misuse(f"expected a URL like http://127.0.0.1:4444/mcp, got {url!r}")
+        parts, host, port = web_address(url, "http://127.0.0.1:4444/mcp")
         self._url = url
         self._secure = parts.scheme == "https"
-        self._host, self._port = parts.hostname, port
+        self._host, self._port = host, port
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = dict(headers)
         self._timeout = timeout

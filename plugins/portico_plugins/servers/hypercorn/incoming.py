@@ -96,24 +96,14 @@ class Incoming:
 
     def again(self, known: Known) -> bool:
         """Take the next head, if it is one that was there before but for its content-length."""
-        held, at = self._held, self._at
-        before = known.before
-        if not held.startswith(before, at):
-            return False
-        begin = at + len(before)
-        end = held.find(b"\r", begin, begin + known.digits + 1)
-        digits = held[begin:end] if end > 0 else b""
-        if not digits.isdigit() or not held.startswith(known.after, end):
-            return False
-        length = int(digits)
-        if length > known.admission.body_bytes:
-            return False  # as if it was new: it is going to be refused
-        self._at = end + len(known.after)
+        found = known.shape.read(self._held, self._at)
+        if found is None or found[1] > known.admission.body_bytes:
+            return False  # one that is too long is treated as new: it is going to be refused
+        self._at, self._left = found
         self._checked = 0
-        self._left = length
         self._chunked = False
         self._excess = 0
-        self.complete = length == 0
+        self.complete = self._left == 0
         return True
 
     def _check(self, held: bytes, begun: int) -> None:

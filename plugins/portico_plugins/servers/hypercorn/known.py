@@ -6,18 +6,16 @@ bytes: what is the same, byte for byte, but for the digits of its content-length
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from portico.api import Admission
+from portico.api import Admission, RepeatedHead
 from portico_plugins.servers.hypercorn.head import Head
 
 if TYPE_CHECKING:
     from portico_plugins.servers.hypercorn.requests import Requests
 
-_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 _MOST_EACH: Final = 4
 """Heads a connection remembers: a modern client's name the tool."""
 _MOST_CONNECTIONS: Final = 1024
@@ -30,16 +28,12 @@ class Known:
     """One head, and what it led to.
 
     Attributes:
-        before: Its bytes up to the digits of its content-length.
-        after: Those behind them.
-        digits: How many digits there were; more might be more than a head may have in all.
+        shape: Its bytes, but for the length of the body.
         head: It, taken apart; the length is that of the first one.
         admission: What the kernel said to it.
     """
 
-    before: bytes
-    after: bytes
-    digits: int
+    shape: RepeatedHead
     head: Head
     admission: Admission
 
@@ -49,10 +43,8 @@ def known_from(raw: bytes, head: Head, admission: Admission) -> Known | None:
     plain = head.length > 0 and head.keep_alive and not head.expects
     if not plain or admission.handle is None or len(raw) > _LONGEST:
         return None
-    match = _LENGTH.search(raw)
-    if match is None:
-        return None
-    return Known(raw[: match.start(1)], raw[match.end(1) :], len(match[1]), head, admission)
+    shape = RepeatedHead.of(raw)
+    return None if shape is None else Known(shape, head, admission)
 
 
 class Memory:
