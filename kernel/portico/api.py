@@ -77,6 +77,7 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
+from portico._core.owners import PROXIED
 from portico._core.protocol.calls import (
     Asking,
     Frames,
@@ -190,6 +191,7 @@ __all__ = [
     "OVERLOADED",
     "PARSE_ERROR",
     "POLICY_DENIED",
+    "PROXIED",
     "RATE_LIMITED",
     "RESOURCE_NOT_FOUND_LEGACY",
     "ROUTING_HEADERS",

@@ -56,8 +56,8 @@ class Author:
         subject: The principal's.
         via: How: `api`, `cli`, `import`, `catalog`, `gateway` (the gateway by itself).
         peer: The address it came from, "" for none.
-        request: What tells the request from all others (at most 64 characters), so that one that is sent again
-            is known, by whatever process gets it; "" for none. Kept with the audit trail as the rest is.
+        request: What tells the request from all others (at most 64 characters), so that one sent again is
+            known, by whatever process gets it; "" for none. Kept with the audit trail as the rest is.
     """
 
     subject: str

@@ -28,6 +28,7 @@ BUILT_IN: Final = {
     "servers": "Manage virtual servers while the gateway runs.",
     "overrides": "Manage how definitions of upstreams are shown.",
     "secrets": "Manage what ${secret:NAME} stands for.",
+    "history": "Show who changed what.",
     "export": "Write what is managed as a configuration file.",
     "import": "Take over a configuration, mcpServers JSON, server.json or ContextForge export.",
     "catalog": "Find servers in an MCP Registry, and add them.",

@@ -55,7 +55,7 @@ def test_what_is_exported_and_imported_elsewhere_is_the_same(manage: Cli, filled
     assert imported.exit_code == 0, imported.output
     assert "5 items: 5 created; 0 notes" in imported.stdout
     assert {key: (each["config"], each["about"]) for key, each in filled.records.items()} == before
-    assert filled.requests[-1][2]["X-Portico-Via"] == "import"
+    assert filled.requests[-1][2]["Portico-Via"] == "import"
 
 
 def test_an_export_goes_to_stdout_and_may_have_what_the_file_says(manage: Cli, filled: SmallApi) -> None:
@@ -246,7 +246,7 @@ def test_a_server_of_a_registry_is_added_as_an_upstream(manage: Cli, api: SmallA
         "use": "mcp",
         "url": "https://weather.example/mcp",
     }
-    assert api.requests[-1][2]["X-Portico-Via"] == "catalog"
+    assert api.requests[-1][2]["Portico-Via"] == "catalog"
     again = manage("catalog", "add", "io.example/weather", "--registry", source)
     assert (again.exit_code, "conflict" in again.stdout) == (1, True)
     other = ("catalog", "add", "io.example/weather-news", "--name", "news", "--registry", source)

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from portico.api import Author, AuthScheme, Challenge, Credentials, Log, Principal
+from portico.api import PROXIED, Author, AuthScheme, Challenge, Credentials, Log, Principal
 from portico_plugins.transports.management_api.problems import Problem
 
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
 _VIAS: Final = ("api", "cli", "import", "catalog")
 
 
@@ -33,20 +32,20 @@ class Door:
         """Who is calling, and how changes of theirs are signed.
 
         Raises:
-            Problem: 401, 403; or 400 for an unknown `X-Portico-Via`.
+            Problem: 401, 403; or 400 for an unknown `Portico-Via`.
         """
         peer = scope["client"][0] if scope.get("client") else ""
         principal = await self._authenticated(Credentials(headers, peer, "", scope["scheme"] == "https"))
         if principal is None or principal.source in self._open:
-            _judge_local(peer, headers)
+            _judge_local(peer, headers, proxied=bool(scope.get(PROXIED)))
             principal = principal or Principal("anonymous", "local")
         if self._scope and self._scope not in principal.scopes:
             bearer = f'Bearer error="insufficient_scope", scope="{self._scope}"'
             detail = f"This needs the scope {self._scope!r}"
             raise Problem(403, "scope", detail, headers={"www-authenticate": bearer})
-        via = headers.get("x-portico-via", "api")
+        via = headers.get("portico-via", "api")
         if via not in _VIAS:
-            raise Problem(400, "bad-header", f"X-Portico-Via is one of {', '.join(_VIAS)}")
+            raise Problem(400, "bad-header", f"Portico-Via is one of {', '.join(_VIAS)}")
         return principal, Author(principal.subject, via, peer)
 
     async def _authenticated(self, credentials: Credentials) -> Principal | None:
@@ -73,7 +72,7 @@ class Door:
         )
 
 
-def _judge_local(peer: str, headers: Mapping[str, str]) -> None:
+def _judge_local(peer: str, headers: Mapping[str, str], *, proxied: bool) -> None:
     """Nobody asked who it is: then it is somebody on this machine, and no web page.
 
     Raises:
@@ -83,7 +82,7 @@ def _judge_local(peer: str, headers: Mapping[str, str]) -> None:
         local = ipaddress.ip_address(peer.partition("%")[0]).is_loopback
     except ValueError:
         local = False
-    if not local or any(name in headers for name in _FORWARDED):
+    if not local or proxied:
         raise Problem(403, "not-local", "Without credentials, only callers on this machine are served")
     origin = headers.get("origin")
     foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
