@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from portico._config.masking import covered, plain, uncovered
+from portico._config.memo import Memo
 from portico._config.settings import Settings
 from portico._core.contracts import Json, Log, Offer
 from portico._core.management import FromFile, Managed, Outcome
@@ -24,7 +25,7 @@ from portico._core.records import (
     RegistryDown,
 )
 from portico._host.checking import check
-from portico._host.composed import Composed, Key, compose, declared
+from portico._host.composed import Composed, Key, Known, compose, declared
 from portico._host.sealed import Secrets, rotate
 from portico._host.snapshot import Snapshot
 
@@ -97,6 +98,7 @@ class Roster:
         self._snapshot = snapshot
         self._records: dict[Key, Record] = {}
         self._composed = Composed(file, {}, {})
+        self._known: Known = Memo()
         self._revision = 0
         self._down = ""
         self._acting = asyncio.Lock()
@@ -155,7 +157,8 @@ class Roster:
             await self._act(revision, records)
 
     def _compose(self, records: Mapping[Key, Record]) -> Composed:
-        return compose(self._file, records.values(), self._secrets.look_up(records), self._stage.check)
+        look_up = self._secrets.look_up(records)
+        return compose(self._file, records.values(), look_up, self._stage.check, self._known)
 
     async def _act(self, revision: int, loaded: Sequence[Record], *, keep: bool = True) -> None:
         records = {(record.kind, record.name): record for record in loaded}

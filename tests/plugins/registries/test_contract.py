@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from portico.api import About, Author, Change, ConfigError, Made, Registry, Stale
-from portico.testing import make_host
-from portico_plugins.registries.memory import MEMORY, MemoryConfig
+from tests.plugins.registries.kept import KEPT_IN
 
 ALICE = Author("alice", "cli")
-Open = Callable[[], AbstractAsyncContextManager[Registry]]
-
-
-def _memory(_: Path) -> Open:
-    return lambda: MEMORY.create(MemoryConfig(), make_host("main", "registries"))
-
-
-KEPT_IN = {"memory": _memory}
 
 
 @pytest.fixture(params=sorted(KEPT_IN))
