@@ -1,5 +1,14 @@
 """The public API: everything a plugin may use. `portico._core` is private and may change in any release."""
 
+from portico._config.exchange.catalog import (
+    Catalog,
+    CatalogDown,
+    CatalogPage,
+    NoCatalog,
+    as_upstream,
+    catalog_at,
+    ways_to_have,
+)
 from portico._config.exchange.items import Item, OnConflict, Planned, Taken
 from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
@@ -216,6 +225,9 @@ __all__ = [
     "Author",
     "Cache",
     "CacheFactory",
+    "Catalog",
+    "CatalogDown",
+    "CatalogPage",
     "Challenge",
     "Change",
     "Client",
@@ -249,6 +261,7 @@ __all__ = [
     "Message",
     "ModernCall",
     "Next",
+    "NoCatalog",
     "NoRegistry",
     "Observer",
     "ObserverFactory",
@@ -295,8 +308,10 @@ __all__ = [
     "UpstreamFactory",
     "Watchable",
     "Wiring",
+    "as_upstream",
     "at_least",
     "carry_out",
+    "catalog_at",
     "check_envelope",
     "check_routing",
     "check_version",
@@ -326,4 +341,5 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "ways_to_have",
 ]

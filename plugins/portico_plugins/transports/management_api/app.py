@@ -57,7 +57,7 @@ class Api:
         self._most = config.max_body
         self._seconds = config.key_seconds
         self._keys = Keys(config.max_keys, config.key_seconds, host.clock)
-        self._operations = operations(config.max_changes)
+        self._operations = operations(config.max_changes, config.catalog, config.catalog_allow_private)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""

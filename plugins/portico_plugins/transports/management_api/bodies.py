@@ -208,6 +208,47 @@ class Reports(Struct, frozen=True):
     results: list[Report]
 
 
+class Chosen(Struct, forbid_unknown_fields=True, frozen=True):
+    """A server of the catalog to be added as an upstream."""
+
+    server: Name
+    version: Annotated[str, Meta(min_length=1, max_length=255)] = "latest"
+    name: Annotated[str, Meta(max_length=512)] = ""
+    prefer: Literal["remote", "package"] = "remote"
+
+
+class Offering(Struct, frozen=True):
+    """A server of the catalog. `ways`: how it can be had, such as `remote` or `npm`."""
+
+    name: str
+    title: str
+    version: str
+    description: str
+    ways: list[str]
+    server: dict[str, Any]
+
+
+class Offerings(Struct, frozen=True):
+    """A page of the catalog. It may have fewer than were asked for, and not be the last."""
+
+    items: list[Offering]
+    next_cursor: str | None
+
+
+class Note(Struct, frozen=True):
+    """Something that is to be known of what was added, and about what it is."""
+
+    about: str
+    message: str
+
+
+class Added(Struct, frozen=True):
+    """The upstream that was made of a server, and what there is to be done still."""
+
+    item: Item
+    notes: list[Note]
+
+
 class Event(Struct, frozen=True):
     """One line of the audit trail. `before` and `after` are left out where secrets may stand in them."""
 

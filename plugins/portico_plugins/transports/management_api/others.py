@@ -22,6 +22,7 @@ from portico_plugins.transports.management_api.bodies import (
     read,
 )
 from portico_plugins.transports.management_api.bulk import Bulks
+from portico_plugins.transports.management_api.catalog import Servers
 from portico_plugins.transports.management_api.problems import missing
 from portico_plugins.transports.management_api.records import DRY_RUN, NOUNS, PAGE, Records
 from portico_plugins.transports.management_api.shown import (
@@ -45,11 +46,13 @@ _TRAIL: Final = (
 )
 
 
-def operations(max_changes: int) -> tuple[Operation, ...]:
+def operations(max_changes: int, catalog: str, allow_private: bool = False) -> tuple[Operation, ...]:
     """The whole route table.
 
     Args:
         max_changes: How many changes a bulk request may have.
+        catalog: Where servers are added from; "" for nowhere.
+        allow_private: Whether that may have a private address.
     """
     return (
         Operation("GET", "/status", "status", "How the gateway is.", status, {200: Status}),
@@ -117,6 +120,7 @@ def operations(max_changes: int) -> tuple[Operation, ...]:
             kind="secrets",
             problems=(409, 422, 503),
         ),
+        *Servers(catalog, allow_private).operations(),
     )
 
 

@@ -145,7 +145,10 @@ class Records:
 
     async def create(self, call: Call) -> Answer:
         """Create one; 409 if there is one."""
-        new = read(call.body, New)
+        return await self.make(call, read(call.body, New))
+
+    async def make(self, call: Call, new: New) -> Answer:
+        """The same, of what has been read."""
         change = Change(self.kind, new.name, new.config, said_of(new.about), 0, made_of(new.made))
         if before := await self._before(call, new.name):
             return before
