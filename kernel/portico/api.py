@@ -143,6 +143,7 @@ from portico._core.records import (
     Record,
     Registry,
     RegistryDown,
+    Schema,
     Stale,
 )
 from portico._core.specs import (
@@ -256,6 +257,7 @@ __all__ = [
     "RepeatedHead",
     "Reply",
     "Result",
+    "Schema",
     "Scope",
     "Secret",
     "Server",
