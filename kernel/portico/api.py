@@ -1,5 +1,6 @@
 """The public API: everything a plugin may use. `portico._core` is private and may change in any release."""
 
+from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
 from portico._config.wording import nearest
 from portico._core.addresses import judge
@@ -308,4 +309,5 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "write_toml",
 ]

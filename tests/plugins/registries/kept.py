@@ -8,6 +8,7 @@ from pathlib import Path
 
 from portico.api import Registry
 from portico.testing import make_host
+from portico_plugins.registries.file import FILE, FileConfig
 from portico_plugins.registries.memory import MEMORY, MemoryConfig
 
 Open = Callable[[], AbstractAsyncContextManager[Registry]]
@@ -18,5 +19,9 @@ def _memory(_: Path) -> Open:
     return lambda: MEMORY.create(MemoryConfig(), make_host("main", "registries"))
 
 
-KEPT_IN: dict[str, Callable[[Path], Open]] = {"memory": _memory}
+def _file(path: Path) -> Open:
+    return lambda: FILE.create(FileConfig(path / "registry"), make_host("main", "registries"))
+
+
+KEPT_IN: dict[str, Callable[[Path], Open]] = {"memory": _memory, "file": _file}
 """By name: what gives, for an empty directory, a way to open records that are empty at first."""
