@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import attrs
@@ -22,8 +22,12 @@ from portico._core.records import (
     Registry,
     RegistryDown,
 )
+from portico._core.shadows import Conflict
 from portico._host.checking import check
 from portico._host.composed import Composed, Key, compose, declared
+from portico._host.pinboard import Pinboard
+from portico._host.pinning import KIND as PINS
+from portico._host.pinning import Pinning
 from portico._host.sealed import Secrets, rotate
 from portico._host.snapshot import Snapshot
 
@@ -77,6 +81,7 @@ class Roster:
         log: The kernel's.
         secrets: Seals and opens.
         snapshot: Holds what was in effect last.
+        pins: Compares definitions with what they were, and gives names in dispute.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class Roster:
         log: Log,
         secrets: Secrets,
         snapshot: Snapshot,
+        pins: tuple[Pinning, Callable[[], Sequence[Conflict]]],
     ) -> None:
         self._file = file
         self._registry = registry
@@ -94,6 +100,9 @@ class Roster:
         self._log = log
         self._secrets = secrets
         self._snapshot = snapshot
+        self._pinning, in_dispute = pins
+        self._pinning.expect(self._decide)
+        self.definitions = Pinboard(self._pinning, self._decide, in_dispute)
         self._records: dict[Key, Record] = {}
         self._composed = Composed(file, {}, {})
         self._revision = 0
@@ -112,10 +121,13 @@ class Roster:
                 revision, records = known
                 self._log.warning("registry.snapshot", revision=revision, records=len(records))
                 await self._act(revision, records, keep=False)
+        self._pinning.begin()
+        await asyncio.sleep(0)  # what is held back is so before anybody is served
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
         """Take up nothing more."""
+        await self._pinning.close()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -163,6 +175,8 @@ class Roster:
         for (kind, name), problems in composed.problems.items():
             if self._composed.problems.get((kind, name)) != problems:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
+        pins = {name: record for (kind, name), record in records.items() if kind == PINS}
+        self._pinning.take_up(composed.settings, pins)
         await self._stage.become(before, composed.settings)
         self._stage.show(composed.overrides)
         self._records, self._composed, self._revision = records, composed, revision
@@ -207,7 +221,8 @@ class Roster:
         if kind == "servers":
             return Managed(kind, name, plain(self._file.servers[name]), About(), "file", None, state, reason)
         component = self._file.components[kind, name]
-        config = {"use": component.use, **plain(component.config)}
+        common = {"on_change": component.on_change} if component.on_change else {}
+        config = {"use": component.use, **common, **plain(component.config)}
         return Managed(kind, name, config, About(), "file", None, state, reason)
 
     def _of_registry(self, record: Record, composed: Composed) -> Managed:
@@ -226,7 +241,10 @@ class Roster:
         )
 
     def _state(self, kind: str, name: str) -> tuple[str, str]:
-        return self._stage.state(name) if kind == "upstreams" else ("ready", "")
+        state, reason = self._stage.state(name) if kind == "upstreams" else ("ready", "")
+        if kind == "upstreams" and state == "ready" and (held := self._pinning.held_count(name)):
+            return "quarantined", f"{held} definition{'s' if held > 1 else ''} changed; see its pins"
+        return state, reason
 
     async def change(
         self, changes: Sequence[Change], author: Author, *, expected: int | None = None, dry_run: bool = False
@@ -239,6 +257,11 @@ class Roster:
             checked = self._compose(self._changed(changes, used=True))
             check(changes, checked, self._composed)
             changes = [self._sealed(change, checked) for change in changes]
+            changes += [
+                Change(PINS, change.name, None)
+                for change in changes
+                if change.kind == "upstreams" and change.config is None
+            ]
             after = self._changed(changes)
             made = [after[change.kind, change.name] for change in changes if change.config is not None]
             if dry_run:
@@ -248,6 +271,15 @@ class Roster:
             await self._take_up()
         found = [self.get(record.kind, record.name) for record in made]
         return Outcome(revision, [each for each in found if each is not None])
+
+    async def _decide(self, decide: Callable[[], list[Change]], author: Author) -> None:
+        """Write what is decided upon while nothing else changes here; see `pinning.Write`."""
+        async with self._acting:
+            if changes := decide():
+                try:
+                    await self._registry.write(changes, author)
+                finally:  # whoever was first: this is what holds
+                    await self._take_up()
 
     async def rotate(self, author: Author) -> int:
         """Put every secret under the current key; gives how many records that changes."""
