@@ -25,8 +25,8 @@ class Managed:
         origin: Where it comes from; what comes from the file can only be changed there.
         record: As the registry has it; None for one of the file.
         state: Of an upstream: `ready`, `starting`, `degraded`, `stopped`, or `quarantined` when it is ready
-            but definitions of it are held back; else `ready`. `disabled` when it is not in use, `invalid` when
-            it cannot be used.
+            but definitions of it are held back; else `ready`. `disabled` when it is not in use, `invalid`
+            when it cannot be used.
         reason: Why it is not ready.
         problems: What is wrong with an invalid one: `(path, message)`.
     """
@@ -144,11 +144,15 @@ class Management(Protocol):
         """Have an upstream's lists fetched again; None when there is none of that name."""
         ...
 
-    async def rotate(self, author: Author) -> int:
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Put every secret under the operator's current key; gives how many records that changes.
 
+        Args:
+            author: Who has it done.
+            dry_run: Only tell.
+
         Raises:
-            Unopenable: A secret cannot be opened; nothing has changed.
+            ConfigError: Secrets cannot be opened, each of which it names; nothing has changed.
         """
         ...
 
@@ -196,7 +200,7 @@ class Unmanaged:
         """Refuse."""
         raise NoRegistry(_NONE)
 
-    async def rotate(self, author: Author) -> int:
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Refuse."""
         raise NoRegistry(_NONE)
 

@@ -14,7 +14,7 @@ from portico._core.contracts import Clock, Log, Offer
 from portico._core.errors import ConfigError
 from portico._core.pins import OnChange, Pins, Seen, look, settle
 from portico._core.records import Author, Change, Record, RegistryDown, Stale
-from portico._host.composed import LOCAL
+from portico._host.composed import LOCAL, Key
 
 KIND: Final = "pins"
 AUTHOR: Final = Author("gateway", "gateway")
@@ -148,13 +148,14 @@ class Pinning:
             if key[0] == "upstreams":
                 self._tell(key[1])
 
-    def take_up(self, settings: Settings, records: Mapping[str, Record]) -> None:
+    def take_up(self, settings: Settings, everything: Mapping[Key, Record]) -> None:
         """Go by other settings, and by what the registry has now.
 
         Args:
             settings: In effect from now on.
-            records: Of kind `pins`, by upstream.
+            everything: All records.
         """
+        records = {name: record for (kind, name), record in everything.items() if kind == KIND}
         self._settings, self._records = settings, records
         for name, known in list(self._known.items()):
             policy = self.policy(name)
@@ -232,6 +233,13 @@ class Pinning:
 
     # --- what people ask --------------------------------------------------------------------------------
 
+    def state(self, upstream: str, state: str, reason: str) -> tuple[str, str]:
+        """An upstream's state and reason, which are these but for what is held back."""
+        held = self.held_count(upstream)
+        if not held or state != "ready":
+            return state, reason
+        return "quarantined", f"{held} changed definition{'s wait' if held > 1 else ' waits'} for approval"
+
     def held_count(self, upstream: str) -> int:
         """How many definitions of an upstream are held back."""
         known = self._known.get(upstream)
@@ -246,6 +254,13 @@ class Pinning:
     def names(self) -> set[str]:
         """The upstreams something is known of."""
         return {*self._known, *self._records}
+
+
+def forgetting(changes: Sequence[Change]) -> list[Change]:
+    """What is to be changed besides: an upstream that is deleted leaves no pins."""
+    said = {change.name for change in changes if change.kind == KIND}
+    gone = (each.name for each in changes if each.kind == "upstreams" and each.config is None)
+    return [Change(KIND, name, None) for name in gone if name not in said]
 
 
 def _same(before: Seen | None, now: Seen) -> bool:

@@ -9,7 +9,9 @@ from typing import Any, Final, Protocol
 import attrs
 
 from portico._config.masking import covered, plain, uncovered
+from portico._config.memo import Memo
 from portico._config.settings import Settings
+from portico._config.tables import UpstreamSettings
 from portico._core.contracts import Json, Log, Offer
 from portico._core.management import FromFile, Managed, Outcome
 from portico._core.overrides import Overrides
@@ -18,16 +20,16 @@ from portico._core.records import (
     Author,
     Change,
     Entry,
+    Made,
     Record,
     Registry,
     RegistryDown,
 )
 from portico._core.shadows import Conflict
 from portico._host.checking import check
-from portico._host.composed import Composed, Key, compose, declared
+from portico._host.composed import Composed, Key, Known, compose, declared
 from portico._host.pinboard import Pinboard
-from portico._host.pinning import KIND as PINS
-from portico._host.pinning import Pinning
+from portico._host.pinning import Pinning, forgetting
 from portico._host.sealed import Secrets, rotate
 from portico._host.snapshot import Snapshot
 
@@ -105,6 +107,7 @@ class Roster:
         self.definitions = Pinboard(self._pinning, self._decide, in_dispute)
         self._records: dict[Key, Record] = {}
         self._composed = Composed(file, {}, {})
+        self._known: Known = Memo()
         self._revision = 0
         self._down = ""
         self._acting = asyncio.Lock()
@@ -166,7 +169,8 @@ class Roster:
             await self._act(revision, records)
 
     def _compose(self, records: Mapping[Key, Record]) -> Composed:
-        return compose(self._file, records.values(), self._secrets.look_up(records), self._stage.check)
+        look_up = self._secrets.look_up(records)
+        return compose(self._file, records.values(), look_up, self._stage.check, self._known)
 
     async def _act(self, revision: int, loaded: Sequence[Record], *, keep: bool = True) -> None:
         records = {(record.kind, record.name): record for record in loaded}
@@ -175,8 +179,7 @@ class Roster:
         for (kind, name), problems in composed.problems.items():
             if self._composed.problems.get((kind, name)) != problems:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
-        pins = {name: record for (kind, name), record in records.items() if kind == PINS}
-        self._pinning.take_up(composed.settings, pins)
+        self._pinning.take_up(composed.settings, records)
         await self._stage.become(before, composed.settings)
         self._stage.show(composed.overrides)
         self._records, self._composed, self._revision = records, composed, revision
@@ -221,7 +224,7 @@ class Roster:
         if kind == "servers":
             return Managed(kind, name, plain(self._file.servers[name]), About(), "file", None, state, reason)
         component = self._file.components[kind, name]
-        common = {"on_change": component.on_change} if component.on_change else {}
+        common = plain(UpstreamSettings(component.on_change))
         config = {"use": component.use, **common, **plain(component.config)}
         return Managed(kind, name, config, About(), "file", None, state, reason)
 
@@ -241,10 +244,7 @@ class Roster:
         )
 
     def _state(self, kind: str, name: str) -> tuple[str, str]:
-        state, reason = self._stage.state(name) if kind == "upstreams" else ("ready", "")
-        if kind == "upstreams" and state == "ready" and (held := self._pinning.held_count(name)):
-            return "quarantined", f"{held} definition{'s' if held > 1 else ''} changed; see its pins"
-        return state, reason
+        return self._pinning.state(name, *self._stage.state(name)) if kind == "upstreams" else ("ready", "")
 
     async def change(
         self, changes: Sequence[Change], author: Author, *, expected: int | None = None, dry_run: bool = False
@@ -257,11 +257,7 @@ class Roster:
             checked = self._compose(self._changed(changes, used=True))
             check(changes, checked, self._composed)
             changes = [self._sealed(change, checked) for change in changes]
-            changes += [
-                Change(PINS, change.name, None)
-                for change in changes
-                if change.kind == "upstreams" and change.config is None
-            ]
+            changes += forgetting(changes)
             after = self._changed(changes)
             made = [after[change.kind, change.name] for change in changes if change.config is not None]
             if dry_run:
@@ -281,14 +277,14 @@ class Roster:
                 finally:  # whoever was first: this is what holds
                     await self._take_up()
 
-    async def rotate(self, author: Author) -> int:
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Put every secret under the current key; gives how many records that changes."""
         async with self._acting:
             changed = rotate(self._secrets, self._records)
             changes = [
                 Change(each.kind, each.name, each.config, each.about, each.version) for each in changed
             ]
-            if changes:
+            if changes and not dry_run:
                 await self._registry.write(changes, author)
                 await self._take_up()
         return len(changes)
@@ -319,7 +315,9 @@ class Roster:
             if change.config is None:
                 after.pop(key, None)
             else:
-                before = after.get(key) or Record(*key, {}, version=0)
+                made = change.made or Made(0.0)
+                new = Record(*key, {}, version=0, created=made.at, created_by=made.by)
+                before = after.get(key) or new
                 about = attrs.evolve(change.about, enabled=True) if used else change.about
                 after[key] = attrs.evolve(
                     before, config=change.config, about=about, version=before.version + 1
