@@ -291,6 +291,7 @@ async def test_secrets_are_put_under_a_new_key_while_everything_goes_on(shelf: s
             )
         async with managed(shelf, both, tmp_path) as (gw, mgmt):
             await until(gw, ["one"])
+            assert await mgmt.rotate(ALICE, dry_run=True) == 2
             assert await mgmt.rotate(ALICE) == 2
             assert await mgmt.rotate(ALICE) == 0
         async with managed(shelf, f'[gateway.encryption_keys]\nnew = "{new}"\n', tmp_path) as (gw, mgmt):
@@ -301,6 +302,9 @@ async def test_secrets_are_put_under_a_new_key_while_everything_goes_on(shelf: s
             assert found is not None
             assert found.state == "invalid"
             assert "'new'" in found.reason
+            with pytest.raises(ConfigError) as lost:
+                await mgmt.rotate(ALICE)
+            assert [path for path, _ in lost.value.problems] == ["secrets.s", "upstreams.a"]
 
 
 async def test_an_override_shows_a_tool_in_another_way_and_fills_in_its_arguments(shelf: str) -> None:

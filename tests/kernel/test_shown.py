@@ -86,7 +86,7 @@ def facts(view: View) -> Any:
 @given(st.lists(STEPS, min_size=1, max_size=12))
 def test_a_view_made_out_of_the_last_is_the_one_made_anew(changes: list[Any]) -> None:
     spec, known = ServerSpec("default", tuple(NAMES)), Shown()
-    offers: dict[str, Offer] = {}
+    offers: dict[str, Any] = {}
     overrides: dict[tuple[str, str, str], Override] = {}
     for what, key, value in changes:
         if what == "spec":

@@ -137,11 +137,15 @@ class Management(Protocol):
         """Have an upstream's lists fetched again; None when there is none of that name."""
         ...
 
-    async def rotate(self, author: Author) -> int:
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Put every secret under the operator's current key; gives how many records that changes.
 
+        Args:
+            author: Who has it done.
+            dry_run: Only tell.
+
         Raises:
-            Unopenable: A secret cannot be opened; nothing has changed.
+            ConfigError: Secrets cannot be opened, each of which it names; nothing has changed.
         """
         ...
 
@@ -184,7 +188,7 @@ class Unmanaged:
         """Refuse."""
         raise NoRegistry(_NONE)
 
-    async def rotate(self, author: Author) -> int:
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Refuse."""
         raise NoRegistry(_NONE)
 

@@ -18,9 +18,9 @@ from portico._core.naming import Claim, Selection, advertising
 from portico._core.overrides import Override, Overrides, shown_as
 from portico._core.protocol.headers import HeaderMap, header_map
 from portico._core.protocol.jsonrpc import encode
+from portico._core.resources import describe_as, schemes_of
 from portico._core.steps import Steps
-from portico._core.union import as_object
-from portico._core.uris import rewrite_uris, scheme_of
+from portico._core.uris import rewrite_uris
 from portico._core.view import ServerSpec
 
 Renamed = Mapping[str, Mapping[str, str]]
@@ -142,7 +142,7 @@ class Shown:
         for upstream, offer in chosen:
             known = self._schemes.get(upstream)
             if known is None or known[0] is not offer:
-                known = offer, _schemes_of(offer)
+                known = offer, schemes_of(offer)
             fresh[upstream] = known
             for scheme in known[1]:
                 users.setdefault(scheme, set()).add(upstream)
@@ -232,36 +232,9 @@ def _block(
         shown = rewrite_uris({**shown, "name": name}, renamed)
         if kind == "tools" and (mirrored := header_map(shown.get("inputSchema"))):
             block.headers[name] = mirrored
-        describe(shown, spec.describe, claim, name)
+        describe_as(shown, spec.describe, claim, name)
         block.items.append((name, encode(shown)))
         block.targets[name] = Target(claim.upstream, claim.own, own)
         if number % _SEVERAL == 0:
             yield
     return block
-
-
-def describe(shown: Json, texts: Mapping[str, str], claim: Claim, name: str) -> None:
-    """Give a definition the description the configuration has for it, if any."""
-    if not texts:
-        return
-    for key in (name, f"{claim.upstream}/{claim.own}", claim.own):
-        if key in texts:
-            shown["description"] = texts[key]
-            return
-
-
-def uris_of(offer: Offer) -> list[str]:
-    """The URIs and URI templates of an offer."""
-    return [str(item.get("uri")) for item in offer.resources] + [
-        str(item.get("uriTemplate")) for item in offer.templates
-    ]
-
-
-def _schemes_of(offer: Offer) -> frozenset[str]:
-    """The URI schemes an upstream uses; `*` when it has resources at all."""
-    uris = uris_of(offer)
-    for tool in offer.tools:
-        shown_by = as_object(as_object(tool.get("_meta")).get("ui")).get("resourceUri")
-        if isinstance(shown_by, str):
-            uris.append(shown_by)
-    return frozenset(map(scheme_of, uris)) | ({"*"} if "resources" in offer.capabilities else set())

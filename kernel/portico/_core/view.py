@@ -9,6 +9,7 @@ import attrs
 
 from portico._core.contracts import Json, Target
 from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
+from portico._core.held import Held
 from portico._core.naming import Claim, Prefix, Selection
 from portico._core.overrides import Override
 from portico._core.protocol.headers import HeaderMap
@@ -73,6 +74,8 @@ class View:
         ttl_ms: The least of the upstreams'.
         public: Whether every upstream said its lists are the same for everybody.
         conflicts: `(kind, name, kept, left out)`, upstream names.
+        upstreams: All it may show things of.
+        held: What it would show, had an upstream not changed it; None for nothing.
     """
 
     items: Mapping[str, Sequence[tuple[str, bytes]]]
@@ -94,52 +97,76 @@ class View:
     public: bool
     conflicts: Sequence[tuple[str, str, str, str]]
     upstreams: tuple[str, ...]
+    held: Held | None = None
 
     def lacks(self, method: str) -> bool:
         """Whether a method belongs to a capability this server does not advertise."""
         capability = _CAPABILITY_OF.get(method)
         return capability is not None and capability not in self.capabilities
 
-    def route(self, method: str, params: Json) -> Target:
+    def route(self, method: str, params: Json, request_id: str | None = None) -> Target:
         """Where a request goes.
 
         Raises:
-            Refused: -32602 for an unknown tool, prompt, URI or reference; -32601 for a method nobody serves.
+            Refused: -32602 for an unknown tool, prompt, URI or reference; -32601 for a method nobody serves;
+                40900 for what is held back.
         """
         if self.lacks(method):
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         if method == "tools/call":
-            return _known(self.tools, params.get("name"), "tool")
+            return self._known("tools", params.get("name"), request_id)
         if method == "prompts/get":
-            return _known(self.prompts, params.get("name"), "prompt")
+            return self._known("prompts", params.get("name"), request_id)
         if method == "resources/read":
-            return self.route_uri(params.get("uri"))
+            return self.route_uri(params.get("uri"), request_id)
         if method == "completion/complete":
             ref = params.get("ref")
             kind = ref.get("type") if isinstance(ref, dict) else None
             if isinstance(ref, dict) and kind == "ref/prompt":
-                return _known(self.prompts, ref.get("name"), "prompt")
+                return self._known("prompts", ref.get("name"), request_id)
             if isinstance(ref, dict) and kind == "ref/resource":
                 uri = ref.get("uri")
                 known = self.template_names.get(uri) if isinstance(uri, str) else None
-                return known or self.route_uri(uri)
+                if known is None and self.held and isinstance(uri, str):
+                    self.held.check_name("templates", uri, request_id)
+                return known or self.route_uri(uri, request_id)
             raise Refused(INVALID_PARAMS, "Invalid params: ref must be a ref/prompt or a ref/resource")
         raise Refused(METHOD_NOT_FOUND, "Method not found")
 
-    def route_uri(self, uri: Any) -> Target:
+    def _known(self, kind: str, name: Any, request_id: str | None) -> Target:
+        names = self.tools if kind == "tools" else self.prompts
+        target = names.get(name) if isinstance(name, str) else None
+        if target is None:
+            if self.held and isinstance(name, str):
+                self.held.check_name(kind, name, request_id)
+            shown = f" {name!r}" if isinstance(name, str) and len(name) <= 128 else ""
+            raise Refused(INVALID_PARAMS, f"Unknown {kind[:-1]}{shown}")
+        return target
+
+    def route_uri(self, uri: Any, request_id: str | None = None) -> Target:
         """Where a URI is read: listed, else by template, else the one upstream that can have it.
 
         Resources need not be listed to be read (links in results, `ui://` pages), so a scheme that only one
         upstream uses is enough.
 
         Raises:
-            Refused: -32602 with `data.uri`.
+            Refused: -32602 with `data.uri`; 40900 for what is held back.
         """
         if not isinstance(uri, str) or not uri:
             raise Refused(INVALID_PARAMS, "Invalid params: uri must be a string")
         target = self.resources.get(uri)
         if target is not None:
             return target
+        if self.held:
+            self.held.check_uri(uri, request_id)
+        target = self._unlisted(uri)
+        if target is None:
+            raise Refused(INVALID_PARAMS, "Resource not found", {"uri": uri})
+        if self.held:
+            self.held.check_own_uri(target.upstream, target.name, request_id)
+        return target
+
+    def _unlisted(self, uri: str) -> Target | None:
         for template, owner in self.templates:
             if template.matches(uri):
                 mark = f"{owner.upstream}~" if owner.name in self.renamed_uris.get(owner.upstream, {}) else ""
@@ -149,7 +176,7 @@ class View:
         owner_name = self.schemes.get(scheme_of(uri)) or (self.schemes.get("*") or "")
         if owner_name and self.selection.shows(Claim(owner_name, uri)) and self._open(owner_name, uri):
             return Target(owner_name, uri)
-        raise Refused(INVALID_PARAMS, "Resource not found", {"uri": uri})
+        return None
 
     def _open(self, upstream: str, uri: str) -> bool:
         """Whether no override disables the resource; one that is listed and enabled is not asked about."""
@@ -168,11 +195,3 @@ class View:
             for template, owner in self.templates
         )
         return other if expanded else uri
-
-
-def _known(names: Targets, name: Any, kind: str) -> Target:
-    target = names.get(name) if isinstance(name, str) else None
-    if target is None:
-        shown = f" {name!r}" if isinstance(name, str) and len(name) <= 128 else ""
-        raise Refused(INVALID_PARAMS, f"Unknown {kind}{shown}")
-    return target

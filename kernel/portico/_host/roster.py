@@ -19,6 +19,7 @@ from portico._core.records import (
     Author,
     Change,
     Entry,
+    Made,
     Record,
     Registry,
     RegistryDown,
@@ -252,14 +253,14 @@ class Roster:
         found = [self.get(record.kind, record.name) for record in made]
         return Outcome(revision, [each for each in found if each is not None])
 
-    async def rotate(self, author: Author) -> int:
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Put every secret under the current key; gives how many records that changes."""
         async with self._acting:
             changed = rotate(self._secrets, self._records)
             changes = [
                 Change(each.kind, each.name, each.config, each.about, each.version) for each in changed
             ]
-            if changes:
+            if changes and not dry_run:
                 await self._registry.write(changes, author)
                 await self._take_up()
         return len(changes)
@@ -290,7 +291,9 @@ class Roster:
             if change.config is None:
                 after.pop(key, None)
             else:
-                before = after.get(key) or Record(*key, {}, version=0)
+                made = change.made or Made(0.0)
+                new = Record(*key, {}, version=0, created=made.at, created_by=made.by)
+                before = after.get(key) or new
                 about = attrs.evolve(change.about, enabled=True) if used else change.about
                 after[key] = attrs.evolve(
                     before, config=change.config, about=about, version=before.version + 1
