@@ -148,6 +148,7 @@ from portico._core.records import (
     Record,
     Registry,
     RegistryDown,
+    Schema,
     Stale,
 )
 from portico._core.single import carry_out
@@ -268,6 +269,7 @@ __all__ = [
     "RepeatedHead",
     "Reply",
     "Result",
+    "Schema",
     "Scope",
     "Secret",
     "Server",
