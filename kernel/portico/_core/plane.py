@@ -35,6 +35,8 @@ _SHORT: Final = 0.005
 _REPORT_SECONDS = 1.0
 """How long after a change it is looked for names in dispute: many changes are looked at once."""
 
+_REPORTED_AT_ONCE = 20
+
 Vet = Callable[[str, Offer], frozenset[tuple[str, str]]]
 """Says what is to be held back of an upstream's offer, as `(kind, own name)`."""
 
@@ -151,20 +153,22 @@ class Plane:
         ]
 
     def report_conflicts(self) -> None:
-        """Log those that are new."""
+        """Log those that are new; of many, the first."""
         self._reporting = None
-        for each in self.conflicts():
-            if each not in self._reported:
-                self._reported.add(each)
-                self.log.warning(
-                    "catalog.conflict",
-                    server=each.server,
-                    kind=each.kind,
-                    name=each.name,
-                    upstream=each.upstream,
-                    other=each.other,
-                    why=each.why,
-                )
+        new = [each for each in self.conflicts() if each not in self._reported]
+        self._reported.update(new)
+        for each in new[:_REPORTED_AT_ONCE]:
+            self.log.warning(
+                "catalog.conflict",
+                server=each.server,
+                kind=each.kind,
+                name=each.name,
+                upstream=each.upstream,
+                other=each.other,
+                why=each.why,
+            )
+        if len(new) > _REPORTED_AT_ONCE:
+            self.log.warning("catalog.conflicts", more=len(new) - _REPORTED_AT_ONCE)
 
     # --- what upstreams report -----------------------------------------------------------------------
 
