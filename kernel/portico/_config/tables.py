@@ -145,6 +145,19 @@ class GatewaySettings:
         validator=positive,
         metadata=doc("Seconds a call waits for the client's answer to a question."),
     )
+    health_interval: float = attrs.field(
+        default=30,
+        validator=at_least(0),
+        metadata=doc(
+            "Seconds between two probes of an upstream, give or take a fifth; 0 for none. Kinds of upstream "
+            "may have a `health_interval` of their own, which holds instead."
+        ),
+    )
+    health_failures: int = attrs.field(
+        default=3,
+        validator=at_least(1),
+        metadata=doc("How many probes in a row have to fail before an upstream is taken to be away."),
+    )
     registry: str | None = attrs.field(
         default=None,
         metadata=doc(

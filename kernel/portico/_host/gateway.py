@@ -36,6 +36,7 @@ from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import Limits
 from portico._host.places import Place, host_of, is_loopback
 from portico._host.roster import Roster
+from portico._host.rounds import Rounds
 from portico._host.sealed import Secrets
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
 from portico._host.snapshot import Snapshot
@@ -66,6 +67,7 @@ class Gateway:
         directs: What answers requests without ASGI, by path.
         forwarder: The way to other workers, if there are any.
         management: What is managed at run time, if anything is.
+        rounds: Knows how the upstreams are.
     """
 
     settings: Settings
@@ -79,6 +81,7 @@ class Gateway:
     directs: Mapping[str, Direct] = attrs.field(factory=dict)
     forwarder: Forwarder | None = None
     management: Management | None = None
+    rounds: Rounds | None = None
 
 
 class Composer:
@@ -100,6 +103,7 @@ class Composer:
         self.strain = strain_of(gateway, self.load, self.clock, log, place.slot.turn if place else None)
         self.parking = Parking(self.seal, gateway.park_timeout)
         self.plane = Plane(self.load, log)
+        self.rounds = Rounds(self.plane, gateway.health_interval, gateway.health_failures, self.clock, log)
         self.stage = LiveStage(self)
         self.roster: Roster | None = None
         self._routers: dict[str, Router] = {}
@@ -144,6 +148,9 @@ class Composer:
         self.plane.upstreams.update(
             {name: each for (kind, name), each in live.items() if kind == "upstreams"}
         )
+        for component in self.settings.components.values():
+            if component.kind == "upstreams":
+                self.rounds.take_up(component)
         self._observers = tuple(each for (kind, _), each in live.items() if kind == "observers")
         for name, server in self.settings.servers.items():
             self.check_open(name, server, live)
@@ -333,9 +340,11 @@ async def started(
                 directs,
                 composer.forwarder,
                 composer.roster,
+                composer.rounds,
             )
         finally:
             composer.strain.stop()
+            composer.rounds.stop()
             if composer.roster is not None:
                 await composer.roster.stop()
                 await composer.stage.close()
