@@ -146,6 +146,19 @@ class GatewaySettings:
         validator=positive,
         metadata=doc("Seconds a call waits for the client's answer to a question."),
     )
+    health_interval: float = attrs.field(
+        default=30,
+        validator=at_least(0),
+        metadata=doc(
+            "Seconds between two probes of an upstream, give or take a fifth; 0 for none. The "
+            "`health_interval` of an upstream holds instead."
+        ),
+    )
+    health_failures: int = attrs.field(
+        default=3,
+        validator=at_least(1),
+        metadata=doc("How many probes in a row have to fail before an upstream is taken to be away."),
+    )
     registry: str | None = attrs.field(
         default=None,
         metadata=doc(
@@ -209,6 +222,11 @@ class UpstreamSettings:
         metadata=doc(
             "What becomes of a definition that the upstream changes; `gateway.on_change` by default."
         ),
+    )
+    health_interval: float | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(attrs.validators.ge(0.0)),
+        metadata=doc("Seconds between two probes; as `gateway.health_interval` says by default, 0 for none."),
     )
 
 
