@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
 from portico._config.settings import Component
 from portico._core.endpoint import Load
 from portico._core.plane import Plane
@@ -57,11 +55,6 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-@attrs.frozen
-class Config:
-    health_interval: float | None = None
-
-
 class Up:
     """An upstream that can be probed."""
 
@@ -97,6 +90,10 @@ def gone(reason: str = "connection_refused") -> Refused:
     return failure(50300, "gone", reason=reason, upstream="a")
 
 
+def component(name: str, **config: Any) -> Component:
+    return Component("upstreams", name, "x", None, None, "p", **config)  # type: ignore[arg-type]
+
+
 class Worker:
     """A worker's rounds."""
 
@@ -110,12 +107,10 @@ class Worker:
 
     def add(self, name: str, upstream: Any = None, **config: Any) -> Any:
         self.plane.upstreams[name] = upstream = upstream or Up()
-        self.rounds.take_up(Component("upstreams", name, "x", Config(**config), None, "p"))  # type: ignore[arg-type]
+        self.rounds.take_up(component(name, **config))
         return upstream
 
     def says(self, name: str, state: State, reason: str = "") -> None:
         upstream: Any = self.plane.upstreams[name]
         upstream.state, upstream.reason = state, reason
         self.plane.offer_changed(name)
-
-

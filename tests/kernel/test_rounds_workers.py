@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -70,7 +69,7 @@ def owner_of(port: int, pids: list[int]) -> int:
     for pid in pids:
         for fd in Path(f"/proc/{pid}/fd").iterdir():
             try:
-                if os.readlink(fd) in inodes:
+                if str(fd.readlink()) in inodes:
                     return pid
             except OSError:
                 continue
@@ -91,7 +90,9 @@ async def test_of_three_workers_one_probes_and_another_when_it_dies(tmp_path: Pa
         assert owner_of(after, await asyncio.to_thread(it.pids)) != owner
 
 
-async def test_every_worker_says_the_same_while_an_upstream_is_away_and_when_it_is_back(tmp_path: Path) -> None:
+async def test_every_worker_says_the_same_of_an_upstream_that_goes_and_comes_back(
+    tmp_path: Path,
+) -> None:
     app = Counted()
     async with serving(app) as url:
         port = int(url.rpartition(":")[2])

@@ -9,12 +9,14 @@ import attrs
 
 from portico._core.contracts import Json, Offer, Target
 from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
+from portico._core.held import INSTRUCTIONS, Held, HeldOf, withhold
 from portico._core.naming import Claim, Prefix, Selection, advertise
 from portico._core.overrides import Override, Overrides, enabled_parts, shown_as
 from portico._core.protocol.eras import LIST_KINDS
 from portico._core.protocol.headers import HeaderMap, header_map
 from portico._core.protocol.jsonrpc import encode
-from portico._core.union import as_object, capabilities_of, instructions_of
+from portico._core.resources import collisions, describe_as, resources_of, schemes_of
+from portico._core.union import capabilities_of, instructions_of
 from portico._core.uris import Template, disambiguate, rewrite_uris, scheme_of
 
 Targets = Mapping[str, Target]
@@ -76,6 +78,8 @@ class View:
         ttl_ms: The least of the upstreams'.
         public: Whether every upstream said its lists are the same for everybody.
         conflicts: `(kind, name, kept, left out)`, upstream names.
+        upstreams: All it may show things of.
+        held: What it would show, had an upstream not changed it; None for nothing.
     """
 
     items: Mapping[str, Sequence[tuple[str, bytes]]]
@@ -97,52 +101,76 @@ class View:
     public: bool
     conflicts: Sequence[tuple[str, str, str, str]]
     upstreams: tuple[str, ...]
+    held: Held | None = None
 
     def lacks(self, method: str) -> bool:
         """Whether a method belongs to a capability this server does not advertise."""
         capability = _CAPABILITY_OF.get(method)
         return capability is not None and capability not in self.capabilities
 
-    def route(self, method: str, params: Json) -> Target:
+    def route(self, method: str, params: Json, request_id: str | None = None) -> Target:
         """Where a request goes.
 
         Raises:
-            Refused: -32602 for an unknown tool, prompt, URI or reference; -32601 for a method nobody serves.
+            Refused: -32602 for an unknown tool, prompt, URI or reference; -32601 for a method nobody serves;
+                40900 for what is held back.
         """
         if self.lacks(method):
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         if method == "tools/call":
-            return _known(self.tools, params.get("name"), "tool")
+            return self._known("tools", params.get("name"), request_id)
         if method == "prompts/get":
-            return _known(self.prompts, params.get("name"), "prompt")
+            return self._known("prompts", params.get("name"), request_id)
         if method == "resources/read":
-            return self.route_uri(params.get("uri"))
+            return self.route_uri(params.get("uri"), request_id)
         if method == "completion/complete":
             ref = params.get("ref")
             kind = ref.get("type") if isinstance(ref, dict) else None
             if isinstance(ref, dict) and kind == "ref/prompt":
-                return _known(self.prompts, ref.get("name"), "prompt")
+                return self._known("prompts", ref.get("name"), request_id)
             if isinstance(ref, dict) and kind == "ref/resource":
                 uri = ref.get("uri")
                 known = self.template_names.get(uri) if isinstance(uri, str) else None
-                return known or self.route_uri(uri)
+                if known is None and self.held and isinstance(uri, str):
+                    self.held.check_name("templates", uri, request_id)
+                return known or self.route_uri(uri, request_id)
             raise Refused(INVALID_PARAMS, "Invalid params: ref must be a ref/prompt or a ref/resource")
         raise Refused(METHOD_NOT_FOUND, "Method not found")
 
-    def route_uri(self, uri: Any) -> Target:
+    def _known(self, kind: str, name: Any, request_id: str | None) -> Target:
+        names = self.tools if kind == "tools" else self.prompts
+        target = names.get(name) if isinstance(name, str) else None
+        if target is None:
+            if self.held and isinstance(name, str):
+                self.held.check_name(kind, name, request_id)
+            shown = f" {name!r}" if isinstance(name, str) and len(name) <= 128 else ""
+            raise Refused(INVALID_PARAMS, f"Unknown {kind[:-1]}{shown}")
+        return target
+
+    def route_uri(self, uri: Any, request_id: str | None = None) -> Target:
         """Where a URI is read: listed, else by template, else the one upstream that can have it.
 
         Resources need not be listed to be read (links in results, `ui://` pages), so a scheme that only one
         upstream uses is enough.
 
         Raises:
-            Refused: -32602 with `data.uri`.
+            Refused: -32602 with `data.uri`; 40900 for what is held back.
         """
         if not isinstance(uri, str) or not uri:
             raise Refused(INVALID_PARAMS, "Invalid params: uri must be a string")
         target = self.resources.get(uri)
         if target is not None:
             return target
+        if self.held:
+            self.held.check_uri(uri, request_id)
+        target = self._unlisted(uri)
+        if target is None:
+            raise Refused(INVALID_PARAMS, "Resource not found", {"uri": uri})
+        if self.held:
+            self.held.check_own_uri(target.upstream, target.name, request_id)
+        return target
+
+    def _unlisted(self, uri: str) -> Target | None:
         for template, owner in self.templates:
             if template.matches(uri):
                 mark = f"{owner.upstream}~" if owner.name in self.renamed_uris.get(owner.upstream, {}) else ""
@@ -152,7 +180,7 @@ class View:
         owner_name = self.schemes.get(scheme_of(uri)) or (self.schemes.get("*") or "")
         if owner_name and self.selection.shows(Claim(owner_name, uri)) and self._open(owner_name, uri):
             return Target(owner_name, uri)
-        raise Refused(INVALID_PARAMS, "Resource not found", {"uri": uri})
+        return None
 
     def _open(self, upstream: str, uri: str) -> bool:
         """Whether no override disables the resource; one that is listed and enabled is not asked about."""
@@ -173,27 +201,25 @@ class View:
         return other if expanded else uri
 
 
-def _known(names: Targets, name: Any, kind: str) -> Target:
-    target = names.get(name) if isinstance(name, str) else None
-    if target is None:
-        shown = f" {name!r}" if isinstance(name, str) and len(name) <= 128 else ""
-        raise Refused(INVALID_PARAMS, f"Unknown {kind}{shown}")
-    return target
-
-
-def build_view(spec: ServerSpec, offers: Mapping[str, Offer], overrides: Overrides | None = None) -> View:
+def build_view(
+    spec: ServerSpec,
+    offers: Mapping[str, Offer],
+    overrides: Overrides | None = None,
+    held: HeldOf | None = None,
+) -> View:
     """Build a server's view of what its upstreams offer, in config order.
 
     Args:
         spec: The server.
         offers: By upstream; one that never answered has the empty offer.
         overrides: How definitions are to be shown that are not shown as they came.
+        held: What is not to be shown until somebody approves of it.
     """
     overrides = overrides or {}
     chosen = [(name, offers[name]) for name in spec.upstreams if name in offers]
     enabled = enabled_parts(chosen, overrides)
     conflicts: list[tuple[str, str, str, str]] = []
-    renamed_uris = _collisions(enabled, spec, overrides)
+    renamed_uris = collisions(enabled, spec.resources, overrides)
     fills: dict[str, dict[str, Override]] = {}
     headers: dict[str, HeaderMap] = {}
     items: dict[str, list[tuple[str, bytes]]] = {method: [] for method in LIST_KINDS}
@@ -222,15 +248,15 @@ def build_view(spec: ServerSpec, offers: Mapping[str, Offer], overrides: Overrid
             shown = rewrite_uris({**shown, "name": name}, renamed_uris.get(claim.upstream, {}))
             if kind == "tools" and (mirrored := header_map(shown.get("inputSchema"))):
                 headers[name] = mirrored
-            _describe(shown, spec.describe, claim, name)
+            describe_as(shown, spec.describe, claim, name)
             items[method].append((name, encode(shown)))
             out[name] = Target(claim.upstream, claim.own, own)
         return out
 
     tools = named("tools", "tools/list", spec.tools, "tools/call")
     prompts = named("prompts", "prompts/list", spec.prompts, "prompts/get")
-    resources, templates, template_names = _resources(
-        enabled, spec, renamed_uris, items, conflicts, overrides
+    resources, templates, template_names = resources_of(
+        enabled, spec.resources, spec.describe, renamed_uris, items, conflicts, overrides
     )
     closed = {
         (upstream, own)
@@ -238,6 +264,9 @@ def build_view(spec: ServerSpec, offers: Mapping[str, Offer], overrides: Overrid
         if kind == "resources" and not each.enabled and upstream in spec.upstreams
     }
     listed = [offer for _, offer in chosen if offer.eras]
+    by_kind = {"tools": tools, "prompts": prompts, "resources": resources, "templates": template_names}
+    held_back = withhold(held, items, by_kind, templates) if held else None
+    heard = [(name, each) for name, each in chosen if not held or INSTRUCTIONS not in held.get(name, ())]
     return View(
         items=items,
         tools=tools,
@@ -246,106 +275,17 @@ def build_view(spec: ServerSpec, offers: Mapping[str, Offer], overrides: Overrid
         templates=templates,
         template_names=template_names,
         selection=spec.resources,
-        schemes=_schemes(chosen),
+        schemes=schemes_of(chosen),
         closed=frozenset(closed),
         closed_templates=[(upstream, Template(own)) for upstream, own in closed if "{" in own],
         headers=headers,
         fills=fills,
         renamed_uris=renamed_uris,
         capabilities=capabilities_of(chosen, spec.growing),
-        instructions=instructions_of(chosen),
+        instructions=instructions_of(heard),
         ttl_ms=min((offer.ttl_ms for offer in listed), default=0),
         public=bool(listed) and all(offer.public for offer in listed),
         conflicts=conflicts,
         upstreams=spec.upstreams,
+        held=held_back,
     )
-
-
-def _describe(shown: Json, describe: Mapping[str, str], claim: Claim, name: str) -> None:
-    for key in (name, f"{claim.upstream}/{claim.own}", claim.own):
-        if key in describe:
-            shown["description"] = describe[key]
-            return
-
-
-def _uris(offer: Offer) -> list[str]:
-    return [str(item.get("uri")) for item in offer.resources] + [
-        str(item.get("uriTemplate")) for item in offer.templates
-    ]
-
-
-def _collisions(
-    chosen: Sequence[tuple[str, Offer]], spec: ServerSpec, overrides: Overrides
-) -> dict[str, dict[str, str]]:
-    """The URIs shown as something else: by alias, or because an earlier upstream in the config has them."""
-    owner: dict[str, str] = {}
-    out: dict[str, dict[str, str]] = {}
-    for upstream, offer in chosen:
-        for uri in _uris(offer):
-            claim = Claim(upstream, uri)
-            override = overrides.get((upstream, "resources", uri)) if overrides else None
-            shown = spec.resources.alias(claim) or (override.name if override else None) or uri
-            if spec.resources.shows(claim) and owner.setdefault(shown, upstream) != upstream:
-                shown = disambiguate(uri, upstream)
-            if shown != uri:
-                out.setdefault(upstream, {})[uri] = shown
-    return out
-
-
-def _resources(
-    chosen: Sequence[tuple[str, Offer]],
-    spec: ServerSpec,
-    renamed: Mapping[str, Mapping[str, str]],
-    items: dict[str, list[tuple[str, bytes]]],
-    conflicts: list[tuple[str, str, str, str]],
-    overrides: Overrides,
-) -> tuple[dict[str, Target], list[tuple[Template, Target]], dict[str, Target]]:
-    resources: dict[str, Target] = {}
-    templates: list[tuple[Template, Target]] = []
-    template_names: dict[str, Target] = {}
-    for upstream, offer in chosen:
-        changed = renamed.get(upstream, {})
-        for field, key, method in (
-            ("resources", "uri", "resources/list"),
-            ("templates", "uriTemplate", "resources/templates/list"),
-        ):
-            for own in getattr(offer, field):
-                uri = str(own.get(key))
-                shown_uri = changed.get(uri, uri)
-                if not spec.resources.shows(Claim(upstream, uri)):
-                    continue
-                kept = (resources if key == "uri" else template_names).get(shown_uri)
-                if kept is not None:
-                    if (kept.upstream, kept.name) != (upstream, uri):
-                        conflicts.append(("resources", shown_uri, kept.upstream, upstream))
-                    continue
-                override = overrides.get((upstream, "resources", uri)) if overrides else None
-                definition = shown_as(own, "resources", override) if override else own
-                shown = {**rewrite_uris(definition, changed), key: shown_uri}
-                _describe(shown, spec.describe, Claim(upstream, uri), shown_uri)
-                target = Target(upstream, uri, own)
-                if key == "uri":
-                    resources[shown_uri] = target
-                else:
-                    template_names[shown_uri] = target
-                    templates.append((Template(shown_uri), target))
-                items[method].append((shown_uri, encode(shown)))
-    # Those shown as something else come first: what they were told apart from would take their URIs, too.
-    templates.sort(key=lambda each: each[1].name not in renamed.get(each[1].upstream, {}))
-    return resources, templates, template_names
-
-
-def _schemes(chosen: Sequence[tuple[str, Offer]]) -> dict[str, str]:
-    """Scheme -> its only user; `*` -> the only upstream with resources at all."""
-    users: dict[str, set[str]] = {}
-    for upstream, offer in chosen:
-        uris = _uris(offer)
-        for tool in offer.tools:
-            shown_by = as_object(as_object(tool.get("_meta")).get("ui")).get("resourceUri")
-            if isinstance(shown_by, str):
-                uris.append(shown_by)
-        for uri in uris:
-            users.setdefault(scheme_of(uri), set()).add(upstream)
-        if "resources" in offer.capabilities:
-            users.setdefault("*", set()).add(upstream)
-    return {scheme: next(iter(names)) if len(names) == 1 else "" for scheme, names in users.items()}

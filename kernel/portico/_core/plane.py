@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from portico._core.catalog import ServerSpec, View, build_view
-from portico._core.contracts import Json, Log, Principal, State, Target, Tellable, Upstream, Watchable
+from portico._core.contracts import Json, Log, Offer, Principal, State, Target, Tellable, Upstream, Watchable
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
 from portico._core.health import Condition
@@ -15,12 +15,20 @@ from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.session import Session
 from portico._core.protocol.subscriptions import KINDS, Hub
+from portico._core.shadows import Conflict, conflicts
 
 _METHODS_OF = {
     "tools": ("tools/list",),
     "prompts": ("prompts/list",),
     "resources": ("resources/list", "resources/templates/list"),
 }
+
+
+_REPORT_SECONDS = 1.0
+"""How long after a change it is looked for names in dispute: many changes are looked at once."""
+
+Vet = Callable[[str, Offer], frozenset[tuple[str, str]]]
+"""Says what is to be held back of an upstream's offer, as `(kind, own name)`."""
 
 
 def _as_watchable(upstream: object) -> Watchable | None:
@@ -33,6 +41,7 @@ class Plane:
     Args:
         load: Of this process.
         log: The kernel's.
+        vet: Says what is held back; nothing, without it.
 
     Attributes:
         mine: Whether it is this worker that sees to an upstream.
@@ -40,9 +49,10 @@ class Plane:
         condition: How an upstream is, by all that is known of it.
     """
 
-    def __init__(self, load: Load, log: Log) -> None:
+    def __init__(self, load: Load, log: Log, vet: Vet | None = None) -> None:
         self.load = load
         self.log = log
+        self._vet = vet
         self.upstreams: dict[str, Upstream] = {}
         self.hub = Hub(self, log)
         self.notice = False
@@ -55,7 +65,8 @@ class Plane:
         self._announced: dict[str, set[str]] = {}
         self._refreshing = False
         self._told: set[asyncio.Task[None]] = set()
-        self._reported: set[tuple[str, str, str, str, str]] = set()
+        self._reported: set[Conflict] = set()
+        self._reporting: asyncio.TimerHandle | None = None
 
     @property
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -98,17 +109,37 @@ class Plane:
         endpoint.close()
 
     def _view(self, spec: ServerSpec) -> View:
-        view = build_view(
-            spec, {name: upstream.offer for name, upstream in self.upstreams.items()}, self._overrides
-        )
-        for kind, name, kept, lost in view.conflicts:
-            conflict = (spec.name, kind, name, kept, lost)
-            if conflict not in self._reported:
-                self._reported.add(conflict)
+        offers = {name: found.offer for name in spec.upstreams if (found := self.upstreams.get(name))}
+        held = {}
+        if self._vet is not None:
+            held = {name: of for name, offer in offers.items() if (of := self._vet(name, offer))}
+        if self._reporting is None:
+            self._reporting = asyncio.get_running_loop().call_later(_REPORT_SECONDS, self.report_conflicts)
+        return build_view(spec, offers, self._overrides, held)
+
+    def conflicts(self) -> list[Conflict]:
+        """Names of upstreams that others have, too, or that look like them, in the servers that show both."""
+        return [
+            each
+            for name, endpoint in self._endpoints.items()
+            for each in conflicts(name, endpoint.lists.view, self._specs[name].separator)
+        ]
+
+    def report_conflicts(self) -> None:
+        """Log those that are new."""
+        self._reporting = None
+        for each in self.conflicts():
+            if each not in self._reported:
+                self._reported.add(each)
                 self.log.warning(
-                    "catalog.conflict", server=spec.name, kind=kind, name=name, kept=kept, left_out=lost
+                    "catalog.conflict",
+                    server=each.server,
+                    kind=each.kind,
+                    name=each.name,
+                    upstream=each.upstream,
+                    other=each.other,
+                    why=each.why,
                 )
-        return view
 
     # --- what upstreams report -----------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from portico._host.app import build_app
 from portico._host.forward import Forwarder
 from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import Limits
+from portico._host.pinning import Pinning
 from portico._host.places import Place, host_of, is_loopback
 from portico._host.roster import Roster
 from portico._host.rounds import Rounds
@@ -102,8 +103,10 @@ class Composer:
         self.load = Load(gateway.max_in_flight)
         self.strain = strain_of(gateway, self.load, self.clock, log, place.slot.turn if place else None)
         self.parking = Parking(self.seal, gateway.park_timeout)
-        self.plane = Plane(self.load, log)
+        self.pinning = Pinning(settings, self._offer_changed, log, self.clock)
+        self.plane = Plane(self.load, log, self.pinning.vet)
         self.rounds = Rounds(self.plane, gateway.health_interval, gateway.health_failures, self.clock, log)
+        self.rounds.quarantined = self.pinning.held_back
         self.stage = LiveStage(self)
         self.roster: Roster | None = None
         self._routers: dict[str, Router] = {}
@@ -127,7 +130,11 @@ class Composer:
             component=find,
             wiring=self.plane,
             management=self.roster or Unmanaged(),
+            state=self.settings.state,
         )
+
+    def _offer_changed(self, upstream: str) -> None:
+        self.plane.offer_changed(upstream)
 
     def _logger(self, component: Component) -> Log:
         from portico._host.log import logger
@@ -141,10 +148,11 @@ class Composer:
         self._wired = True
         registry = next((live[key] for key in live if key == ("registries", self.settings.registry)), None)
         if registry is not None:
-            state = self.settings.gateway.state or self.settings.base / ".portico"
+            state = self.settings.state
             snapshot = Snapshot(state / f"{self.settings.registry}.json")
             keys = Secrets(self.settings.gateway, state)
-            self.roster = Roster(self.settings, registry, self.stage, self.log, keys, snapshot)
+            pins = (self.pinning, self.plane.conflicts)
+            self.roster = Roster(self.settings, registry, self.stage, self.log, keys, snapshot, pins)
         self.plane.upstreams.update(
             {name: each for (kind, name), each in live.items() if kind == "upstreams"}
         )

@@ -98,10 +98,21 @@ class Rounds:
         name = component.name
         if name in self._seen:
             self.let_go(name)
-        own = getattr(component.config, "health_interval", None)
-        interval = self._interval if own is None else float(own)
-        self._seen[name] = _Seen(Health(self._threshold, self._clock.time()), interval)
+        health = Health(self._threshold, self._clock.time())
+        self._seen[name] = _Seen(health, self._interval_of(component))
         self.changed(name)
+
+    def adjust(self, component: Component) -> None:
+        """An upstream may be probed at other intervals from now on."""
+        seen = self._seen.get(component.name)
+        interval = self._interval_of(component)
+        if seen is not None and seen.interval != interval:
+            seen.interval = interval
+            _quit(seen)
+            self._go_on(component.name, seen)
+
+    def _interval_of(self, component: Component) -> float:
+        return self._interval if component.health_interval is None else component.health_interval
 
     def let_go(self, name: str) -> None:
         """An upstream is no more."""
@@ -135,8 +146,8 @@ class Rounds:
         if condition.state is State.READY:
             count, since = self.quarantined(name)
             if count:
-                what = "definition waits" if count == 1 else "definitions wait"
-                return Condition(State.QUARANTINED, f"{count} {what} for approval", since)
+                waits = "definition waits" if count == 1 else "definitions wait"
+                return Condition(State.QUARANTINED, f"{count} changed {waits} for approval", since)
         return condition
 
     async def refresh(self, name: str) -> bool:

@@ -77,6 +77,9 @@ class LiveStage:
         self._leave(crew.take_out(leaving), leaving)
         for component in upstreams:
             plane.offer_changed(component.name)
+        for component in after.components.values():
+            if component.kind == "upstreams":
+                self._composer.rounds.adjust(component)
         for _, name in leaving:
             plane.offer_changed(name)
 

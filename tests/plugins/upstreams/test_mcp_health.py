@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from starlette.responses import Response
 
 from portico.api import Json, Principal, Probed, Refused, State
-from portico_plugins.upstreams.mcp.config import McpConfig
 from tests.plugins.upstreams.kit import call, running, serving, text
 from tests.plugins.upstreams.scripted import Scripted, Seen, error, result
 
@@ -196,10 +194,3 @@ async def test_lists_are_asked_for_in_time_by_one_worker_only() -> None:
         await up.upstream.refresh()  # as it is told that they have changed
         before = len(app.of("tools/list"))
         await app.until(lambda: len(app.of("tools/list")) >= before)
-
-
-def test_how_often_it_is_probed_can_be_said_of_each_upstream() -> None:
-    made: Any = McpConfig(url="http://127.0.0.1:1", health_interval=0)
-    assert made.health_interval == 0
-    with pytest.raises(ValueError, match="health_interval"):
-        McpConfig(url="http://127.0.0.1:1", health_interval=-1)

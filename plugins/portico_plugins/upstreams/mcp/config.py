@@ -167,11 +167,6 @@ class McpConfig:
             "one that never does is asked when its `ttlMs` is over, or every 300 seconds."
         ),
     )
-    health_interval: float | None = attrs.field(
-        default=None,
-        validator=optional(ge(0)),
-        metadata=doc("Seconds between two probes; as `gateway.health_interval` says by default, 0 for none."),
-    )
     start_grace: float = attrs.field(
         default=5.0,
         validator=ge(0),
