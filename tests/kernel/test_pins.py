@@ -48,7 +48,8 @@ def test_the_order_of_members_is_no_change_and_everything_else_is() -> None:
     digests = {
         each.digest
         for change in (
-            {}, {"description": "e"}, {"title": "U"}, {"annotations": {"readOnlyHint": 1}}, {"_meta": {"a": 1}},
+            {}, {"description": "e"}, {"title": "U"}, {"annotations": {"readOnlyHint": 1}},
+            {"_meta": {"a": 1}},
             {"icons": [{"src": "y"}]}, {"inputSchema": {"type": "object", "required": []}}, {"new": None},
         )
         for each in seen_of({**base, **change}).values()

@@ -50,7 +50,7 @@ class Stage(Protocol):
         ...
 
     async def become(self, before: Settings, after: Settings) -> None:
-        """Start, stop and change what differs."""
+        """Start, stop and change what differs; when it returns, clients see it, and what `show` was told."""
         ...
 
     def show(self, overrides: Overrides) -> None:
@@ -181,8 +181,8 @@ class Roster:
             if self._composed.problems.get((kind, name)) != problems:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
         self._pinning.take_up(composed.settings, records)
-        await self._stage.become(before, composed.settings)
         self._stage.show(composed.overrides)
+        await self._stage.become(before, composed.settings)
         self._records, self._composed, self._revision = records, composed, revision
         if keep:
             try:

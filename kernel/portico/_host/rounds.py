@@ -89,7 +89,7 @@ class Rounds:
         self._slots: tuple[int, ...] = ()
         self._slot = 0
         self._refreshing: set[asyncio.Task[None]] = set()
-        plane.heed, plane.mine, plane.condition = self.changed, self.mine, self.condition
+        plane.tending = self
 
     # --- the upstreams ---------------------------------------------------------------------------------
 
@@ -149,6 +149,10 @@ class Rounds:
                 waits = "definition waits" if count == 1 else "definitions wait"
                 return Condition(State.QUARANTINED, f"{count} changed {waits} for approval", since)
         return condition
+
+    def offer(self, name: str) -> Offer:
+        """What an upstream offers."""
+        return self._plane.upstreams[name].offer
 
     async def refresh(self, name: str) -> bool:
         """Have an upstream's lists fetched again, by all workers; whether there is one that can."""
