@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from portico._config.settings import Component
-from portico._config.tables import UpstreamSettings
 from portico._core.endpoint import Load
 from portico._core.plane import Plane
 from portico._host.rounds import Rounds
@@ -91,6 +90,10 @@ def gone(reason: str = "connection_refused") -> Refused:
     return failure(50300, "gone", reason=reason, upstream="a")
 
 
+def component(name: str, **config: Any) -> Component:
+    return Component("upstreams", name, "x", None, None, "p", **config)  # type: ignore[arg-type]
+
+
 class Worker:
     """A worker's rounds."""
 
@@ -104,12 +107,8 @@ class Worker:
 
     def add(self, name: str, upstream: Any = None, **config: Any) -> Any:
         self.plane.upstreams[name] = upstream = upstream or Up()
-        self.rounds.take_up(self.component(name, **config))
+        self.rounds.take_up(component(name, **config))
         return upstream
-
-    @staticmethod
-    def component(name: str, **common: Any) -> Component:
-        return Component("upstreams", name, "x", None, None, "p", UpstreamSettings(**common))  # type: ignore[arg-type]
 
     def says(self, name: str, state: State, reason: str = "") -> None:
         upstream: Any = self.plane.upstreams[name]

@@ -8,7 +8,7 @@ import pytest
 
 from portico._core.health import Condition
 from portico.api import UPSTREAM_BAD_RESPONSE, Refused, State, failure
-from tests.kernel.roundsmen import Plain, Timers, Up, Worker, gone, settle
+from tests.kernel.roundsmen import Plain, Timers, Up, Worker, component, gone, settle
 
 
 @pytest.fixture
@@ -33,6 +33,19 @@ async def test_no_interval_is_no_probe_unless_an_upstream_has_its_own(timers: Ti
     one, other = worker.add("a"), worker.add("b", health_interval=10)
     await timers.on(100)
     assert (one.probes, other.probes) == (0, 10)
+
+
+async def test_another_interval_holds_at_once(timers: Timers) -> None:
+    worker = Worker(timers)
+    up = worker.add("a", health_interval=0)
+    await timers.on(100)
+    worker.rounds.adjust(component("a", health_interval=5))
+    await timers.on(50)
+    assert 9 <= up.probes <= 10
+    worker.rounds.adjust(component("a", health_interval=0))
+    before = up.probes
+    await timers.on(100)
+    assert up.probes == before
 
 
 async def test_failures_in_a_row_change_the_state_and_one_answer_changes_it_back(timers: Timers) -> None:
@@ -124,21 +137,8 @@ async def test_definitions_that_wait_for_approval_are_a_state_of_their_own(timer
     worker.add("a")
     worker.rounds.quarantined = lambda name: (2, 900.0)
     assert worker.rounds.condition("a") == Condition(
-        State.QUARANTINED, "2 definitions wait for approval", 900.0
+        State.QUARANTINED, "2 changed definitions wait for approval", 900.0
     )
     assert worker.plane.status()["a"]["state"] == "quarantined"
     worker.says("a", State.DEGRADED, "bad_list")
     assert worker.rounds.condition("a").state is State.DEGRADED
-
-
-async def test_how_often_an_upstream_is_probed_can_change_while_it_is_probed(timers: Timers) -> None:
-    worker = Worker(timers)
-    up = worker.add("a", health_interval=10)
-    await timers.on(100)
-    assert up.probes == 10
-    worker.rounds.pace(worker.component("a", health_interval=1))
-    await timers.on(100)
-    assert up.probes == 110
-    worker.rounds.pace(worker.component("a", health_interval=0))
-    await timers.on(100)
-    assert up.probes == 110

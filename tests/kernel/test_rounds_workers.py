@@ -90,7 +90,7 @@ async def test_of_three_workers_one_probes_and_another_when_it_dies(tmp_path: Pa
         assert owner_of(after, await asyncio.to_thread(it.pids)) != owner
 
 
-async def test_every_worker_says_the_same_while_an_upstream_is_away_and_after(
+async def test_every_worker_says_the_same_of_an_upstream_that_goes_and_comes_back(
     tmp_path: Path,
 ) -> None:
     app = Counted()

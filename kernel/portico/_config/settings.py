@@ -33,6 +33,7 @@ from portico._config.tables import GatewaySettings, Selection, ServerSettings, U
 from portico._config.wording import Place, Wrong, dotted, nearest
 from portico._core.contracts import Factory, Json, Ref
 from portico._core.errors import ConfigError
+from portico._core.pins import OnChange
 from portico._core.specs import KINDS
 
 __all__ = [
@@ -79,8 +80,10 @@ class Component:
     config: Any
     factory: Factory[Any, Any]
     plugin: str
-    common: UpstreamSettings | None = attrs.field(default=None, eq=False)
-    """Of an upstream: what the kernel does about it, whatever its kind. Nothing is started anew for it."""
+    on_change: OnChange | None = attrs.field(default=None, eq=False)
+    """Of an upstream: what becomes of definitions that it changes. Nothing is started anew for it."""
+    health_interval: float | None = attrs.field(default=None, eq=False)
+    """Likewise: seconds between probes of it."""
 
     @property
     def key(self) -> Key:
@@ -156,8 +159,8 @@ def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) ->
             wrong += exc.problems
     if wrong:
         raise Wrong(wrong)
-    ours = made[UpstreamSettings] if kind == "upstreams" else None
-    return Component(kind, name, use, made[factory.config], factory, plugin.name, ours)
+    config, said = made[factory.config], made[UpstreamSettings]
+    return Component(kind, name, use, config, factory, plugin.name, said.on_change, said.health_interval)
 
 
 def load(

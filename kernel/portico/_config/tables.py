@@ -150,8 +150,8 @@ class GatewaySettings:
         default=30,
         validator=at_least(0),
         metadata=doc(
-            "Seconds between two probes of an upstream, give or take a fifth; 0 for none. The "
-            "`health_interval` of an upstream holds instead."
+            "Seconds between two probes of an upstream, give or take a fifth; 0 for none. An upstream's own "
+            "`health_interval` holds instead."
         ),
     )
     health_failures: int = attrs.field(
@@ -225,8 +225,8 @@ class UpstreamSettings:
     )
     health_interval: float | None = attrs.field(
         default=None,
-        validator=attrs.validators.optional(attrs.validators.ge(0.0)),
-        metadata=doc("Seconds between two probes; as `gateway.health_interval` says by default, 0 for none."),
+        validator=attrs.validators.optional(at_least(0)),
+        metadata=doc("Seconds between two probes, 0 for none; `gateway.health_interval` by default."),
     )
 
 

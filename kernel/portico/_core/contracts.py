@@ -512,8 +512,7 @@ class Watchable(Protocol):
 class Probed(Protocol):
     """An upstream that can be asked whether it is well, whatever its own connections say.
 
-    It is asked as often as its `health_interval` says, or `gateway.health_interval`. Of the workers of a
-    gateway, one asks.
+    It is asked as often as `health_interval` says, by one of the workers of a gateway.
     """
 
     async def probe(self) -> None:

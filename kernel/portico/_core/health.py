@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Protocol
+
 import attrs
 
-from portico._core.contracts import State
+from portico._core.contracts import Offer, State, Upstream
 
 _RETRY = 1.0
 """Seconds to the next probe after the first that failed."""
@@ -111,3 +114,72 @@ class Health:
         state, reason = self._found or self._says if self.probed else self._says
         same = state is self._condition.state
         self._condition = Condition(state, reason, self._condition.since if same else now)
+
+
+class Tending(Protocol):
+    """Sees to it that the upstreams are well."""
+
+    def mine(self, name: str) -> bool:
+        """Whether an upstream is this worker's to see to."""
+        ...
+
+    def changed(self, name: str) -> None:
+        """An upstream said something: how it is, or that its offer is another."""
+        ...
+
+    def condition(self, name: str) -> Condition:
+        """How an upstream is, by all that is known of it."""
+        ...
+
+    def offer(self, name: str) -> Offer:
+        """What an upstream offers; what it offered last, if it has been away since this process began."""
+        ...
+
+
+class Untended:
+    """Nobody does: each upstream is as it says.
+
+    Args:
+        upstreams: By name.
+    """
+
+    def __init__(self, upstreams: Mapping[str, Upstream]) -> None:
+        self._upstreams = upstreams
+
+    def mine(self, name: str) -> bool:
+        """All are."""
+        return True
+
+    def changed(self, name: str) -> None:
+        """Nobody cares."""
+
+    def condition(self, name: str) -> Condition:
+        """As it says."""
+        return own_word(self._upstreams[name])
+
+    def offer(self, name: str) -> Offer:
+        """As it says."""
+        return self._upstreams[name].offer
+
+
+def own_word(upstream: Upstream) -> Condition:
+    """What an upstream says of itself."""
+    return Condition(upstream.state, "" if upstream.state is State.READY else upstream.reason)
+
+
+def status(upstreams: Mapping[str, Upstream], tending: Tending) -> dict[str, Any]:
+    """Upstreams as this worker has them: one that it has lost is not ready here, whatever others found."""
+    shown: dict[str, Any] = {}
+    for name, upstream in upstreams.items():
+        condition = own_word(upstream)
+        if condition.state is State.READY:
+            condition = tending.condition(name)
+        offer = tending.offer(name)
+        shown[name] = {
+            "state": str(condition.state),
+            **({"reason": condition.reason} if condition.state is not State.READY else {}),
+            "tools": len(offer.tools),
+            "resources": len(offer.resources) + len(offer.templates),
+            "prompts": len(offer.prompts),
+        }
+    return shown

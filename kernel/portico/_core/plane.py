@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from portico._core.catalog import ServerSpec, Shown, View, view_steps
-from portico._core.contracts import Json, Log, Offer, Principal, State, Target, Tellable, Upstream, Watchable
+from portico._core.contracts import Json, Log, Offer, Principal, Target, Tellable, Upstream, Watchable
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
-from portico._core.health import Condition
+from portico._core.health import Tending, Untended, status
 from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.session import Session
@@ -55,9 +55,7 @@ class Plane:
         vet: Says what is held back; nothing, without it.
 
     Attributes:
-        mine: Whether it is this worker that sees to an upstream.
-        heed: Told of every upstream that says something.
-        condition: How an upstream is, by all that is known of it.
+        tending: Sees to it that the upstreams are well.
     """
 
     def __init__(self, load: Load, log: Log, vet: Vet | None = None) -> None:
@@ -67,9 +65,7 @@ class Plane:
         self.upstreams: dict[str, Upstream] = {}
         self.hub = Hub(self, log)
         self.notice = False
-        self.mine: Callable[[str], bool] = lambda upstream: True
-        self.heed: Callable[[str], object] = lambda upstream: None
-        self.condition: Callable[[str], Condition] = self._own_word
+        self.tending: Tending = Untended(self.upstreams)
         self._endpoints: dict[str, Endpoint] = {}
         self._specs: dict[str, ServerSpec] = {}
         self._overrides: Overrides = {}
@@ -183,7 +179,7 @@ class Plane:
 
     def offer_changed(self, upstream: str, changed: Iterable[str] = ()) -> None:
         """Take an upstream's new offer into the catalog, soon; several at once make one new catalog."""
-        self.heed(upstream)
+        self.tending.changed(upstream)
         self._announced.setdefault(upstream, set()).update(changed)
         self._look_soon()
 
@@ -265,7 +261,7 @@ class Plane:
 
     def tends(self, upstream: str) -> bool:
         """Whether it is this worker that sees to an upstream."""
-        return self.mine(upstream)
+        return self.tending.mine(upstream)
 
     def resource_updated(self, upstream: str, principal: Principal, params: Json) -> None:
         """Pass an update on to who watches."""
@@ -337,29 +333,9 @@ class Plane:
             self._told.add(task)
             task.add_done_callback(self._told.discard)
 
-    def _own_word(self, name: str) -> Condition:
-        upstream = self.upstreams[name]
-        return Condition(upstream.state, "" if upstream.state is State.READY else upstream.reason)
-
     def status(self) -> dict[str, Any]:
-        """Upstreams and their states, for `/readyz` and the start banner.
-
-        An upstream that this worker has lost is not ready here, whatever others have found.
-        """
-        conditions = {name: self._own_word(name) for name in self.upstreams}
-        for name, own in conditions.items():
-            if own.state is State.READY:
-                conditions[name] = self.condition(name)
-        return {
-            name: {
-                "state": str(conditions[name].state),
-                **({"reason": conditions[name].reason} if conditions[name].state is not State.READY else {}),
-                "tools": len(upstream.offer.tools),
-                "resources": len(upstream.offer.resources) + len(upstream.offer.templates),
-                "prompts": len(upstream.offer.prompts),
-            }
-            for name, upstream in self.upstreams.items()
-        }
+        """Upstreams and their states, for `/readyz` and the start banner."""
+        return status(self.upstreams, self.tending)
 
     async def close(self, parking: Parking) -> None:
         """End what is open: subscriptions with their result, parked and running calls with an error."""

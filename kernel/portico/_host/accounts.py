@@ -29,7 +29,7 @@ def facts(gateway: Gateway) -> Json:
 
 
 def _condition(plane: Plane, name: str) -> Json:
-    condition = plane.condition(name)
+    condition = plane.tending.condition(name)
     return {"state": str(condition.state), "reason": condition.reason, "since": condition.since}
 
 

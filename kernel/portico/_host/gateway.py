@@ -102,7 +102,7 @@ class Composer:
         self.pinning = Pinning(settings, self._offer_changed, log, self.clock)
         self.plane = Plane(self.load, log, self.pinning.vet)
         self.rounds = Rounds(self.plane, gateway.health_interval, gateway.health_failures, self.clock, log)
-        self.rounds.quarantined = self.pinning.waiting
+        self.rounds.quarantined = self.pinning.held_back
         self.stage = LiveStage(self)
         self.roster: Roster | None = None
         self._routers: dict[str, Router] = {}

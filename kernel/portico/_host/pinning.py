@@ -121,8 +121,7 @@ class Pinning:
         component = self._settings.components.get(("upstreams", upstream))
         if component is None or component.use == LOCAL:
             return None
-        common = component.common
-        return (common.on_change if common else None) or self._settings.gateway.on_change
+        return component.on_change or self._settings.gateway.on_change
 
     def _recalled(self, upstream: str) -> Known:
         record = self._records.get(upstream)
@@ -234,8 +233,8 @@ class Pinning:
 
     # --- what people ask --------------------------------------------------------------------------------
 
-    def waiting(self, upstream: str) -> tuple[int, float]:
-        """How many definitions of an upstream are held back, and since when, in seconds since 1970."""
+    def held_back(self, upstream: str) -> tuple[int, float]:
+        """How many definitions of an upstream are held back, and since when: in seconds since 1970."""
         known = self._known.get(upstream)
         if known is None or not known.held:
             return 0, 0.0

@@ -221,13 +221,12 @@ class Roster:
         return self._of_file(kind, name) if kind == "servers" and name in self._file.servers else None
 
     def _of_file(self, kind: str, name: str) -> Managed:
-        is_so = self._condition(kind, name)
-        state, reason, since = str(is_so.state), is_so.reason, is_so.since
+        state, reason, since = attrs.astuple(self._condition(kind, name))
         if kind == "servers":
             config = plain(self._file.servers[name])
         else:
             component = self._file.components[kind, name]
-            common = plain(component.common or UpstreamSettings())
+            common = plain(UpstreamSettings(component.on_change, component.health_interval))
             config = {"use": component.use, **common, **plain(component.config)}
         return Managed(kind, name, config, About(), "file", None, state, reason, since=since)
 
@@ -236,16 +235,13 @@ class Roster:
         problems = composed.problems.get(key, ())
         component = composed.settings.components.get(key)
         made = component.config if component is not None else None
-        is_so = self._condition(*key)
-        state, reason, since = str(is_so.state), is_so.reason, is_so.since
+        state, reason, since = attrs.astuple(self._condition(*key))
         if problems:
             state, reason, since = "invalid", "; ".join(_said(problems)), record.updated
         elif not record.about.enabled:
             state, reason, since = "disabled", "", record.updated
         config = covered(record.config, made)
-        return Managed(
-            record.kind, record.name, config, record.about, "registry", record, state, reason, problems, since
-        )
+        return Managed(*key, config, record.about, "registry", record, state, reason, problems, since)
 
     def _condition(self, kind: str, name: str) -> Condition:
         return self._stage.condition(name) if kind == "upstreams" else Condition(State.READY)

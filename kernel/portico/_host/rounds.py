@@ -89,7 +89,7 @@ class Rounds:
         self._slots: tuple[int, ...] = ()
         self._slot = 0
         self._refreshing: set[asyncio.Task[None]] = set()
-        plane.heed, plane.mine, plane.condition = self.changed, self.mine, self.condition
+        plane.tending = self
 
     # --- the upstreams ---------------------------------------------------------------------------------
 
@@ -98,22 +98,21 @@ class Rounds:
         name = component.name
         if name in self._seen:
             self.let_go(name)
-        self._seen[name] = _Seen(Health(self._threshold, self._clock.time()), self._interval_of(component))
+        health = Health(self._threshold, self._clock.time())
+        self._seen[name] = _Seen(health, self._interval_of(component))
         self.changed(name)
 
-    def pace(self, component: Component) -> None:
-        """An upstream is to be probed more or less often from now on."""
-        seen, interval = self._seen.get(component.name), self._interval_of(component)
+    def adjust(self, component: Component) -> None:
+        """An upstream may be probed at other intervals from now on."""
+        seen = self._seen.get(component.name)
+        interval = self._interval_of(component)
         if seen is not None and seen.interval != interval:
             seen.interval = interval
-            if seen.due is not None:
-                seen.due.cancel()
-                seen.due = None
+            _quit(seen)
             self._go_on(component.name, seen)
 
     def _interval_of(self, component: Component) -> float:
-        own = component.common.health_interval if component.common is not None else None
-        return self._interval if own is None else own
+        return self._interval if component.health_interval is None else component.health_interval
 
     def let_go(self, name: str) -> None:
         """An upstream is no more."""
@@ -147,9 +146,13 @@ class Rounds:
         if condition.state is State.READY:
             count, since = self.quarantined(name)
             if count:
-                what = "definition waits" if count == 1 else "definitions wait"
-                return Condition(State.QUARANTINED, f"{count} {what} for approval", since)
+                waits = "definition waits" if count == 1 else "definitions wait"
+                return Condition(State.QUARANTINED, f"{count} changed {waits} for approval", since)
         return condition
+
+    def offer(self, name: str) -> Offer:
+        """What an upstream offers."""
+        return self._plane.upstreams[name].offer
 
     async def refresh(self, name: str) -> bool:
         """Have an upstream's lists fetched again, by all workers; whether there is one that can."""

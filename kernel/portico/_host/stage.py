@@ -65,8 +65,6 @@ class LiveStage:
         for component in upstreams:
             plane.upstreams[component.name] = crew.live[component.key]
             self._composer.rounds.take_up(component)
-        for component in after.components.values():
-            self._composer.rounds.pace(component)
         for name in before.servers.keys() - after.servers.keys():
             plane.remove(name)
         for name, server in after.servers.items():
@@ -84,6 +82,9 @@ class LiveStage:
             plane.upstreams.pop(name, None)
             self._composer.rounds.let_go(name)
         self._leave(crew.take_out(leaving), leaving)
+        for component in after.components.values():
+            if component.kind == "upstreams":
+                self._composer.rounds.adjust(component)
 
     def _leave(self, owners: Any, keys: Iterable[Key]) -> None:
         """Stop upstreams when the calls that they have are over."""
