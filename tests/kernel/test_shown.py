@@ -186,7 +186,7 @@ async def test_what_breaks_one_look_at_the_catalog_breaks_no_other() -> None:
             pass
 
     up = StubUpstream(offer("t"))
-    world = World({"a": up})
+    world = World({"a": up, "b": StubUpstream(offer("v"))})
     broken = Broken(Offer())
     loop = asyncio.get_running_loop()
     told: list[Any] = []
@@ -199,5 +199,5 @@ async def test_what_breaks_one_look_at_the_catalog_breaks_no_other() -> None:
     up.offer = offer("t", "u")
     world.plane.offer_changed("a")
     await settle()
-    assert list(world.endpoint.view.tools) == ["t", "u"]
+    assert list(world.endpoint.view.tools) == ["t", "u", "mended"]
     assert up.state is State.READY

@@ -29,10 +29,11 @@ from portico._config.sources import (
     read,
 )
 from portico._config.strict import structured
-from portico._config.tables import GatewaySettings, Selection, ServerSettings
+from portico._config.tables import GatewaySettings, Selection, ServerSettings, UpstreamSettings
 from portico._config.wording import Place, Wrong, dotted, nearest
 from portico._core.contracts import Factory, Json, Ref
 from portico._core.errors import ConfigError
+from portico._core.pins import OnChange
 from portico._core.specs import KINDS
 
 __all__ = [
@@ -79,6 +80,8 @@ class Component:
     config: Any
     factory: Factory[Any, Any]
     plugin: str
+    on_change: OnChange | None = attrs.field(default=None, eq=False)
+    """Of an upstream: what becomes of definitions that it changes. Nothing is started anew for it."""
 
     @property
     def key(self) -> Key:
@@ -144,8 +147,18 @@ def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) ->
         factory, plugin = plugins.factory(kind, use)
     except LookupError as exc:
         raise Wrong([(("use",) if "use" in table else (), str(exc))]) from None
-    config = structured({key: value for key, value in table.items() if key != "use"}, factory.config, base)
-    return Component(kind, name, use, config, factory, plugin.name)
+    common = {field.name for field in attrs.fields(UpstreamSettings)} if kind == "upstreams" else set()
+    wrong: list[tuple[Place, str]] = []
+    made: dict[type, Any] = {}
+    for cls, keys in ((UpstreamSettings, common), (factory.config, table.keys() - common - {"use"})):
+        try:
+            made[cls] = structured({key: value for key, value in table.items() if key in keys}, cls, base)
+        except Wrong as exc:
+            wrong += exc.problems
+    if wrong:
+        raise Wrong(wrong)
+    config, on_change = made[factory.config], made[UpstreamSettings].on_change
+    return Component(kind, name, use, config, factory, plugin.name, on_change)
 
 
 def load(

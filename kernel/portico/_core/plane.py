@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from portico._core.catalog import ServerSpec, Shown, View, view_steps
-from portico._core.contracts import Json, Log, Principal, State, Target, Tellable, Upstream, Watchable
+from portico._core.contracts import Json, Log, Offer, Principal, State, Target, Tellable, Upstream, Watchable
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
 from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.session import Session
 from portico._core.protocol.subscriptions import KINDS, Hub
+from portico._core.shadows import Conflict, conflicts
 from portico._core.steps import Steps, finished, slice_of, unhurried
 
 _METHODS_OF = {
@@ -31,6 +32,15 @@ _SHORT: Final = 0.005
 """Seconds; a shorter look is followed by the next at once."""
 
 
+_REPORT_SECONDS = 1.0
+"""How long after a change it is looked for names in dispute: many changes are looked at once."""
+
+_REPORTED_AT_ONCE = 20
+
+Vet = Callable[[str, Offer], frozenset[tuple[str, str]]]
+"""Says what is to be held back of an upstream's offer, as `(kind, own name)`."""
+
+
 def _as_watchable(upstream: object) -> Watchable | None:
     return upstream if isinstance(upstream, Watchable) else None
 
@@ -41,11 +51,13 @@ class Plane:
     Args:
         load: Of this process.
         log: The kernel's.
+        vet: Says what is held back; nothing, without it.
     """
 
-    def __init__(self, load: Load, log: Log) -> None:
+    def __init__(self, load: Load, log: Log, vet: Vet | None = None) -> None:
         self.load = load
         self.log = log
+        self._vet = vet
         self.upstreams: dict[str, Upstream] = {}
         self.hub = Hub(self, log)
         self.notice = False
@@ -62,7 +74,8 @@ class Plane:
         self._due = False
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
         self._told: set[asyncio.Task[None]] = set()
-        self._reported: set[tuple[str, str, str, str, str]] = set()
+        self._reported: set[Conflict] = set()
+        self._reporting: asyncio.TimerHandle | None = None
 
     @property
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -119,17 +132,43 @@ class Plane:
         endpoint.close()
 
     def _view(self, spec: ServerSpec) -> Steps[View]:
-        offers = {name: upstream.offer for name, upstream in self.upstreams.items()}
+        offers = {name: found.offer for name in spec.upstreams if (found := self.upstreams.get(name))}
+        held = {}
+        if self._vet is not None:
+            for name, offer in offers.items():
+                if of := self._vet(name, offer):
+                    held[name] = of
+                yield
+        if self._reporting is None:
+            self._reporting = asyncio.get_running_loop().call_later(_REPORT_SECONDS, self.report_conflicts)
         known = self._shown.setdefault(spec.name, Shown())
-        view = yield from view_steps(spec, offers, self._overrides, known)
-        for kind, name, kept, lost in view.conflicts:
-            conflict = (spec.name, kind, name, kept, lost)
-            if conflict not in self._reported:
-                self._reported.add(conflict)
-                self.log.warning(
-                    "catalog.conflict", server=spec.name, kind=kind, name=name, kept=kept, left_out=lost
-                )
-        return view
+        return (yield from view_steps(spec, offers, self._overrides, known, held))
+
+    def conflicts(self) -> list[Conflict]:
+        """Names of upstreams that others have, too, or that look like them, in the servers that show both."""
+        return [
+            each
+            for name, endpoint in self._endpoints.items()
+            for each in conflicts(name, endpoint.lists.view, self._specs[name].separator)
+        ]
+
+    def report_conflicts(self) -> None:
+        """Log those that are new; of many, the first."""
+        self._reporting = None
+        new = [each for each in self.conflicts() if each not in self._reported]
+        self._reported.update(new)
+        for each in new[:_REPORTED_AT_ONCE]:
+            self.log.warning(
+                "catalog.conflict",
+                server=each.server,
+                kind=each.kind,
+                name=each.name,
+                upstream=each.upstream,
+                other=each.other,
+                why=each.why,
+            )
+        if len(new) > _REPORTED_AT_ONCE:
+            self.log.warning("catalog.conflicts", more=len(new) - _REPORTED_AT_ONCE)
 
     # --- what upstreams report -----------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from portico._host.app import build_app
 from portico._host.forward import Forwarder
 from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import limits_of
+from portico._host.pinning import Pinning
 from portico._host.places import Place, host_of, is_loopback
 from portico._host.roster import Roster
 from portico._host.sealed import Secrets
@@ -95,7 +96,8 @@ class Composer:
         self.load = Load(gateway.max_in_flight)
         self.strain = strain_of(gateway, self.load, self.clock, log, place.slot.turn if place else None)
         self.parking = Parking(self.seal, gateway.park_timeout)
-        self.plane = Plane(self.load, log)
+        self.pinning = Pinning(settings, self._offer_changed, log, self.clock)
+        self.plane = Plane(self.load, log, self.pinning.vet)
         self.stage = LiveStage(self)
         self.roster: Roster | None = None
         self._routers: dict[str, Router] = {}
@@ -122,6 +124,9 @@ class Composer:
             state=self.settings.state,
         )
 
+    def _offer_changed(self, upstream: str) -> None:
+        self.plane.offer_changed(upstream)
+
     def _logger(self, component: Component) -> Log:
         from portico._host.log import logger
 
@@ -137,7 +142,8 @@ class Composer:
             state = self.settings.state
             snapshot = Snapshot(state / f"{self.settings.registry}.json")
             keys = Secrets(self.settings.gateway, state)
-            self.roster = Roster(self.settings, registry, self.stage, self.log, keys, snapshot)
+            pins = (self.pinning, self.plane.conflicts)
+            self.roster = Roster(self.settings, registry, self.stage, self.log, keys, snapshot, pins)
         self.plane.upstreams.update(
             {name: each for (kind, name), each in live.items() if kind == "upstreams"}
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import attrs
@@ -11,6 +11,7 @@ import attrs
 from portico._config.masking import covered, plain, uncovered
 from portico._config.memo import Memo
 from portico._config.settings import Settings
+from portico._config.tables import UpstreamSettings
 from portico._core.contracts import Json, Log, Offer
 from portico._core.management import FromFile, Managed, Outcome
 from portico._core.overrides import Overrides
@@ -24,8 +25,11 @@ from portico._core.records import (
     Registry,
     RegistryDown,
 )
+from portico._core.shadows import Conflict
 from portico._host.checking import check
 from portico._host.composed import Composed, Key, Known, compose, declared
+from portico._host.pinboard import Pinboard
+from portico._host.pinning import Pinning, forgetting
 from portico._host.sealed import Secrets, rotate
 from portico._host.snapshot import Snapshot
 
@@ -79,6 +83,7 @@ class Roster:
         log: The kernel's.
         secrets: Seals and opens.
         snapshot: Holds what was in effect last.
+        pins: Compares definitions with what they were, and gives names in dispute.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class Roster:
         log: Log,
         secrets: Secrets,
         snapshot: Snapshot,
+        pins: tuple[Pinning, Callable[[], Sequence[Conflict]]],
     ) -> None:
         self._file = file
         self._registry = registry
@@ -96,6 +102,9 @@ class Roster:
         self._log = log
         self._secrets = secrets
         self._snapshot = snapshot
+        self._pinning, in_dispute = pins
+        self._pinning.expect(self._decide)
+        self.definitions = Pinboard(self._pinning, self._decide, in_dispute)
         self._records: dict[Key, Record] = {}
         self._composed = Composed(file, {}, {})
         self._known: Known = Memo()
@@ -115,10 +124,13 @@ class Roster:
                 revision, records = known
                 self._log.warning("registry.snapshot", revision=revision, records=len(records))
                 await self._act(revision, records, keep=False)
+        self._pinning.begin()
+        await asyncio.sleep(0)  # what is held back is so before anybody is served
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
         """Take up nothing more."""
+        await self._pinning.close()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -167,6 +179,7 @@ class Roster:
         for (kind, name), problems in composed.problems.items():
             if self._composed.problems.get((kind, name)) != problems:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
+        self._pinning.take_up(composed.settings, records)
         self._stage.show(composed.overrides)
         await self._stage.become(before, composed.settings)
         self._records, self._composed, self._revision = records, composed, revision
@@ -211,7 +224,8 @@ class Roster:
         if kind == "servers":
             return Managed(kind, name, plain(self._file.servers[name]), About(), "file", None, state, reason)
         component = self._file.components[kind, name]
-        config = {"use": component.use, **plain(component.config)}
+        common = plain(UpstreamSettings(component.on_change))
+        config = {"use": component.use, **common, **plain(component.config)}
         return Managed(kind, name, config, About(), "file", None, state, reason)
 
     def _of_registry(self, record: Record, composed: Composed) -> Managed:
@@ -230,7 +244,7 @@ class Roster:
         )
 
     def _state(self, kind: str, name: str) -> tuple[str, str]:
-        return self._stage.state(name) if kind == "upstreams" else ("ready", "")
+        return self._pinning.state(name, *self._stage.state(name)) if kind == "upstreams" else ("ready", "")
 
     async def change(
         self, changes: Sequence[Change], author: Author, *, expected: int | None = None, dry_run: bool = False
@@ -243,6 +257,7 @@ class Roster:
             checked = self._compose(self._changed(changes, used=True))
             check(changes, checked, self._composed)
             changes = [self._sealed(change, checked) for change in changes]
+            changes += forgetting(changes)
             after = self._changed(changes)
             made = [after[change.kind, change.name] for change in changes if change.config is not None]
             if dry_run:
@@ -252,6 +267,15 @@ class Roster:
             await self._take_up()
         found = [self.get(record.kind, record.name) for record in made]
         return Outcome(revision, [each for each in found if each is not None])
+
+    async def _decide(self, decide: Callable[[], list[Change]], author: Author) -> None:
+        """Write what is decided upon while nothing else changes here; see `pinning.Write`."""
+        async with self._acting:
+            if changes := decide():
+                try:
+                    await self._registry.write(changes, author)
+                finally:  # whoever was first: this is what holds
+                    await self._take_up()
 
     async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Put every secret under the current key; gives how many records that changes."""
