@@ -15,6 +15,7 @@ import pytest
 from portico._config.strict import structured
 from portico.api import Factory, Json, Registry
 from portico.testing import make_host
+from portico_plugins.registries.file import FILE
 from portico_plugins.registries.memory import MEMORY
 from portico_plugins.registries.sql import SQL, SqlConfig, sql_schema
 from tests.databases import shared
@@ -22,7 +23,7 @@ from tests.databases import shared
 Open = Callable[[], AbstractAsyncContextManager[Registry]]
 """Opens the same records, each time it is called, in a registry of its own."""
 
-FACTORIES: dict[str, Factory[Any, Registry]] = {"memory": MEMORY, "sql": SQL}
+FACTORIES: dict[str, Factory[Any, Registry]] = {"memory": MEMORY, "file": FILE, "sql": SQL}
 
 
 def _sqlite(folder: Path) -> Json:
@@ -47,6 +48,7 @@ def _served(kind: str, _: Path) -> Json:
 
 TABLES: dict[str, Callable[[Path], Json]] = {
     "memory": lambda _: {"use": "memory"},
+    "file": lambda folder: {"use": "file", "path": str(folder / "registry")},
     "sqlite": _sqlite,
     "postgresql": partial(_served, "postgresql"),
     "mariadb": partial(_served, "mariadb"),
