@@ -197,8 +197,8 @@ async def test_every_answer_of_an_operation_is_described_with_its_problems_and_w
         for operation in item.values():
             for status, answer in operation["responses"].items():
                 if int(status) >= 400 and "content" in answer:
-                    (_, said) = answer["content"]["application/problem+json"]["schema"]["allOf"]
-                    assert said["properties"]["type"]["enum"], (operation["operationId"], status)
+                    (_, types) = answer["content"]["application/problem+json"]["schema"]["allOf"]
+                    assert types["properties"]["type"]["enum"], (operation["operationId"], status)
 
 
 async def test_a_config_class_is_described_with_its_documentation() -> None:
