@@ -144,6 +144,7 @@ from portico._core.records import (
     Record,
     Registry,
     RegistryDown,
+    Schema,
     Stale,
 )
 from portico._core.specs import (
@@ -257,6 +258,7 @@ __all__ = [
     "RepeatedHead",
     "Reply",
     "Result",
+    "Schema",
     "Scope",
     "Secret",
     "Server",

@@ -211,3 +211,30 @@ class Registry(Protocol):
         `RegistryDown` when the registry is away, and may be called again.
         """
         ...
+
+
+class Schema(Protocol):
+    """The schema of what a registry keeps records in, where it has one: what `gateway db` shows and changes.
+
+    Every method may raise `RegistryDown`.
+    """
+
+    async def current(self) -> tuple[str, str]:
+        """The revision of the schema that is there, "" for none, and the one that is needed."""
+        ...
+
+    async def upgrade(self, revision: str | None = None) -> None:
+        """Bring it up to a revision, by default to the one that is needed; nothing is lost.
+
+        Raises:
+            ConfigError: There is no such revision, or it is none above the one that is there.
+        """
+        ...
+
+    async def downgrade(self, revision: str | None = None) -> None:
+        """Bring it down to a revision, by default by one; "" takes everything away.
+
+        Raises:
+            ConfigError: There is no such revision, or it is none below the one that is there.
+        """
+        ...

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import warnings
 from pathlib import Path
 
 import pytest
@@ -48,13 +47,10 @@ def test_two_processes_lose_nothing_of_each_other(name: str, tmp_path: Path) -> 
             await registry.write(first, Author("begin"))
 
     asyncio.run(begin())
-    # Forked, for the way to open a registry cannot be sent anywhere.
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_run, args=(opens, who)) for who in ("one", "two")]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # there are threads, and none that matters there
-        for process in processes:
-            process.start()
+    for process in processes:
+        process.start()
     for process in processes:
         process.join(150)
     assert [process.exitcode for process in processes] == [0, 0]
