@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import msgspec
 
+from tests.faults import outage as away
 from tests.faults import soak as soaking
 from tests.faults import writes as writing
 from tests.faults.managed import LASTING, databases
@@ -24,7 +25,7 @@ from tests.faults.verdicts import Row, breaches, table
 
 def main() -> int:
     """Run; the exit status: 0 when everything held, 1 when something did not."""
-    others = {"soak": _soak, "writes": _writes}
+    others = {"soak": _soak, "writes": _writes, "outage": _outage}
     other = others.get(next(iter(sys.argv[1:]), ""))
     return other(sys.argv[2:]) if other is not None else _matrix()
 
@@ -55,6 +56,24 @@ def _writes(arguments: list[str]) -> int:
             for kind in options.kept_in
         ]
     return _said(verdicts, writing.table(verdicts), as_json=options.json)
+
+
+def _outage(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults outage", description=away.__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="decides the calls")
+    parser.add_argument("--kept-in", type=_kinds, default=list(away.SERVED), help="databases (default: all)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long it is away (default: 5)")
+    parser.add_argument("--how", choices=away.WAYS, default="stop", help="how it goes away (default: stop)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args(arguments)
+    if unserved := set(options.kept_in) - set(away.SERVED):
+        parser.error(f"{', '.join(sorted(unserved))} has no server that could be away")
+    with databases():
+        verdicts = [
+            asyncio.run(away.outage(kind, options.seconds, options.how, options.seed, _tell))
+            for kind in options.kept_in
+        ]
+    return _said(verdicts, away.table(verdicts), as_json=options.json)
 
 
 def _said(verdicts: Sequence[Any], text: str, *, as_json: bool) -> int:
