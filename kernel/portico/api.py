@@ -1,5 +1,8 @@
 """The public API: everything a plugin may use. `portico._core` is private and may change in any release."""
 
+from portico._config.exchange.items import Item, OnConflict, Planned, Taken
+from portico._config.exchange.items import plan as plan_import
+from portico._config.exchange.reading import read_import
 from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
 from portico._config.wording import nearest
@@ -49,6 +52,7 @@ from portico._core.contracts import (
     doc,
     input_required,
 )
+from portico._core.door import Denied, Door
 from portico._core.endpoint import (
     Endpoint,
 )
@@ -141,12 +145,14 @@ from portico._core.records import (
     Author,
     Change,
     Entry,
+    Made,
     Record,
     Registry,
     RegistryDown,
     Schema,
     Stale,
 )
+from portico._core.single import carry_out
 from portico._core.specs import (
     API_VERSION,
     AuthFactory,
@@ -220,7 +226,9 @@ __all__ = [
     "Credential",
     "CredentialFactory",
     "Credentials",
+    "Denied",
     "Direct",
+    "Door",
     "Endpoint",
     "Entry",
     "Era",
@@ -231,9 +239,11 @@ __all__ = [
     "FromFile",
     "Host",
     "Id",
+    "Item",
     "Json",
     "Listen",
     "Log",
+    "Made",
     "Managed",
     "Management",
     "Message",
@@ -243,8 +253,10 @@ __all__ = [
     "Observer",
     "ObserverFactory",
     "Offer",
+    "OnConflict",
     "Outcome",
     "Page",
+    "Planned",
     "Policy",
     "PolicyFactory",
     "PorticoError",
@@ -273,6 +285,7 @@ __all__ = [
     "Store",
     "StoreFactory",
     "Stream",
+    "Taken",
     "Target",
     "Tellable",
     "Timer",
@@ -284,6 +297,7 @@ __all__ = [
     "Watchable",
     "Wiring",
     "at_least",
+    "carry_out",
     "check_envelope",
     "check_routing",
     "check_version",
@@ -303,7 +317,9 @@ __all__ = [
     "param_headers",
     "parse",
     "parse_batch",
+    "plan_import",
     "positive",
+    "read_import",
     "request_frame",
     "result_frame",
     "result_pieces",

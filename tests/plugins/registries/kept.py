@@ -26,10 +26,6 @@ Open = Callable[[], AbstractAsyncContextManager[Registry]]
 FACTORIES: dict[str, Factory[Any, Registry]] = {"memory": MEMORY, "file": FILE, "sql": SQL}
 
 
-def _file(folder: Path) -> Json:
-    return {"use": "file", "path": str(folder / "registry")}
-
-
 def _sqlite(folder: Path) -> Json:
     return {"use": "sql", "url": f"sqlite:///{folder / 'main.db'}"}
 
@@ -52,7 +48,7 @@ def _served(kind: str, _: Path) -> Json:
 
 TABLES: dict[str, Callable[[Path], Json]] = {
     "memory": lambda _: {"use": "memory"},
-    "file": _file,
+    "file": lambda folder: {"use": "file", "path": str(folder / "registry")},
     "sqlite": _sqlite,
     "postgresql": partial(_served, "postgresql"),
     "mariadb": partial(_served, "mariadb"),
