@@ -1,7 +1,7 @@
 """The public API: everything a plugin may use. `portico._core` is private and may change in any release."""
 
 from portico._config.validators import at_least, positive
-from portico._config.wording import nearest
+from portico._config.wording import Wrong, nearest
 from portico._core.addresses import judge
 from portico._core.contracts import (
     GATEWAY,
@@ -39,6 +39,7 @@ from portico._core.contracts import (
     Share,
     State,
     Store,
+    Successor,
     Target,
     Tellable,
     Transport,
@@ -270,6 +271,7 @@ __all__ = [
     "Store",
     "StoreFactory",
     "Stream",
+    "Successor",
     "Target",
     "Tellable",
     "Timer",
@@ -280,6 +282,7 @@ __all__ = [
     "UpstreamFactory",
     "Watchable",
     "Wiring",
+    "Wrong",
     "at_least",
     "check_envelope",
     "check_routing",

@@ -282,7 +282,7 @@ class Roster:
         after = dict(self._records)
         for change in changes:
             key = (change.kind, change.name)
-            if change.kind in _TABLES and declared(self._file, *key):
+            if declared(self._file, *key):
                 raise FromFile(*key)
             if change.config is None:
                 after.pop(key, None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from portico._config.settings import Component, Settings
-from portico._core.contracts import Json, Offer, State
+from portico._core.contracts import Json, Offer, State, Successor
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.overrides import Overrides
 from portico._host.lifecycle import Crew
@@ -57,6 +57,7 @@ class LiveStage:
             await crew.start([component])
         upstreams = [each for each in come if each.kind == "upstreams"]
         replaced = [each.key for each in upstreams if each.key in crew.live]
+        predecessors = {key[1]: crew.live[key] for key in replaced}
         if upstreams:
             old = crew.take_out(replaced)
             await crew.start(upstreams)
@@ -76,6 +77,13 @@ class LiveStage:
             plane.offer_changed(component.name)
         for _, name in leaving:
             plane.offer_changed(name)
+        for name, predecessor in predecessors.items():
+            successor: object = plane.upstreams[name]
+            if isinstance(successor, Successor):
+                try:
+                    successor.succeed(predecessor)
+                except Exception as error:  # a plugin that fails in this must not hold up the others
+                    self._composer.report(("upstreams", name), "run", error)
 
     def _leave(self, owners: Any, keys: Iterable[Key]) -> None:
         """Stop upstreams when the calls that they have are over."""
