@@ -1,5 +1,9 @@
 """The public API: everything a plugin may use. `portico._core` is private and may change in any release."""
 
+from portico._config.exchange.items import Item, OnConflict, Planned, Taken
+from portico._config.exchange.items import plan as plan_import
+from portico._config.exchange.reading import read_import
+from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
 from portico._config.wording import Wrong, nearest
 from portico._core.addresses import judge
@@ -49,6 +53,7 @@ from portico._core.contracts import (
     doc,
     input_required,
 )
+from portico._core.door import Denied, Door
 from portico._core.endpoint import (
     Endpoint,
 )
@@ -141,11 +146,14 @@ from portico._core.records import (
     Author,
     Change,
     Entry,
+    Made,
     Record,
     Registry,
     RegistryDown,
+    Schema,
     Stale,
 )
+from portico._core.single import carry_out
 from portico._core.specs import (
     API_VERSION,
     AuthFactory,
@@ -219,7 +227,9 @@ __all__ = [
     "Credential",
     "CredentialFactory",
     "Credentials",
+    "Denied",
     "Direct",
+    "Door",
     "Endpoint",
     "Entry",
     "Era",
@@ -230,9 +240,11 @@ __all__ = [
     "FromFile",
     "Host",
     "Id",
+    "Item",
     "Json",
     "Listen",
     "Log",
+    "Made",
     "Managed",
     "Management",
     "Message",
@@ -242,8 +254,10 @@ __all__ = [
     "Observer",
     "ObserverFactory",
     "Offer",
+    "OnConflict",
     "Outcome",
     "Page",
+    "Planned",
     "Policy",
     "PolicyFactory",
     "PorticoError",
@@ -257,6 +271,7 @@ __all__ = [
     "RepeatedHead",
     "Reply",
     "Result",
+    "Schema",
     "Scope",
     "Secret",
     "Server",
@@ -272,6 +287,7 @@ __all__ = [
     "StoreFactory",
     "Stream",
     "Successor",
+    "Taken",
     "Target",
     "Tellable",
     "Timer",
@@ -284,6 +300,7 @@ __all__ = [
     "Wiring",
     "Wrong",
     "at_least",
+    "carry_out",
     "check_envelope",
     "check_routing",
     "check_version",
@@ -303,7 +320,9 @@ __all__ = [
     "param_headers",
     "parse",
     "parse_batch",
+    "plan_import",
     "positive",
+    "read_import",
     "request_frame",
     "result_frame",
     "result_pieces",
@@ -311,4 +330,5 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "write_toml",
 ]

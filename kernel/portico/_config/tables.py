@@ -13,6 +13,7 @@ import attrs
 from portico._config.validators import at_least, positive
 from portico._core import naming
 from portico._core.contracts import Secret, doc
+from portico._core.pins import OnChange
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]\s]+)?\]|[^\s:\[\]/]+):([0-9]{1,5})")
 
@@ -166,6 +167,14 @@ class GatewaySettings:
             "open. By default one is made, in `state`; gateways that share a registry need the same."
         ),
     )
+    on_change: OnChange = attrs.field(
+        default="warn",
+        metadata=doc(
+            "What becomes of a tool, prompt or resource whose definition its upstream changes: `accept` it, "
+            "`warn` and show it all the same, or `quarantine` it until somebody approves. What an upstream's "
+            "own `on_change` says comes before this."
+        ),
+    )
     managed_commands: tuple[tuple[str, ...], ...] = attrs.field(
         default=(),
         metadata=doc(
@@ -188,6 +197,18 @@ class Selection(naming.Selection):
     exclude: tuple[str, ...] = attrs.field(default=(), metadata=doc("Patterns of what to hide; wins."))
     rename: dict[str, str] = attrs.field(
         factory=dict, metadata=doc("`name` or `upstream/name` to the name to advertise.")
+    )
+
+
+@attrs.frozen
+class UpstreamSettings:
+    """What any table `[upstreams.NAME]` may have beside `use` and the keys of its plugin."""
+
+    on_change: OnChange | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "What becomes of a definition that the upstream changes; `gateway.on_change` by default."
+        ),
     )
 
 

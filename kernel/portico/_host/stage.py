@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from portico._config.settings import Component, Settings
-from portico._core.contracts import Json, Offer, State, Successor
+from portico._core.contracts import Json, Offer, State, Successor, Upstream
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.overrides import Overrides
 from portico._host.lifecycle import Crew
@@ -64,26 +64,32 @@ class LiveStage:
             self._leave(old, replaced)
         for component in upstreams:
             plane.upstreams[component.name] = crew.live[component.key]
+        for name, predecessor in predecessors.items():
+            self._succeed(name, predecessor)
         for name in before.servers.keys() - after.servers.keys():
             plane.remove(name)
         for name, server in after.servers.items():
-            if before.servers.get(name) != server:
-                self._composer.put_up(name, server, crew.live)
+            if before.servers.get(name) == server:
+                continue
+            new = name not in plane.endpoints
+            view = await plane.foreseen(self._composer.spec(name, server)) if new else None
+            self._composer.put_up(name, server, crew.live, view)
+        for component in upstreams:
+            plane.offer_changed(component.name)
+        await plane.looked()
+        # Nobody is led to them any more.
         leaving = [key for key in gone if key[0] == "upstreams"]
         for _, name in leaving:
             plane.upstreams.pop(name, None)
         self._leave(crew.take_out(leaving), leaving)
-        for component in upstreams:
-            plane.offer_changed(component.name)
-        for _, name in leaving:
-            plane.offer_changed(name)
-        for name, predecessor in predecessors.items():
-            successor: object = plane.upstreams[name]
-            if isinstance(successor, Successor):
-                try:
-                    successor.succeed(predecessor)
-                except Exception as error:  # a plugin that fails in this must not hold up the others
-                    self._composer.report(("upstreams", name), "run", error)
+
+    def _succeed(self, name: str, predecessor: Upstream) -> None:
+        upstream: object = self._composer.plane.upstreams[name]
+        if isinstance(upstream, Successor):
+            try:
+                upstream.succeed(predecessor)
+            except Exception as error:  # a plugin that fails in this must not hold up the others
+                self._composer.report(("upstreams", name), "run", error)
 
     def _leave(self, owners: Any, keys: Iterable[Key]) -> None:
         """Stop upstreams when the calls that they have are over."""

@@ -31,7 +31,23 @@ def take(text: str, source: str, prefer: str = "remote") -> tuple[str, Taken]:
     Raises:
         ConfigError: It is neither JSON nor TOML, or nothing that is known.
     """
-    document = parse(text, source)
+    return take_document(parse(text, source), source, prefer, text)
+
+
+def take_document(
+    document: dict[str, Any], source: str, prefer: str = "remote", text: str = ""
+) -> tuple[str, Taken]:
+    """The same of a document that has been parsed already.
+
+    Args:
+        document: Parsed.
+        source: What to call it in messages.
+        prefer: As for `take`.
+        text: What it was parsed from; a Portico configuration says things about its records in comments.
+
+    Raises:
+        ConfigError: It is nothing that is known.
+    """
     if is_contextforge(document):
         name, taken = "ContextForge export", from_contextforge(document)
     elif is_mcp_json(document):

@@ -9,7 +9,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from portico.api import Host, PorticoError
-from portico_plugins.transports.management_api.door import Door
+from portico_plugins.transports.management_api.door import Entrance
 from portico_plugins.transports.management_api.keys import Keys
 from portico_plugins.transports.management_api.others import operations
 from portico_plugins.transports.management_api.problems import Problem, problem_of
@@ -49,7 +49,9 @@ class Api:
 
     def __init__(self, config: ManagementApiConfig, host: Host) -> None:
         self._host = host
-        self._door = Door([(ref.name, host.component(ref)) for ref in config.auth], config.scope, host.log)
+        self._door = Entrance(
+            [(ref.name, host.component(ref)) for ref in config.auth], config.scope, host.log
+        )
         self._most = config.max_body
         self._keys = Keys(config.max_keys, config.key_seconds, host.clock)
         self._operations = operations(config.max_changes)

@@ -1,21 +1,18 @@
-"""Who may come in: the auth schemes, the scope, and callers of this machine where nobody is asked."""
+"""How callers are let in, and how changes of theirs are signed."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from portico.api import Author, AuthScheme, Challenge, Credentials, Log, Principal
+from portico.api import Author, AuthScheme, Credentials, Denied, Door, Log, Principal
 from portico_plugins.transports.management_api.problems import Problem
 
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
 _VIAS: Final = ("api", "cli", "import", "catalog")
 
 
-class Door:
-    """Decides who a caller is and whether they may manage the gateway.
+class Entrance:
+    """A door that says why in problems.
 
     Args:
         schemes: By name, in the order in which they are asked; empty: whoever is on this machine.
@@ -24,10 +21,7 @@ class Door:
     """
 
     def __init__(self, schemes: Sequence[tuple[str, AuthScheme]], scope: str, log: Log) -> None:
-        self._schemes = schemes
-        self._open = {name for name, scheme in schemes if getattr(scheme, "lets_anyone_in", False)}
-        self._scope = scope
-        self._log = log
+        self._door = Door(schemes, scope, log)
 
     async def enter(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Principal, Author]:
         """Who is calling, and how changes of theirs are signed.
@@ -36,56 +30,11 @@ class Door:
             Problem: 401, 403; or 400 for an unknown `X-Portico-Via`.
         """
         peer = scope["client"][0] if scope.get("client") else ""
-        principal = await self._authenticated(Credentials(headers, peer, "", scope["scheme"] == "https"))
-        if principal is None or principal.source in self._open:
-            _judge_local(peer, headers)
-            principal = principal or Principal("anonymous", "local")
-        if self._scope and self._scope not in principal.scopes:
-            bearer = f'Bearer error="insufficient_scope", scope="{self._scope}"'
-            detail = f"This needs the scope {self._scope!r}"
-            raise Problem(403, "scope", detail, headers={"www-authenticate": bearer})
+        try:
+            principal = await self._door.enter(Credentials(headers, peer, "", scope["scheme"] == "https"))
+        except Denied as denied:
+            raise Problem(denied.status, denied.word, denied.detail, headers=denied.headers) from None
         via = headers.get("x-portico-via", "api")
         if via not in _VIAS:
             raise Problem(400, "bad-header", f"X-Portico-Via is one of {', '.join(_VIAS)}")
         return principal, Author(principal.subject, via, peer)
-
-    async def _authenticated(self, credentials: Credentials) -> Principal | None:
-        challenge: Challenge | None = None
-        for name, scheme in self._schemes:
-            try:
-                verdict = await scheme.authenticate(credentials)
-            except Exception as error:  # fail closed, whatever the plugin did
-                self._log.error("auth.failed", scheme=name, error=repr(error))
-                challenge = Challenge(reason="auth_error")
-                break
-            if isinstance(verdict, Principal):
-                return verdict
-            challenge = challenge or verdict
-        else:
-            if not self._schemes:
-                return None
-        challenge = challenge or Challenge(reason="no_scheme")
-        headers = {name.lower(): value for name, value in challenge.headers}
-        if challenge.status == 401:
-            headers.setdefault("www-authenticate", "Bearer")  # RFC 9110 wants one with every 401
-        raise Problem(
-            challenge.status, "unauthenticated", f"Credentials: {challenge.reason}", headers=headers
-        )
-
-
-def _judge_local(peer: str, headers: Mapping[str, str]) -> None:
-    """Nobody asked who it is: then it is somebody on this machine, and no web page.
-
-    Raises:
-        Problem: 403.
-    """
-    try:
-        local = ipaddress.ip_address(peer.partition("%")[0]).is_loopback
-    except ValueError:
-        local = False
-    if not local or any(name in headers for name in _FORWARDED):
-        raise Problem(403, "not-local", "Without credentials, only callers on this machine are served")
-    origin = headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
-    if foreign or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        raise Problem(403, "foreign-page", "Without credentials, pages of other origins are not served")

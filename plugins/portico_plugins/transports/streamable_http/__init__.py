@@ -97,9 +97,11 @@ class StreamableHttp:
         """The MCP endpoints, those that come later included."""
         from starlette.routing import Route
 
+        from portico_plugins.transports.streamable_http.live import LiveRoute
+
         # Those that are up already can be found by their whole path.
-        paths = [*self.endpoints, "/mcp", "/servers/{server}/mcp"]
-        return [Route(path, self.endpoints) for path in dict.fromkeys(paths)]
+        whole = [Route(path, self.endpoints) for path in dict.fromkeys([*self.endpoints, "/mcp"])]
+        return [*whole, LiveRoute("/servers/{server}/mcp", self.endpoints)]
 
     def directs(self) -> Mapping[str, Direct]:
         """The same endpoints, for servers that hand requests in whole."""

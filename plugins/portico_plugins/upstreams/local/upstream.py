@@ -110,7 +110,7 @@ class LocalUpstream:
         """Stand where another table stood: whoever watches a resource that is another now hears of it."""
         if not isinstance(before, LocalUpstream):
             return
-        self._watched = before._watched  # noqa: SLF001  (of its own class)
+        self._watched = dict(before._watched)  # noqa: SLF001  (of its own class)
         everybody = frozenset().union(*self._watched.values())
         for uri in self.resources.changed(before.resources, sorted(everybody)):
             self._host.wiring.resource_updated(self._host.name, GATEWAY, {"uri": uri})

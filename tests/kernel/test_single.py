@@ -1,0 +1,84 @@
+"""Requests on behalf of callers who have neither a session nor a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from portico.api import INVALID_REQUEST, METHOD_NOT_FOUND, Exchange, Json, Refused, Result, Target, carry_out
+from tests.kernel.doubles import ALICE, StubUpstream, World, asking, offer, script, settle
+
+
+def world(act: Any = None, **options: Any) -> World:
+    return World({"a": StubUpstream(offer("t", prompts=["p"]), act)}, **options)
+
+
+async def ask(made: World, method: str = "tools/call", params: Json | None = None) -> Result:
+    given = {"name": "t"} if params is None else params
+    return await carry_out(made.endpoint, method, given, ALICE, headers={})
+
+
+async def test_a_call_passes_the_policies_and_its_result_is_the_answer() -> None:
+    seen: list[str] = []
+
+    async def policy(exchange: Exchange, call_next: Any) -> Result:
+        seen.append(exchange.principal.subject)
+        return await call_next(exchange)
+
+    made = world(script({"content": []}), policies=[("p", policy)])
+    assert (await ask(made)).value == {"content": []}
+    assert seen == ["alice"]
+
+
+async def test_a_list_is_answered_by_the_catalog() -> None:
+    assert [each["name"] for each in (await ask(world(), "tools/list", {})).value["tools"]] == ["t"]
+
+
+async def test_nobody_is_there_to_be_asked() -> None:
+    with pytest.raises(Refused) as caught:
+        await ask(world(asking()))
+    assert caught.value.code == INVALID_REQUEST
+
+
+async def test_a_refusal_is_raised() -> None:
+    with pytest.raises(Refused) as caught:
+        await ask(world(script(Refused(-32000, "no"))))
+    assert caught.value.code == -32000
+
+
+@pytest.mark.parametrize("method", ["resources/read", "nothing/known"])
+async def test_a_method_nobody_serves_is_not_found(method: str) -> None:
+    with pytest.raises(Refused) as caught:
+        await ask(world(), method, {"uri": "m://x"})
+    assert caught.value.code == METHOD_NOT_FOUND
+
+
+async def test_progress_and_log_messages_have_nowhere_to_go() -> None:
+    async def act(exchange: Exchange, target: Target) -> Result:
+        await exchange.client.notify("notifications/progress", {"progressToken": 1, "progress": 1})
+        await exchange.client.notify("notifications/message", {"level": "error", "data": "x"})
+        return Result(value={"content": []})
+
+    made = world(act)
+    result = await ask(made, params={"name": "t", "_meta": {"progressToken": 1}})
+    assert result.value == {"content": []}
+
+
+async def test_a_caller_who_leaves_takes_the_call_along() -> None:
+    ended = asyncio.Event()
+
+    async def act(exchange: Exchange, target: Target) -> Result:
+        try:
+            return await asyncio.get_running_loop().create_future()
+        finally:
+            ended.set()
+
+    task = asyncio.ensure_future(ask(world(act)))
+    await settle()
+    task.cancel()
+    async with asyncio.timeout(5):
+        await ended.wait()
+    with pytest.raises(asyncio.CancelledError):
+        await task
