@@ -178,6 +178,34 @@ async def test_an_upstream_of_the_file_that_is_called_local_keeps_its_place(shel
             await management.change([prompt("greet", GREET)], ALICE)
 
 
+async def test_no_secret_has_a_place_in_what_clients_are_shown(shelf: str) -> None:
+    async with managed(shelf) as (_, management):
+        await management.change([Change("secrets", "key", {"value": "hush"})], ALICE)
+        with pytest.raises(ConfigError, match=r"prompts\.greet\.template .*no secret has a place"):
+            await management.change([prompt("greet", {"template": "${secret:key}"})], ALICE)
+        with pytest.raises(ConfigError, match="no secret has a place"):
+            await management.render("greet", {}, {"template": "${secret:key}"})
+
+
+async def test_a_prompt_is_tried_out_as_it_is_or_as_it_would_be_and_nothing_is_kept(shelf: str) -> None:
+    async with managed(shelf) as (gateway, management):
+        await management.change([prompt("greet", GREET), resource("one", NOTE)], ALICE)
+        tried = await management.render("greet", {"who": "Ada"})
+        assert tried["messages"][0]["content"]["text"] == "Hello Ada!"
+        candidate = {"messages": [{"text": "Bye"}, {"type": "resource", "source": "one"}]}
+        for name in ("greet", "new"):
+            tried = await management.render(name, {}, candidate)
+            assert tried["messages"][1]["content"]["resource"]["text"] == "remember"
+        with pytest.raises(ConfigError, match=r"prompts\.greet\.template"):
+            await management.render("greet", {}, {"template": "{{ x }}"})
+        with pytest.raises(Refused, match="arguments of prompts are strings"):
+            await management.render("greet", {"who": 1})
+        with pytest.raises(KeyError):
+            await management.render("nobody", {})
+        assert await gateway.names("prompts/list") == ["greet"]
+        assert management.revision == 1
+
+
 # --- subscriptions -------------------------------------------------------------------------------------
 
 

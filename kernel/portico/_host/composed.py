@@ -15,7 +15,7 @@ from portico._config.memo import Memo
 from portico._config.settings import Managed, Settings
 from portico._config.sources import LookUp
 from portico._config.strict import structured
-from portico._config.wording import Wrong, dotted
+from portico._config.wording import Place, Wrong, dotted
 from portico._core.contracts import Json
 from portico._core.errors import ConfigError
 from portico._core.overrides import KINDS_OVERRIDDEN, Override, Overrides, key_of
@@ -102,7 +102,7 @@ def compose(
     extend = file.extend
     while wanted and extend is not None:
         try:
-            settings = extend(Managed(_tables(wanted), secrets))
+            settings = extend(Managed(_tables(wanted), _discreet(secrets)))
             _check_operator_only(settings, wanted)
             check(settings)
             return Composed(settings, overrides, problems)
@@ -140,6 +140,17 @@ def _tables(wanted: Mapping[Key, Record]) -> Json:
         else:
             tables.setdefault(kind, {})[name] = record.config
     return tables
+
+
+def _discreet(secrets: LookUp) -> LookUp:
+    """The same, but for what clients are shown as it is."""
+
+    def found(scheme: str, rest: str, place: Place) -> str:
+        if place[:2] == ("upstreams", LOCAL):
+            raise LookupError("prompts and resources are shown to clients: no secret has a place in them")
+        return secrets(scheme, rest, place)
+
+    return found
 
 
 def _dated(record: Record) -> Json:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from portico._config.settings import Component, Settings
-from portico._core.contracts import Json, Offer, State, Successor, Upstream
+from portico._core.contracts import Json, Offer, State, Successor, Target, Upstream
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.overrides import Overrides
+from portico._host.alone import request
 from portico._host.lifecycle import Crew
 
 if TYPE_CHECKING:
@@ -126,8 +128,9 @@ class LiveStage:
 
     # --- one upstream -----------------------------------------------------------------------------------
 
-    async def probe(self, settings: Settings, name: str) -> Json:
-        """Start one upstream apart from everything else, and tell what it offers."""
+    @asynccontextmanager
+    async def _apart(self, settings: Settings, name: str) -> AsyncIterator[Upstream]:
+        """One upstream, started apart from everything else; as far as it has come in a while."""
         component = settings.components["upstreams", name]
         heard = asyncio.Event()
 
@@ -138,7 +141,7 @@ class LiveStage:
         crew = Crew(host, self._composer.report)
         try:
             await crew.start([component])
-            upstream = crew.live[component.key]
+            upstream: Upstream = crew.live[component.key]
             try:
                 async with asyncio.timeout(_PROBE_SECONDS):
                     while upstream.state is State.STARTING:
@@ -146,6 +149,13 @@ class LiveStage:
                         await heard.wait()
             except TimeoutError:
                 pass  # its state says it
+            yield upstream
+        finally:
+            await crew.close()
+
+    async def probe(self, settings: Settings, name: str) -> Json:
+        """Start one upstream apart from everything else, and tell what it offers."""
+        async with self._apart(settings, name) as upstream:
             offer: Offer = upstream.offer
             return {
                 "state": str(upstream.state),
@@ -159,8 +169,13 @@ class LiveStage:
                 "templates": list(offer.templates),
                 "prompts": list(offer.prompts),
             }
-        finally:
-            await crew.close()
+
+    async def ask(self, settings: Settings, upstream: str, name: str, method: str, params: Json) -> Json:
+        """Start one upstream apart from everything else, and have it answer a request."""
+        deadline = self._composer.clock.monotonic() + self._composer.settings.gateway.call_timeout
+        target = Target(upstream, name)
+        async with self._apart(settings, upstream) as started:
+            return (await started.send(request(method, params, target, deadline), target)).value
 
     async def refresh(self, upstream: str) -> bool:
         """Have an upstream's lists fetched again, if it can."""
