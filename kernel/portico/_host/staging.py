@@ -7,6 +7,7 @@ from typing import Protocol
 
 from portico._config.settings import Settings
 from portico._core.contracts import Json, Offer
+from portico._core.health import Condition
 from portico._core.overrides import Overrides
 
 
@@ -27,6 +28,10 @@ class Stage(Protocol):
 
     def show(self, overrides: Overrides) -> None:
         """Show definitions as these say."""
+        ...
+
+    async def settled(self) -> None:
+        """Return when clients see everything that was said until now."""
         ...
 
     async def probe(self, settings: Settings, name: str) -> Json:
@@ -52,8 +57,8 @@ class Stage(Protocol):
         """Have an upstream's lists fetched again; whether there is one of that name that can."""
         ...
 
-    def state(self, upstream: str) -> tuple[str, str]:
-        """State and reason of an upstream."""
+    def condition(self, upstream: str) -> Condition:
+        """How an upstream is."""
         ...
 
     def offers(self) -> Mapping[str, Offer]:
