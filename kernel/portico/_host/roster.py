@@ -12,7 +12,8 @@ from portico._config.masking import covered, plain, uncovered
 from portico._config.memo import Memo
 from portico._config.settings import Settings
 from portico._config.tables import UpstreamSettings
-from portico._core.contracts import Json, Log, Offer
+from portico._core.contracts import Json, Log, Offer, State
+from portico._core.health import Condition
 from portico._core.management import FromFile, Managed, Outcome
 from portico._core.overrides import Overrides
 from portico._core.records import (
@@ -65,8 +66,8 @@ class Stage(Protocol):
         """Have an upstream's lists fetched again; whether there is one of that name that can."""
         ...
 
-    def state(self, upstream: str) -> tuple[str, str]:
-        """State and reason of an upstream."""
+    def condition(self, upstream: str) -> Condition:
+        """How an upstream is."""
         ...
 
     def offers(self) -> Mapping[str, Offer]:
@@ -221,31 +222,30 @@ class Roster:
         return self._of_file(kind, name) if kind == "servers" and name in self._file.servers else None
 
     def _of_file(self, kind: str, name: str) -> Managed:
-        state, reason = self._state(kind, name)
+        state, reason, since = attrs.astuple(self._condition(kind, name))
         if kind == "servers":
-            return Managed(kind, name, plain(self._file.servers[name]), About(), "file", None, state, reason)
-        component = self._file.components[kind, name]
-        common = plain(UpstreamSettings(component.on_change))
-        config = {"use": component.use, **common, **plain(component.config)}
-        return Managed(kind, name, config, About(), "file", None, state, reason)
+            config = plain(self._file.servers[name])
+        else:
+            component = self._file.components[kind, name]
+            common = plain(UpstreamSettings(component.on_change, component.health_interval))
+            config = {"use": component.use, **common, **plain(component.config)}
+        return Managed(kind, name, config, About(), "file", None, state, reason, since=since)
 
     def _of_registry(self, record: Record, composed: Composed) -> Managed:
         key = (record.kind, record.name)
         problems = composed.problems.get(key, ())
         component = composed.settings.components.get(key)
         made = component.config if component is not None else None
-        state, reason = self._state(*key)
+        state, reason, since = attrs.astuple(self._condition(*key))
         if problems:
-            state, reason = "invalid", "; ".join(_said(problems))
+            state, reason, since = "invalid", "; ".join(_said(problems)), record.updated
         elif not record.about.enabled:
-            state, reason = "disabled", ""
+            state, reason, since = "disabled", "", record.updated
         config = covered(record.config, made)
-        return Managed(
-            record.kind, record.name, config, record.about, "registry", record, state, reason, problems
-        )
+        return Managed(*key, config, record.about, "registry", record, state, reason, problems, since)
 
-    def _state(self, kind: str, name: str) -> tuple[str, str]:
-        return self._pinning.state(name, *self._stage.state(name)) if kind == "upstreams" else ("ready", "")
+    def _condition(self, kind: str, name: str) -> Condition:
+        return self._stage.condition(name) if kind == "upstreams" else Condition(State.READY)
 
     async def change(
         self, changes: Sequence[Change], author: Author, *, expected: int | None = None, dry_run: bool = False
