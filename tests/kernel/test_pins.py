@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import msgspec
 import pytest
 from hypothesis import given
@@ -26,8 +25,8 @@ def tool(name: str = "t", **more: object) -> Json:
     return {"name": name, "inputSchema": {"type": "object"}, **more}
 
 
-def seen_of(*tools: Json, **more: object) -> dict[str, Seen]:
-    return look(attrs.evolve(Offer(tools=tools), **more), {})
+def seen_of(*tools: Json) -> dict[str, Seen]:
+    return look(Offer(tools=tools), {})
 
 
 def first_sight(seen: dict[str, Seen]) -> Pins:
@@ -45,14 +44,17 @@ def test_the_order_of_members_is_no_change_and_everything_else_is() -> None:
     base = tool(
         description="d", title="T", annotations={"readOnlyHint": True}, icons=[{"src": "x"}], _meta={}
     )
-    digests = {
-        each.digest
-        for change in (
-            {}, {"description": "e"}, {"title": "U"}, {"annotations": {"readOnlyHint": 1}}, {"_meta": {"a": 1}},
-            {"icons": [{"src": "y"}]}, {"inputSchema": {"type": "object", "required": []}}, {"new": None},
-        )
-        for each in seen_of({**base, **change}).values()
-    }  # fmt: skip
+    changes: list[Json] = [
+        {},
+        {"description": "e"},
+        {"title": "U"},
+        {"annotations": {"readOnlyHint": 1}},
+        {"_meta": {"a": 1}},
+        {"icons": [{"src": "y"}]},
+        {"inputSchema": {"type": "object", "required": []}},
+        {"new": None},
+    ]
+    digests = {each.digest for more in changes for each in seen_of({**base, **more}).values()}
     assert len(digests) == 8
 
 
@@ -93,7 +95,7 @@ def test_a_change_is_held_back_shown_or_taken_over() -> None:
     assert held.pins.digests == pins.digests
     assert held.pins.pending["tools/t"].definition == tool(description="d")
     warned = again(pins, after, "warn")
-    assert (warned.held, warned.pins.pending.keys()) == (frozenset(), {"tools/t"})
+    assert (len(warned.held), set(warned.pins.pending)) == (0, {"tools/t"})
     accepted = again(pins, after, "accept")
     assert (accepted.held, accepted.pins.pending) == (frozenset(), {})
     assert accepted.pins.definitions() == {"tools/t": tool(description="d")}
@@ -113,7 +115,7 @@ def test_what_was_approved_holds_and_only_that() -> None:
     after = seen_of(tool(description="d"), tool("u", description="e"))
     held = again(pins, after, "quarantine").pins
     approved = again(held.approved(["tools/t"]), after, "quarantine")
-    assert (approved.held, approved.pins.pending.keys()) == (frozenset({("tools", "u")}), {"tools/u"})
+    assert (set(approved.held), set(approved.pins.pending)) == ({("tools", "u")}, {"tools/u"})
     assert approved.pins.definitions()["tools/t"] == tool(description="d")
 
 

@@ -266,7 +266,7 @@ def build_view(
     listed = [offer for _, offer in chosen if offer.eras]
     by_kind = {"tools": tools, "prompts": prompts, "resources": resources, "templates": template_names}
     held_back = withhold(held, items, by_kind, templates) if held else None
-    heard = [(name, each) for name, each in chosen if not held or INSTRUCTIONS not in held.get(name, ())]
+    unheard = [name for name, things in (held or {}).items() if INSTRUCTIONS in things]
     return View(
         items=items,
         tools=tools,
@@ -282,7 +282,7 @@ def build_view(
         fills=fills,
         renamed_uris=renamed_uris,
         capabilities=capabilities_of(chosen, spec.growing),
-        instructions=instructions_of(heard),
+        instructions=instructions_of(chosen, unheard),
         ttl_ms=min((offer.ttl_ms for offer in listed), default=0),
         public=bool(listed) and all(offer.public for offer in listed),
         conflicts=conflicts,
