@@ -3,6 +3,7 @@
 from portico._config.exchange.items import Item, OnConflict, Planned, Taken
 from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
+from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
 from portico._config.wording import nearest
 from portico._core.addresses import judge
@@ -148,6 +149,7 @@ from portico._core.records import (
     Record,
     Registry,
     RegistryDown,
+    Schema,
     Stale,
 )
 from portico._core.single import carry_out
@@ -268,6 +270,7 @@ __all__ = [
     "RepeatedHead",
     "Reply",
     "Result",
+    "Schema",
     "Scope",
     "Secret",
     "Server",
@@ -324,4 +327,5 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "write_toml",
 ]

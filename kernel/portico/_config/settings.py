@@ -123,6 +123,11 @@ class Settings:
     extend: Callable[[Managed], Settings] | None = attrs.field(default=None, eq=False, repr=False)
     """The same configuration with what is managed at run time beneath it: what the file declares, holds."""
 
+    @property
+    def state(self) -> Path:
+        """The folder for what outlives the process."""
+        return self.gateway.state or self.base / ".portico"
+
 
 def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) -> Component:
     """One component from its table, wherever that comes from (a file, a registry).

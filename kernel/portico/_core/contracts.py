@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from portico._core.endpoint import Endpoint
     from portico._core.management import Management
+    from portico._core.records import Schema
 
 Json = dict[str, Any]
 """A JSON object."""
@@ -90,6 +91,8 @@ class Factory(Generic[C, P_co]):
         create: `create(config, host)` as an async context manager that yields the component. Entering starts
             it, leaving stops it.
         posture: What the plugin promises about hostile input: `hardened`, `trusted-upstream-only`, `unknown`.
+        schema: `schema(config, name, base, state)` where what is kept has a schema that `gateway db` changes:
+            like `create`, but starts nothing; the last three are those of `Host`.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Factory(Generic[C, P_co]):
     config: type[C]
     create: Callable[[C, Host], AbstractAsyncContextManager[P_co]]
     posture: Literal["hardened", "trusted-upstream-only", "unknown"] = "unknown"
+    schema: Callable[[C, str, Path, Path], AbstractAsyncContextManager[Schema]] | None = None
 
 
 class Clock(Protocol):
@@ -139,6 +143,7 @@ class Host:
         component: `component(ref)` gives the started component a `Ref` field names.
         wiring: What upstreams and transports need of the data plane.
         management: What is managed at run time; its methods raise `NoRegistry` when nothing is.
+        state: The folder for what outlives the process; whoever writes there makes it, with mode 0700.
     """
 
     name: str
@@ -149,6 +154,9 @@ class Host:
     component: Callable[[Ref[Any]], Any]
     wiring: Wiring
     management: Management = attrs.field(factory=_unmanaged, kw_only=True)
+    state: Path = attrs.field(
+        default=attrs.Factory(lambda self: self.base / ".portico", takes_self=True), kw_only=True
+    )
 
 
 # --- identity ------------------------------------------------------------------------------------

@@ -54,7 +54,8 @@ class Author:
 
     Attributes:
         subject: The principal's.
-        via: How: `api`, `cli`, `import`, `catalog`, `gateway` (the gateway by itself).
+        via: How: `api`, `cli`, `import`, `catalog`, `gateway` (the gateway by itself), `file` (where
+            the registry keeps files, and somebody changed one).
         peer: The address it came from, "" for none.
         request: What tells the request from all others (at most 64 characters), so that one that is sent again
             is known, by whatever process gets it; "" for none. Kept with the audit trail as the rest is.
@@ -228,5 +229,32 @@ class Registry(Protocol):
 
         Whoever wrote hears of it, too. Revisions may be skipped, never repeated. The function raises
         `RegistryDown` when the registry is away, and may be called again.
+        """
+        ...
+
+
+class Schema(Protocol):
+    """The schema of what a registry keeps records in, where it has one: what `gateway db` shows and changes.
+
+    Every method may raise `RegistryDown`.
+    """
+
+    async def current(self) -> tuple[str, str]:
+        """The revision of the schema that is there, "" for none, and the one that is needed."""
+        ...
+
+    async def upgrade(self, revision: str | None = None) -> None:
+        """Bring it up to a revision, by default to the one that is needed; nothing is lost.
+
+        Raises:
+            ConfigError: There is no such revision, or it is none above the one that is there.
+        """
+        ...
+
+    async def downgrade(self, revision: str | None = None) -> None:
+        """Bring it down to a revision, by default by one; "" takes everything away.
+
+        Raises:
+            ConfigError: There is no such revision, or it is none below the one that is there.
         """
         ...

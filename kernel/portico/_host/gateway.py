@@ -125,6 +125,7 @@ class Composer:
             component=find,
             wiring=self.plane,
             management=self.roster or Unmanaged(),
+            state=self.settings.state,
         )
 
     def _offer_changed(self, upstream: str) -> None:
@@ -142,7 +143,7 @@ class Composer:
         self._wired = True
         registry = next((live[key] for key in live if key == ("registries", self.settings.registry)), None)
         if registry is not None:
-            state = self.settings.gateway.state or self.settings.base / ".portico"
+            state = self.settings.state
             snapshot = Snapshot(state / f"{self.settings.registry}.json")
             keys = Secrets(self.settings.gateway, state)
             pins = (self.pinning, self.plane.conflicts)

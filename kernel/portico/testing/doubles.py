@@ -200,6 +200,7 @@ def make_host(
     base: Path | None = None,
     components: Mapping[str, Any] | None = None,
     wiring: Wiring | None = None,
+    state: Path | None = None,
 ) -> Host:
     """What a component is created with.
 
@@ -211,6 +212,7 @@ def make_host(
         base: The folder relative paths are relative to; the current one by default.
         components: What `Ref` fields find, by name.
         wiring: A `RecordingWiring` by default.
+        state: The folder for what outlives the process; `.portico` in `base` by default.
     """
     found = dict(components or {})
 
@@ -219,14 +221,16 @@ def make_host(
             raise LookupError(f"make_host(components=...) has no {ref.name!r}")
         return found[ref.name]
 
+    base = base or Path.cwd()
     return Host(
         name=name,
         kind=kind,
         log=log or RecordingLog(),
         clock=clock or FakeClock(),
-        base=base or Path.cwd(),
+        base=base,
         component=component,
         wiring=wiring or RecordingWiring(),
+        state=state or base / ".portico",
     )
 
 
