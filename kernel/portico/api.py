@@ -52,6 +52,8 @@ from portico._core.contracts import (
     doc,
     input_required,
 )
+from portico._core.definitions import Definitions, Pinned, UpstreamPins
+from portico._core.differences import Difference
 from portico._core.door import Denied, Door
 from portico._core.endpoint import (
     Endpoint,
@@ -82,6 +84,7 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
+from portico._core.pins import OnChange
 from portico._core.protocol.calls import (
     Asking,
     Frames,
@@ -152,6 +155,7 @@ from portico._core.records import (
     Schema,
     Stale,
 )
+from portico._core.shadows import Conflict
 from portico._core.single import carry_out
 from portico._core.specs import (
     API_VERSION,
@@ -223,10 +227,13 @@ __all__ = [
     "Command",
     "ConfigError",
     "ConfigLoader",
+    "Conflict",
     "Credential",
     "CredentialFactory",
     "Credentials",
+    "Definitions",
     "Denied",
+    "Difference",
     "Direct",
     "Door",
     "Endpoint",
@@ -253,9 +260,11 @@ __all__ = [
     "Observer",
     "ObserverFactory",
     "Offer",
+    "OnChange",
     "OnConflict",
     "Outcome",
     "Page",
+    "Pinned",
     "Planned",
     "Policy",
     "PolicyFactory",
@@ -294,6 +303,7 @@ __all__ = [
     "Unread",
     "Upstream",
     "UpstreamFactory",
+    "UpstreamPins",
     "Watchable",
     "Wiring",
     "at_least",

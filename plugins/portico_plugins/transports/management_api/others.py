@@ -21,6 +21,7 @@ from portico_plugins.transports.management_api.bodies import (
     read,
 )
 from portico_plugins.transports.management_api.bulk import Bulks
+from portico_plugins.transports.management_api.pins import pin_operations
 from portico_plugins.transports.management_api.problems import missing
 from portico_plugins.transports.management_api.records import DRY_RUN, NOUNS, PAGE, Records
 from portico_plugins.transports.management_api.shown import cursor_of, event_of, item_of, place_of, tag_of
@@ -45,6 +46,7 @@ def operations(max_changes: int) -> tuple[Operation, ...]:
     return (
         Operation("GET", "/status", "status", "How the gateway is.", status, {200: Status}),
         *(each for kind in NOUNS for each in Records(kind).operations()),
+        *pin_operations(),
         Operation(
             "POST",
             "/upstreams/test",
