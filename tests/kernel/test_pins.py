@@ -13,6 +13,7 @@ from portico._core.differences import differences
 from portico._core.odd_text import odd_text
 from portico._core.pins import MOST_ABSENT, OnChange, Pins, Seen, Verdict, key_of, look, settle
 from portico._core.shadows import conflicts, skeleton
+from portico._core.steps import finished
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -25,8 +26,12 @@ def tool(name: str = "t", **more: object) -> Json:
     return {"name": name, "inputSchema": {"type": "object"}, **more}
 
 
+def looked(offer: Offer, before: dict[str, Seen]) -> dict[str, Seen]:
+    return finished(look(offer, before))
+
+
 def seen_of(*tools: Json) -> dict[str, Seen]:
-    return look(Offer(tools=tools), {})
+    return looked(Offer(tools=tools), {})
 
 
 def first_sight(seen: dict[str, Seen]) -> Pins:
@@ -60,7 +65,7 @@ def test_the_order_of_members_is_no_change_and_everything_else_is() -> None:
 
 def test_what_a_resource_says_of_its_content_is_no_part_of_its_definition() -> None:
     def of(**more: object) -> str:
-        (found,) = look(Offer(resources=({"uri": "a://b", "name": "b", **more},)), {}).values()
+        (found,) = looked(Offer(resources=({"uri": "a://b", "name": "b", **more},)), {}).values()
         return found.digest
 
     plain = of(annotations={"audience": ["user"]})
@@ -71,8 +76,8 @@ def test_what_a_resource_says_of_its_content_is_no_part_of_its_definition() -> N
 
 def test_a_definition_that_is_the_same_object_is_not_looked_at_again() -> None:
     definition = tool()
-    first = look(Offer(tools=(definition,)), {})
-    assert look(Offer(tools=(definition, tool("u"))), first)["tools/t"] is first["tools/t"]
+    first = looked(Offer(tools=(definition,)), {})
+    assert looked(Offer(tools=(definition, tool("u"))), first)["tools/t"] is first["tools/t"]
 
 
 def test_every_kind_of_definition_is_pinned_and_the_instructions_too() -> None:
@@ -83,7 +88,7 @@ def test_every_kind_of_definition_is_pinned_and_the_instructions_too() -> None:
         templates=({"uriTemplate": "a://{x}"},),
         instructions="Be kind.",
     )
-    assert set(look(offer, {})) == {
+    assert set(looked(offer, {})) == {
         "tools/t", "prompts/p", "resources/a://b", "templates/a://{x}", "instructions",
     }  # fmt: skip
 
@@ -152,7 +157,7 @@ def test_processes_that_see_different_things_do_not_correct_each_other_for_ever(
 
 def test_of_what_is_not_offered_any_more_only_so_much_is_remembered_and_resources_go_first() -> None:
     many = tuple({"uri": f"a://{number}"} for number in range(MOST_ABSENT))
-    pins = first_sight(look(Offer(tools=(tool(), tool("u")), resources=many), {}))
+    pins = first_sight(looked(Offer(tools=(tool(), tool("u")), resources=many), {}))
     left = again(pins, seen_of(tool("v")), "warn").pins
     assert len(left.digests) == MOST_ABSENT + 1
     assert {"tools/t", "tools/u", "tools/v"} <= left.digests.keys()

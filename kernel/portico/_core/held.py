@@ -9,6 +9,7 @@ import attrs
 
 from portico._core.contracts import Target
 from portico._core.errors import TOOL_DEFINITION_CHANGED, Refused, failure
+from portico._core.steps import Steps
 from portico._core.uris import Template
 
 HeldOf = Mapping[str, frozenset[tuple[str, str]]]
@@ -86,12 +87,12 @@ def changed(noun: str, upstream: str, request_id: str | None) -> Refused:
     )
 
 
-def withhold(
+def withholding(
     held: HeldOf,
     items: Mapping[str, list[tuple[str, bytes]]],
     shown: Mapping[str, dict[str, Target]],
     templates: list[tuple[Template, Target]],
-) -> Held | None:
+) -> Steps[Held | None]:
     """Take what is held back out of a catalog; its names stay taken, so nobody else gets them.
 
     Args:
@@ -102,7 +103,12 @@ def withhold(
     """
     names: dict[tuple[str, str], str] = {}
     for kind, targets in shown.items():
-        gone = {n for n, t in targets.items() if (kind, t.name) in held.get(t.upstream, ())}
+        gone: set[str] = set()
+        for number, (name, target) in enumerate(targets.items()):
+            if target.upstream in held and (kind, target.name) in held[target.upstream]:
+                gone.add(name)
+            if number % 500 == 0:
+                yield
         if gone:
             method = _KINDS[kind][0]
             items[method][:] = [item for item in items[method] if item[0] not in gone]

@@ -16,6 +16,7 @@ import msgspec
 from portico._core.contracts import Json, Offer
 from portico._core.held import INSTRUCTIONS
 from portico._core.odd_text import odd_text
+from portico._core.steps import Steps
 from portico._core.union import as_object
 
 OnChange = Literal["accept", "warn", "quarantine"]
@@ -118,13 +119,17 @@ class Pins:
             loose={**self.loose, **{key: each.definition for key, each in now.items()}},
         )
 
+    def tight(self) -> Pins:
+        """The same with every definition in `packed`."""
+        if self.packed and not self.loose:
+            return self
+        packed = _packed({key: each for key, each in self.definitions().items() if key in self.digests})
+        return attrs.evolve(self, packed=packed, loose={})
+
     def as_config(self) -> Json:
         """As their record holds them: nothing an upstream says stands in it as it is, but names."""
-        packed = self.packed
-        if self.loose or not packed:
-            packed = _packed({k: each for k, each in self.definitions().items() if k in self.digests})
         pending = {key: attrs.asdict(each) for key, each in self.pending.items()}
-        return {"digests": dict(self.digests), "definitions": packed, "pending": pending}
+        return {"digests": dict(self.digests), "definitions": self.tight().packed, "pending": pending}
 
     @classmethod
     def of(cls, config: Json) -> Pins:
@@ -209,9 +214,10 @@ def settle(
     return Verdict(pins if after == pins else after, frozenset(held), tuple(new), tuple(changed))
 
 
-def look(offer: Offer, before: Mapping[str, Seen]) -> dict[str, Seen]:
+def look(offer: Offer, before: Mapping[str, Seen]) -> Steps[dict[str, Seen]]:
     """What an offer has, by key; what was looked at before is not looked at again."""
     out: dict[str, Seen] = {}
+    looked = 0
     for kind, field in _FIELDS.items():
         for definition in getattr(offer, kind):
             own = str(definition.get(field))
@@ -220,6 +226,9 @@ def look(offer: Offer, before: Mapping[str, Seen]) -> dict[str, Seen]:
                 known = before.get(key)
                 if known is None or known.definition is not definition:
                     known = _seen(kind, own, definition)
+                    looked += 1
+                    if looked % 10 == 0:
+                        yield
                 out[key] = known
     if text := offer.instructions.strip():
         out[INSTRUCTIONS[0]] = _seen(*INSTRUCTIONS, {"instructions": text})

@@ -57,7 +57,7 @@ class Author:
         via: How: `api`, `cli`, `import`, `catalog`, `gateway` (the gateway by itself), `file` (where
             the registry keeps files, and somebody changed one).
         peer: The address it came from, "" for none.
-        request: What tells the request from all others (at most 64 characters), so that one that is sent again
+        request: Tells the request from all others (at most 64 characters), so that one that is sent again
             is known, by whatever process gets it; "" for none. Kept with the audit trail as the rest is.
     """
 

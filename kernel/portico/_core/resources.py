@@ -8,12 +8,15 @@ from portico._core.contracts import Json, Offer, Target
 from portico._core.naming import Claim, Selection
 from portico._core.overrides import Overrides, shown_as
 from portico._core.protocol.jsonrpc import encode
+from portico._core.steps import Steps
 from portico._core.union import as_object
 from portico._core.uris import Template, disambiguate, rewrite_uris, scheme_of
 
 
 def describe_as(shown: Json, describe: Mapping[str, str], claim: Claim, name: str) -> None:
     """Describe a definition as the server's configuration says, if it says anything of it."""
+    if not describe:
+        return
     for key in (name, f"{claim.upstream}/{claim.own}", claim.own):
         if key in describe:
             shown["description"] = describe[key]
@@ -28,7 +31,7 @@ def _uris(offer: Offer) -> list[str]:
 
 def collisions(
     chosen: Sequence[tuple[str, Offer]], selection: Selection, overrides: Overrides
-) -> dict[str, dict[str, str]]:
+) -> Steps[dict[str, dict[str, str]]]:
     """The URIs shown as something else: by alias, or because an earlier upstream in the config has them."""
     owner: dict[str, str] = {}
     out: dict[str, dict[str, str]] = {}
@@ -41,6 +44,7 @@ def collisions(
                 shown = disambiguate(uri, upstream)
             if shown != uri:
                 out.setdefault(upstream, {})[uri] = shown
+        yield
     return out
 
 
@@ -52,7 +56,7 @@ def resources_of(
     items: dict[str, list[tuple[str, bytes]]],
     conflicts: list[tuple[str, str, str, str]],
     overrides: Overrides,
-) -> tuple[dict[str, Target], list[tuple[Template, Target]], dict[str, Target]]:
+) -> Steps[tuple[dict[str, Target], list[tuple[Template, Target]], dict[str, Target]]]:
     """What is shown of resources, of templates in order, and of templates by their text.
 
     Args:
@@ -94,22 +98,17 @@ def resources_of(
                     template_names[shown_uri] = target
                     templates.append((Template(shown_uri), target))
                 items[method].append((shown_uri, encode(shown)))
+        yield
     # Those shown as something else come first: what they were told apart from would take their URIs, too.
     templates.sort(key=lambda each: each[1].name not in renamed.get(each[1].upstream, {}))
     return resources, templates, template_names
 
 
-def schemes_of(chosen: Sequence[tuple[str, Offer]]) -> dict[str, str]:
-    """Scheme -> its only user; `*` -> the only upstream with resources at all."""
-    users: dict[str, set[str]] = {}
-    for upstream, offer in chosen:
-        uris = _uris(offer)
-        for tool in offer.tools:
-            shown_by = as_object(as_object(tool.get("_meta")).get("ui")).get("resourceUri")
-            if isinstance(shown_by, str):
-                uris.append(shown_by)
-        for uri in uris:
-            users.setdefault(scheme_of(uri), set()).add(upstream)
-        if "resources" in offer.capabilities:
-            users.setdefault("*", set()).add(upstream)
-    return {scheme: next(iter(names)) if len(names) == 1 else "" for scheme, names in users.items()}
+def schemes_of(offer: Offer) -> frozenset[str]:
+    """The URI schemes an upstream uses; `*` when it has resources at all."""
+    uris = _uris(offer)
+    for tool in offer.tools:
+        shown_by = as_object(as_object(tool.get("_meta")).get("ui")).get("resourceUri")
+        if isinstance(shown_by, str):
+            uris.append(shown_by)
+    return frozenset(map(scheme_of, uris)) | ({"*"} if "resources" in offer.capabilities else set())

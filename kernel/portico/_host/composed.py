@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -166,7 +166,7 @@ def _check_operator_only(settings: Settings, wanted: Mapping[Key, Record]) -> No
     problems: list[Problem] = []
     for key, record in wanted.items():
         component = settings.components.get(key)
-        config: Hashable = type(component.config) if component is not None else type(None)
+        config: Any = type(component.config) if component is not None else type(None)
         for name in _operator_only(config):
             if name not in record.config:
                 continue

@@ -14,6 +14,7 @@ from portico._core.contracts import Clock, Log, Offer
 from portico._core.errors import ConfigError
 from portico._core.pins import OnChange, Pins, Seen, look, settle
 from portico._core.records import Author, Change, Record, RegistryDown, Stale
+from portico._core.steps import Steps
 from portico._host.composed import LOCAL, Key
 
 KIND: Final = "pins"
@@ -65,13 +66,15 @@ class Pinning:
     Args:
         settings: Say what becomes of changes.
         tell: Told of an upstream whose definitions are to be looked at again.
+        told: Returns when all that was told is in effect.
         log: The kernel's.
         clock: Time.
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[str], None], log: Log, clock: Clock) -> None:
+    def __init__(self, settings: Settings, tell: Callable[[str], None], told: Callable[[], Awaitable[None]], log: Log, clock: Clock) -> None:
         self._settings = settings
         self._tell = tell
+        self._told = told
         self._log = log
         self._clock = clock
         self._known: dict[str, Known] = {}
@@ -83,23 +86,29 @@ class Pinning:
 
     # --- what the data plane asks -----------------------------------------------------------------------
 
-    def vet(self, upstream: str, offer: Offer) -> frozenset[tuple[str, str]]:
+    def vet(self, upstream: str, offer: Offer) -> Steps[frozenset[tuple[str, str]]]:
         """What is to be held back of an offer, as `(kind, own name)`."""
         known = self._known.get(upstream)
         if known is not None and known.offer is offer:
             return known.held
-        policy = self.policy(upstream)
-        if policy is None or self._waiting:
+        if self.policy(upstream) is None or self._waiting:
             return _NOTHING
+        seen = yield from look(offer, known.seen if known is not None else {})
+        policy = self.policy(upstream)  # much may have happened meanwhile
+        if policy is None:
+            return _NOTHING
+        known = self._known.get(upstream)
         if known is None:
             known = self._known[upstream] = self._recalled(upstream)
-        seen = look(offer, known.seen)
+        if known.offer is offer:
+            return known.held
         known.fresh |= {key for key, each in seen.items() if not _same(known.seen.get(key), each)}
         known.seen, known.offer = seen, offer
-        self._settle(upstream, known, seen, policy)
+        self._settle(upstream, known, policy)
         return known.held
 
-    def _settle(self, name: str, known: Known, seen: Mapping[str, Seen], policy: OnChange) -> None:
+    def _settle(self, name: str, known: Known, policy: OnChange) -> None:
+        seen = known.seen
         first = not known.pins.digests
         verdict = settle(known.pins, seen, known.fresh, policy, self._clock.time())
         known.pins, known.held, known.policy = verdict.pins, verdict.held, policy
@@ -141,12 +150,13 @@ class Pinning:
         """Look at nothing before the registry has been asked: what is new may be known there."""
         self._waiting, self._write = True, write
 
-    def begin(self) -> None:
-        """Look at everything from now on."""
+    async def begin(self) -> None:
+        """Look at everything from now on; what is held back is so when this returns."""
         self._waiting = False
         for key in self._settings.components:
             if key[0] == "upstreams":
                 self._tell(key[1])
+        await self._told()
 
     def take_up(self, settings: Settings, everything: Mapping[Key, Record]) -> None:
         """Go by other settings, and by what the registry has now.
@@ -175,7 +185,7 @@ class Pinning:
                 known.fresh.update(known.pins.pending)
             if known.offer is not None:
                 held = known.held
-                self._settle(name, known, look(known.offer, known.seen), policy)
+                self._settle(name, known, policy)
                 if known.held != held:
                     self._tell(name)
 
@@ -193,6 +203,10 @@ class Pinning:
     async def _flush(self, write: Write) -> None:
         again = DELAY
         try:
+            for name in self._differing():
+                if (known := self._known.get(name)) is not None:
+                    known.pins = known.pins.tight()
+                await asyncio.sleep(0)
             await write(self._changes, AUTHOR)
         except Stale:
             pass  # another worker was first: what it wrote is in effect now, and this decides anew

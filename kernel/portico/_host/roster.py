@@ -49,7 +49,7 @@ class Stage(Protocol):
         ...
 
     async def become(self, before: Settings, after: Settings) -> None:
-        """Start, stop and change what differs."""
+        """Start, stop and change what differs; when it returns, clients see it, and what `show` was told."""
         ...
 
     def show(self, overrides: Overrides) -> None:
@@ -124,8 +124,7 @@ class Roster:
                 revision, records = known
                 self._log.warning("registry.snapshot", revision=revision, records=len(records))
                 await self._act(revision, records, keep=False)
-        self._pinning.begin()
-        await asyncio.sleep(0)  # what is held back is so before anybody is served
+        await self._pinning.begin()
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
@@ -180,8 +179,8 @@ class Roster:
             if self._composed.problems.get((kind, name)) != problems:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
         self._pinning.take_up(composed.settings, records)
-        await self._stage.become(before, composed.settings)
         self._stage.show(composed.overrides)
+        await self._stage.become(before, composed.settings)
         self._records, self._composed, self._revision = records, composed, revision
         if keep:
             try:

@@ -66,16 +66,19 @@ class LiveStage:
         for name in before.servers.keys() - after.servers.keys():
             plane.remove(name)
         for name, server in after.servers.items():
-            if before.servers.get(name) != server:
-                self._composer.put_up(name, server, crew.live)
+            if before.servers.get(name) == server:
+                continue
+            new = name not in plane.endpoints
+            view = await plane.foreseen(self._composer.spec(name, server)) if new else None
+            self._composer.put_up(name, server, crew.live, view)
+        for component in upstreams:
+            plane.offer_changed(component.name)
+        await plane.looked()
+        # Nobody is led to them any more.
         leaving = [key for key in gone if key[0] == "upstreams"]
         for _, name in leaving:
             plane.upstreams.pop(name, None)
         self._leave(crew.take_out(leaving), leaving)
-        for component in upstreams:
-            plane.offer_changed(component.name)
-        for _, name in leaving:
-            plane.offer_changed(name)
 
     def _leave(self, owners: Any, keys: Iterable[Key]) -> None:
         """Stop upstreams when the calls that they have are over."""
