@@ -228,6 +228,26 @@ async def test_two_workers_that_see_the_same_write_it_once(shelf: str) -> None:
         assert len(writes(shelf)) == 3
 
 
+async def test_what_one_worker_sees_is_held_back_by_all_and_approved_of_for_all(shelf: str) -> None:
+    server = scripted(tool())
+    async with serving(server) as url, managed(shelf) as (one, mine), managed(shelf) as (other, theirs):
+        await mine.change([upstream(url)], ALICE)
+        await until(one, ["t"])
+        await until(other, ["t"])
+        await eventually(lambda: record(shelf) and theirs.definitions.all())
+        await changed(server, mine, tool(title="T"))
+        await until(other, [])
+        assert (await code(one), await code(other)) == (TOOL_DEFINITION_CHANGED,) * 2
+        await theirs.definitions.approve("a", None, ALICE)
+        await until(one, ["t"])
+        await until(other, ["t"])  # it has not looked again, and knows that what it knows is old
+        await theirs.refresh("a")
+        await eventually(lambda: theirs.offers()["a"].tools[0].get("title") == "T")
+        await theirs.change([Change("secrets", "x", {"value": "y"})], ALICE)
+        assert (await one.names(), await other.names()) == (["t"], ["t"])
+        assert len(writes(shelf)) == 3
+
+
 async def test_pins_of_a_time_without_the_registry_are_written_when_it_is_back(shelf: str) -> None:
     server = scripted(tool())
     async with serving(server) as url:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -35,11 +37,13 @@ def seen_of(*tools: Json) -> dict[str, Seen]:
 
 
 def first_sight(seen: dict[str, Seen]) -> Pins:
-    return settle(Pins(), seen, set(seen), "quarantine", 1.0).pins
+    return settle(Pins(), seen, set(seen), {}, "quarantine", 1.0).pins
 
 
-def again(pins: Pins, seen: dict[str, Seen], on_change: OnChange, *, fresh: bool = True) -> Verdict:
-    return settle(pins, seen, set(seen) if fresh else set(), on_change, 2.0)
+def again(
+    pins: Pins, seen: dict[str, Seen], on_change: OnChange, *, fresh: bool = True, former: Any = None
+) -> Verdict:
+    return settle(pins, seen, set(seen) if fresh else set(), former or {}, on_change, 2.0)
 
 
 def test_the_order_of_members_is_no_change_and_everything_else_is() -> None:
@@ -110,7 +114,7 @@ def test_a_change_is_held_back_shown_or_taken_over() -> None:
 def test_a_change_is_told_once_and_its_moment_kept() -> None:
     after = seen_of(tool(description="d"))
     held = again(first_sight(seen_of(tool())), after, "quarantine")
-    later = settle(held.pins, after, set(after), "quarantine", 9.0)
+    later = settle(held.pins, after, set(after), {}, "quarantine", 9.0)
     assert (later.pins is held.pins, later.changed) == (True, ())
     assert later.held == held.held
 
@@ -153,6 +157,25 @@ def test_processes_that_see_different_things_do_not_correct_each_other_for_ever(
         for mine in (one, two, one):  # each hears of what the other wrote
             after = again(pins, mine, on_change, fresh=False)
             assert (after.pins is pins, after.changed) == (True, ())
+
+
+def test_what_another_process_has_seen_is_held_back_here_too() -> None:
+    before, after = seen_of(tool()), seen_of(tool(description="d"))
+    held = again(first_sight(before), after, "quarantine").pins
+    here = again(held, before, "quarantine", fresh=False)
+    assert (set(here.held), here.pins is held) == ({("tools", "t")}, True)
+    assert again(held, before, "warn", fresh=False).held == frozenset()
+
+
+def test_who_has_not_looked_again_does_not_take_an_approved_change_for_another() -> None:
+    before, after = seen_of(tool()), seen_of(tool(description="d"))
+    pins = first_sight(before)
+    approved = again(pins, after, "quarantine").pins.approved(["tools/t"])
+    stale = again(approved, before, "quarantine", fresh=False, former=pins.digests)
+    assert (set(stale.held), stale.pins is approved) == (set(), True)
+    assert again(approved, before, "quarantine", former=pins.digests).held == {("tools", "t")}
+    other = again(approved, seen_of(tool(title="T")), "quarantine", fresh=False, former=pins.digests)
+    assert other.held == {("tools", "t")}
 
 
 def test_of_what_is_not_offered_any_more_only_so_much_is_remembered_and_resources_go_first() -> None:

@@ -167,18 +167,25 @@ class Verdict:
 
 
 def settle(
-    pins: Pins, seen: Mapping[str, Seen], fresh: AbstractSet[str], on_change: OnChange, now: float
+    pins: Pins,
+    seen: Mapping[str, Seen],
+    fresh: AbstractSet[str],
+    former: Mapping[str, str],
+    on_change: OnChange,
+    now: float,
 ) -> Verdict:
     """Compare what an upstream offers with its pins.
 
     Several processes see the same upstream, not at the same time, and one that always offers something else
     may show each of them another thing. So what has been known for a while is not said twice (`fresh`): the
-    processes would correct each other for ever.
+    processes would correct each other for ever. And one that has not looked again since a change was approved
+    of elsewhere must not take what it knows (`former`) for the next change.
 
     Args:
         pins: As they were.
         seen: What it offers.
         fresh: The keys of what it has not offered here before; the pins follow these only.
+        former: Digests of what was pinned before, where something else was approved of since.
         on_change: What becomes of changes.
         now: In seconds since 1970.
     """
@@ -189,9 +196,11 @@ def settle(
         if pinned is None:
             digests[key], loose[key] = each.digest, each.definition
             new.append(key)
-        elif pinned == each.digest:
+        elif pinned == each.digest or (key not in fresh and former.get(key) == each.digest):
             if key in fresh:
                 pending.pop(key, None)
+            elif waiting is not None and on_change == "quarantine":
+                held.append((each.kind, each.own))  # another process knows more
         elif on_change == "accept":
             if key in fresh:
                 digests[key], loose[key] = each.digest, each.definition

@@ -44,6 +44,7 @@ class Known:
         offer: What was looked at last.
         seen: What it has.
         fresh: Keys of what it has not offered here before, unless the registry knows of it by now.
+        former: What was pinned before, where another process has approved of something else.
         held: What is held back of it.
         policy: What was done about changes then.
     """
@@ -54,6 +55,7 @@ class Known:
     offer: Offer | None = None
     seen: dict[str, Seen] = attrs.field(factory=dict)
     fresh: set[str] = attrs.field(factory=set)
+    former: dict[str, str] = attrs.field(factory=dict)
     held: frozenset[tuple[str, str]] = _NOTHING
     policy: OnChange = "accept"
 
@@ -71,7 +73,14 @@ class Pinning:
         clock: Time.
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[str], None], told: Callable[[], Awaitable[None]], log: Log, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[str], None],
+        told: Callable[[], Awaitable[None]],
+        log: Log,
+        clock: Clock,
+    ) -> None:
         self._settings = settings
         self._tell = tell
         self._told = told
@@ -110,7 +119,7 @@ class Pinning:
     def _settle(self, name: str, known: Known, policy: OnChange) -> None:
         seen = known.seen
         first = not known.pins.digests
-        verdict = settle(known.pins, seen, known.fresh, policy, self._clock.time())
+        verdict = settle(known.pins, seen, known.fresh, known.former, policy, self._clock.time())
         known.pins, known.held, known.policy = verdict.pins, verdict.held, policy
         if verdict.new and not first:
             self._log.info("definitions.new", upstream=name, definitions=_some(verdict.new))
@@ -177,8 +186,13 @@ class Pinning:
             if version != known.version:
                 kept = self._read(record) if record is not None else Pins()
                 # Deleted pins are forgotten here, too; those that were never written are not.
-                known.pins = kept.above(known.pins) if record is not None else Pins()
-                known.kept, known.version = kept, version
+                pins = kept.above(known.pins) if record is not None else Pins()
+                for key, before in known.pins.digests.items():
+                    if pins.digests.get(key, before) != before:
+                        known.former[key] = before
+                        if key in known.seen and known.seen[key].digest == before:
+                            known.fresh.discard(key)
+                known.pins, known.kept, known.version = pins, kept, version
             elif policy == known.policy:
                 continue
             else:
