@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -34,3 +35,10 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
         report.longrepr = _reason(report)
         report.outcome = "failed"
     return report
+
+
+def pytest_sessionfinish() -> None:
+    """End the database servers that tests shared."""
+    databases = sys.modules.get("tests.databases")
+    if databases is not None:
+        databases.end_shared()

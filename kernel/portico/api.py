@@ -3,6 +3,7 @@
 from portico._config.exchange.items import Item, OnConflict, Planned, Taken
 from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
+from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
 from portico._config.wording import nearest
 from portico._core.addresses import judge
@@ -33,6 +34,7 @@ from portico._core.contracts import (
     Page,
     Policy,
     Principal,
+    Probed,
     Ref,
     Reply,
     Result,
@@ -144,9 +146,11 @@ from portico._core.records import (
     Author,
     Change,
     Entry,
+    Made,
     Record,
     Registry,
     RegistryDown,
+    Schema,
     Stale,
 )
 from portico._core.single import carry_out
@@ -240,6 +244,7 @@ __all__ = [
     "Json",
     "Listen",
     "Log",
+    "Made",
     "Managed",
     "Management",
     "Message",
@@ -257,6 +262,7 @@ __all__ = [
     "PolicyFactory",
     "PorticoError",
     "Principal",
+    "Probed",
     "Record",
     "Ref",
     "Refused",
@@ -266,6 +272,7 @@ __all__ = [
     "RepeatedHead",
     "Reply",
     "Result",
+    "Schema",
     "Scope",
     "Secret",
     "Server",
@@ -322,4 +329,5 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "write_toml",
 ]

@@ -55,6 +55,8 @@ class KeptRegistry:
         for change in changes:
             key = (change.kind, change.name)
             before = shelf.records.pop(key, None)
+            if before is None and change.config is None:
+                continue
             after = None
             if change.config is not None:
                 version = before.version + 1 if before is not None else 1

@@ -33,6 +33,15 @@ def test_toml_that_is_written_reads_as_what_it_was(value: dict[str, Any]) -> Non
     assert tomllib.loads(dumps(value)) == value
 
 
+@given(st.text('"\\\n\r\tab', max_size=12))
+def test_a_string_of_lines_reads_as_what_it_was(text: str) -> None:
+    assert tomllib.loads(dumps({"text": text})) == {"text": text}
+
+
+def test_a_string_of_lines_stands_on_as_many() -> None:
+    assert dumps({"text": 'one "1"\ntwo\n'}) == 'text = """\none "1"\ntwo\n"""\n'
+
+
 def test_long_arrays_have_lines_and_nulls_are_left_out() -> None:
     text = dumps({"a": ["x" * 60, "y" * 60], "b": None, "c": {"d": [None, 1]}, "e": {}})
     assert text == f'a = [\n    "{"x" * 60}",\n    "{"y" * 60}",\n]\n\n[c]\nd = [1]\n\n[e]\n'

@@ -68,7 +68,7 @@ def dangling(
     """
     problems = []
     for key, component in components.items():
-        for place, kind, ref in refs(component.config):
+        for place, kind, ref in component.refs:
             names = list(configured.get(kind, ()))
             if ref.name not in names:
                 hint = nearest(ref.name, names, "configured")
@@ -84,8 +84,7 @@ def stages(components: Mapping[Key, Component]) -> list[list[Key]]:
         ConfigError: Components need each other in a circle.
     """
     needs = {
-        key: {(kind, ref.name) for _, kind, ref in refs(component.config)}
-        for key, component in components.items()
+        key: {(kind, ref.name) for _, kind, ref in component.refs} for key, component in components.items()
     }
     sorter = graphlib.TopologicalSorter(needs)
     try:
@@ -112,8 +111,11 @@ def stages(components: Mapping[Key, Component]) -> list[list[Key]]:
 
 def cycle(components: Mapping[Key, Component]) -> list[tuple[str, str]]:
     """The circle of components that need each other, as a problem; empty when there is none."""
+    # Most need none, and those are in no circle.
+    needing = {key: component for key, component in components.items() if component.refs}
+    needed = {(kind, ref.name) for component in needing.values() for _, kind, ref in component.refs}
     try:
-        stages(components)
+        stages({key: component for key, component in components.items() if key in needing or key in needed})
     except ConfigError as exc:
         return exc.problems
     return []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ import attrs
 from portico._config import graph
 from portico._config.discovery import Plugins
 from portico._config.mcp_json import from_mcp_json, is_mcp_json
+from portico._config.memo import Memo
 from portico._config.sources import (
     Document,
     LookUp,
@@ -28,10 +29,11 @@ from portico._config.sources import (
     read,
 )
 from portico._config.strict import structured
-from portico._config.tables import GatewaySettings, Selection, ServerSettings
+from portico._config.tables import GatewaySettings, Selection, ServerSettings, UpstreamSettings
 from portico._config.wording import Place, Wrong, dotted, nearest
-from portico._core.contracts import Factory, Json
+from portico._core.contracts import Factory, Json, Ref
 from portico._core.errors import ConfigError
+from portico._core.pins import OnChange
 from portico._core.specs import KINDS
 
 __all__ = [
@@ -78,11 +80,20 @@ class Component:
     config: Any
     factory: Factory[Any, Any]
     plugin: str
+    on_change: OnChange | None = attrs.field(default=None, eq=False)
+    """Of an upstream: what becomes of definitions that it changes. Nothing is started anew for it."""
+    health_interval: float | None = attrs.field(default=None, eq=False)
+    """Likewise: seconds between probes of it."""
 
     @property
     def key(self) -> Key:
         """Its config table and name."""
         return self.kind, self.name
+
+    @cached_property
+    def refs(self) -> tuple[tuple[Place, str, Ref[Any]], ...]:
+        """What its config refers to; see `graph.refs`."""
+        return tuple(graph.refs(self.config))
 
 
 @attrs.frozen
@@ -114,6 +125,11 @@ class Settings:
     extend: Callable[[Managed], Settings] | None = attrs.field(default=None, eq=False, repr=False)
     """The same configuration with what is managed at run time beneath it: what the file declares, holds."""
 
+    @property
+    def state(self) -> Path:
+        """The folder for what outlives the process."""
+        return self.gateway.state or self.base / ".portico"
+
 
 def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) -> Component:
     """One component from its table, wherever that comes from (a file, a registry).
@@ -133,8 +149,18 @@ def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) ->
         factory, plugin = plugins.factory(kind, use)
     except LookupError as exc:
         raise Wrong([(("use",) if "use" in table else (), str(exc))]) from None
-    config = structured({key: value for key, value in table.items() if key != "use"}, factory.config, base)
-    return Component(kind, name, use, config, factory, plugin.name)
+    common = {field.name for field in attrs.fields(UpstreamSettings)} if kind == "upstreams" else set()
+    wrong: list[tuple[Place, str]] = []
+    made: dict[type, Any] = {}
+    for cls, keys in ((UpstreamSettings, common), (factory.config, table.keys() - common - {"use"})):
+        try:
+            made[cls] = structured({key: value for key, value in table.items() if key in keys}, cls, base)
+        except Wrong as exc:
+            wrong += exc.problems
+    if wrong:
+        raise Wrong(wrong)
+    config, said = made[factory.config], made[UpstreamSettings]
+    return Component(kind, name, use, config, factory, plugin.name, said.on_change, said.health_interval)
 
 
 def load(
@@ -143,6 +169,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     overrides: Iterable[tuple[Sequence[str], Any]] = (),
     managed: Managed | None = None,
+    known: Memo[Key, Component] | None = None,
 ) -> Settings:
     """Read the configuration of a gateway.
 
@@ -152,12 +179,14 @@ def load(
         environ: For `${env:...}` and `PORTICO_...`.
         overrides: `(path, value)` of flags, as `parse_override` gives them.
         managed: What is managed at run time.
+        known: Components as they were made last.
 
     Raises:
         ConfigError: With every problem there is.
     """
     documents = [documents] if isinstance(documents, Document) else list(documents) or [Document({})]
     environ = environ or {}
+    made_before: Memo[Key, Component] = Memo() if known is None else known
     problems: Problems = []
     base = documents[0].base
     overrides = list(overrides)
@@ -166,13 +195,13 @@ def load(
         tables = expand(managed.tables, {}, base, problems, secrets=managed.secrets)
     for document in documents:
         tables = merge(tables, expand(document.tables, environ, document.base, problems))
-    known = ("gateway", "servers", *KINDS)
-    tables = overlay_environment(tables, environ, known, problems)
+    sections = ("gateway", "servers", *KINDS)
+    tables = overlay_environment(tables, environ, sections, problems)
     for path, value in overrides:
         tables = overlay(tables, path, value)
     for table in tables:
-        if table not in known:
-            problems.append((dotted((table,)), f"unknown table{nearest(table, known, 'tables')}"))
+        if table not in sections:
+            problems.append((dotted((table,)), f"unknown table{nearest(table, sections, 'tables')}"))
     gateway = _read(
         ("gateway",), problems, lambda: structured(tables.get("gateway", {}), GatewaySettings, base)
     )
@@ -194,9 +223,11 @@ def load(
     components: dict[Key, Component] = {}
     for kind, instances in raw.items():
         for name, table in instances.items():
-            made = _read((kind, name), problems, partial(component, kind, name, table, plugins, base))
+            make = partial(component, kind, name, table, plugins, base)
+            made = _read((kind, name), problems, partial(made_before.made, (kind, name), table, make))
             if made is not None:
                 components[made.key] = made
+    made_before.forget_all_but(components)
     problems += graph.dangling(components, raw)
     if not problems:
         problems += graph.cycle(components)
@@ -208,7 +239,7 @@ def load(
     registry = gateway.registry or next(iter(raw["registries"]), None)
 
     def extend(run_time: Managed) -> Settings:
-        return load(documents, plugins, environ, overrides, run_time)
+        return load(documents, plugins, environ, overrides, run_time, made_before)
 
     return Settings(gateway, servers, components, source, base, registry, implied, extend)
 

@@ -13,6 +13,7 @@ import attrs
 from portico._config.validators import at_least, positive
 from portico._core import naming
 from portico._core.contracts import Secret, doc
+from portico._core.pins import OnChange
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]\s]+)?\]|[^\s:\[\]/]+):([0-9]{1,5})")
 
@@ -145,6 +146,19 @@ class GatewaySettings:
         validator=positive,
         metadata=doc("Seconds a call waits for the client's answer to a question."),
     )
+    health_interval: float = attrs.field(
+        default=30,
+        validator=at_least(0),
+        metadata=doc(
+            "Seconds between two probes of an upstream, give or take a fifth; 0 for none. An upstream's own "
+            "`health_interval` holds instead."
+        ),
+    )
+    health_failures: int = attrs.field(
+        default=3,
+        validator=at_least(1),
+        metadata=doc("How many probes in a row have to fail before an upstream is taken to be away."),
+    )
     registry: str | None = attrs.field(
         default=None,
         metadata=doc(
@@ -164,6 +178,14 @@ class GatewaySettings:
         metadata=doc(
             "Keys (32 bytes or more) for the secrets in a registry, by any names. The first one seals, all "
             "open. By default one is made, in `state`; gateways that share a registry need the same."
+        ),
+    )
+    on_change: OnChange = attrs.field(
+        default="warn",
+        metadata=doc(
+            "What becomes of a tool, prompt or resource whose definition its upstream changes: `accept` it, "
+            "`warn` and show it all the same, or `quarantine` it until somebody approves. What an upstream's "
+            "own `on_change` says comes before this."
         ),
     )
     managed_commands: tuple[tuple[str, ...], ...] = attrs.field(
@@ -188,6 +210,23 @@ class Selection(naming.Selection):
     exclude: tuple[str, ...] = attrs.field(default=(), metadata=doc("Patterns of what to hide; wins."))
     rename: dict[str, str] = attrs.field(
         factory=dict, metadata=doc("`name` or `upstream/name` to the name to advertise.")
+    )
+
+
+@attrs.frozen
+class UpstreamSettings:
+    """What any table `[upstreams.NAME]` may have beside `use` and the keys of its plugin."""
+
+    on_change: OnChange | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "What becomes of a definition that the upstream changes; `gateway.on_change` by default."
+        ),
+    )
+    health_interval: float | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(at_least(0)),
+        metadata=doc("Seconds between two probes, 0 for none; `gateway.health_interval` by default."),
     )
 
 

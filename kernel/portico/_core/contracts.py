@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from portico._core.endpoint import Endpoint
     from portico._core.management import Management
+    from portico._core.records import Schema
 
 Json = dict[str, Any]
 """A JSON object."""
@@ -90,6 +91,8 @@ class Factory(Generic[C, P_co]):
         create: `create(config, host)` as an async context manager that yields the component. Entering starts
             it, leaving stops it.
         posture: What the plugin promises about hostile input: `hardened`, `trusted-upstream-only`, `unknown`.
+        schema: `schema(config, name, base, state)` where what is kept has a schema that `gateway db` changes:
+            like `create`, but starts nothing; the last three are those of `Host`.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Factory(Generic[C, P_co]):
     config: type[C]
     create: Callable[[C, Host], AbstractAsyncContextManager[P_co]]
     posture: Literal["hardened", "trusted-upstream-only", "unknown"] = "unknown"
+    schema: Callable[[C, str, Path, Path], AbstractAsyncContextManager[Schema]] | None = None
 
 
 class Clock(Protocol):
@@ -139,6 +143,7 @@ class Host:
         component: `component(ref)` gives the started component a `Ref` field names.
         wiring: What upstreams and transports need of the data plane.
         management: What is managed at run time; its methods raise `NoRegistry` when nothing is.
+        state: The folder for what outlives the process; whoever writes there makes it, with mode 0700.
     """
 
     name: str
@@ -149,6 +154,9 @@ class Host:
     component: Callable[[Ref[Any]], Any]
     wiring: Wiring
     management: Management = attrs.field(factory=_unmanaged, kw_only=True)
+    state: Path = attrs.field(
+        default=attrs.Factory(lambda self: self.base / ".portico", takes_self=True), kw_only=True
+    )
 
 
 # --- identity ------------------------------------------------------------------------------------
@@ -397,11 +405,17 @@ def input_required(requests: Mapping[str, Json], state: str | None = None) -> Re
 
 
 class State(enum.StrEnum):
-    """How an upstream is."""
+    """How an upstream is.
+
+    `degraded`: it answers, and something fails (a list, credentials). `unavailable`: it cannot be reached.
+    `quarantined`: definitions of it wait for approval; the kernel says so, no upstream has to.
+    """
 
     STARTING = "starting"
     READY = "ready"
     DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+    QUARANTINED = "quarantined"
     STOPPED = "stopped"
 
 
@@ -495,6 +509,24 @@ class Watchable(Protocol):
 
 
 @runtime_checkable
+class Probed(Protocol):
+    """An upstream that can be asked whether it is well, whatever its own connections say.
+
+    It is asked as often as `health_interval` says, by one of the workers of a gateway.
+    """
+
+    async def probe(self) -> None:
+        """Have the server behind it answer something harmless, on the gateway's own behalf.
+
+        It must not disturb calls that run, and is cancelled when it takes too long.
+
+        Raises:
+            Refused: 50300: it cannot be reached. Any other code, or exception: it answers, but not well.
+        """
+        ...
+
+
+@runtime_checkable
 class Tellable(Protocol):
     """An upstream that takes notifications from legacy clients (`notifications/roots/list_changed`)."""
 
@@ -535,6 +567,13 @@ class Wiring(Protocol):
 
         Raises:
             Refused: Nobody is there who could answer (-32601).
+        """
+        ...
+
+    def tends(self, upstream: str) -> bool:
+        """Whether this worker sees to an upstream: asks for its lists in time, looks whether it is back.
+
+        The other workers' upstreams are told by `refresh`, if they have that.
         """
         ...
 

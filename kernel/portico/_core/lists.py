@@ -127,10 +127,13 @@ class Lists:
             raise Refused(INVALID_PARAMS, "Invalid params: the cursor is not valid") from None
         if (server, of) != (self._name, method):
             raise Refused(INVALID_PARAMS, "Invalid params: the cursor belongs to another list")
-        for position, (key, _) in enumerate(self.view.items[method]):
+        items = self.view.items[method]
+        if 0 < index <= len(items) and items[index - 1][0] == last:
+            return int(index)
+        for position, (key, _) in enumerate(items):
             if key == last:
                 return position + 1
-        return min(int(index), len(self.view.items[method]))
+        return min(int(index), len(items))
 
 
 def _legacy_tool(raw: bytes) -> bytes:

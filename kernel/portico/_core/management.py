@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, Protocol
 import attrs
 
 from portico._core.contracts import Json
+from portico._core.definitions import Definitions
 from portico._core.errors import PorticoError
 from portico._core.records import About, Author, Change, Entry, Record
 
@@ -23,10 +24,12 @@ class Managed:
         about: What people say of it.
         origin: Where it comes from; what comes from the file can only be changed there.
         record: As the registry has it; None for one of the file.
-        state: Of an upstream: `ready`, `starting`, `degraded`, `stopped`; else `ready`. `disabled` when it is
-            not in use, `invalid` when it cannot be used.
+        state: Of an upstream: `ready`, `starting`, `degraded`, `unavailable`, `quarantined`, `stopped` (see
+            `contracts.State`); else `ready`. `disabled` when it is not in use, `invalid` when it cannot be
+            used.
         reason: Why it is not ready.
         problems: What is wrong with an invalid one: `(path, message)`.
+        since: When it came into this state, in seconds since 1970; 0 where nobody keeps that.
     """
 
     kind: str
@@ -38,6 +41,7 @@ class Managed:
     state: str = "ready"
     reason: str = ""
     problems: Sequence[tuple[str, str]] = ()
+    since: float = 0.0
 
 
 @attrs.frozen
@@ -84,6 +88,11 @@ class Management(Protocol):
     @property
     def down(self) -> str:
         """Why the registry cannot be written to now; "" when it can."""
+        ...
+
+    @property
+    def definitions(self) -> Definitions:
+        """Pinned definitions, and what changed about them."""
         ...
 
     def all(self, kind: str) -> Sequence[Managed]:
@@ -137,11 +146,15 @@ class Management(Protocol):
         """Have an upstream's lists fetched again; None when there is none of that name."""
         ...
 
-    async def rotate(self, author: Author) -> int:
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Put every secret under the operator's current key; gives how many records that changes.
 
+        Args:
+            author: Who has it done.
+            dry_run: Only tell.
+
         Raises:
-            Unopenable: A secret cannot be opened; nothing has changed.
+            ConfigError: Secrets cannot be opened, each of which it names; nothing has changed.
         """
         ...
 
@@ -155,6 +168,11 @@ class Unmanaged:
 
     revision = 0
     down = "no registry is configured"
+
+    @property
+    def definitions(self) -> Definitions:
+        """Refuse."""
+        raise NoRegistry(_NONE)
 
     def all(self, kind: str) -> Sequence[Managed]:
         """Refuse."""
@@ -184,7 +202,7 @@ class Unmanaged:
         """Refuse."""
         raise NoRegistry(_NONE)
 
-    async def rotate(self, author: Author) -> int:
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Refuse."""
         raise NoRegistry(_NONE)
 

@@ -7,24 +7,34 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import attrs
+
+from portico._core.steps import Steps, finished
 
 Prefix = Literal["never", "conflict", "always"]
 
 MAX_NAME: Final = 64
 """The length and alphabet model hosts accept: `^[a-zA-Z0-9_-]{1,64}$`."""
 
+_FITS: Final = re.compile(rf"[a-zA-Z0-9_-]{{0,{MAX_NAME}}}")
 _ILLEGAL: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-@attrs.frozen
-class Claim:
+_SEVERAL: Final = 200
+"""As many claims are looked at between two pauses."""
+
+
+class Claim(NamedTuple):
     """One upstream's thing that wants a name: its upstream, and its own name there."""
 
     upstream: str
     own: str
+
+
+Advertised = tuple[list[tuple[str, Claim]], list[tuple[str, Claim, Claim]]]
+"""What is advertised, and the conflicts; see `advertising`."""
 
 
 @attrs.frozen
@@ -41,8 +51,15 @@ class Selection:
     exclude: Sequence[str] = ()
     rename: dict[str, str] = attrs.field(factory=dict)
 
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out."""
+        return "*" in self.include and not self.exclude
+
     def shows(self, claim: Claim) -> bool:
         """Whether the thing is to be seen at all."""
+        if self.everything:
+            return True
         return _matches(claim, self.include) and not self.hides(claim)
 
     def hides(self, claim: Claim) -> bool:
@@ -51,6 +68,8 @@ class Selection:
 
     def alias(self, claim: Claim) -> str | None:
         """The explicit name, if one is configured."""
+        if not self.rename:
+            return None
         return self.rename.get(f"{claim.upstream}/{claim.own}") or self.rename.get(claim.own)
 
 
@@ -62,9 +81,9 @@ def _matches(claim: Claim, patterns: Iterable[str]) -> bool:
 def prefixed(claim: Claim, separator: str) -> str:
     """`upstream` + separator + name, made to fit alphabet and length; a digest keeps cut names apart."""
     plain = f"{claim.upstream}{separator}{claim.own}"
+    if _FITS.fullmatch(plain):
+        return plain
     name = _ILLEGAL.sub("_", plain)
-    if name == plain and len(name) <= MAX_NAME:
-        return name
     tail = hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{name[: MAX_NAME - 9]}_{tail}"
 
@@ -75,7 +94,18 @@ def advertise(
     prefix: Prefix,
     separator: str,
     renames: Mapping[Claim, str] | None = None,
-) -> tuple[list[tuple[str, Claim]], list[tuple[str, Claim, Claim]]]:
+) -> Advertised:
+    """Give every shown claim its name, all at once; see `advertising`."""
+    return finished(advertising(claims, selection, prefix, separator, renames))
+
+
+def advertising(
+    claims: Sequence[Claim],
+    selection: Selection,
+    prefix: Prefix,
+    separator: str,
+    renames: Mapping[Claim, str] | None = None,
+) -> Steps[Advertised]:
     """Give every shown claim its name.
 
     With `prefix = "conflict"` all claimants of a disputed name are prefixed, so that no name changes its
@@ -92,16 +122,25 @@ def advertise(
     Returns:
         `(name, claim)` in the order of the claims, and the conflicts as `(name, kept, left out)`.
     """
-    shown = list(dict.fromkeys(claim for claim in claims if selection.shows(claim)))
-    explicit = {claim: alias for claim in shown if (alias := selection.alias(claim))}
+    shown = list(dict.fromkeys(claims))
+    if not selection.everything:
+        shown = [claim for claim in shown if selection.shows(claim)]
+    yield
+    explicit: dict[Claim, str] = {}
+    if selection.rename:
+        explicit = {claim: alias for claim in shown if (alias := selection.alias(claim))}
     aliases = {**(renames or {}), **explicit}
     disputed = {
         name for name, count in Counter(c.own for c in shown if c not in aliases).items() if count > 1
     }
+    yield
     named: dict[str, Claim] = {}
     conflicts: list[tuple[str, Claim, Claim]] = []
     # Explicit aliases are the operator's word: they take their names before any other rule does.
-    for claim in sorted(shown, key=lambda c: (c not in explicit, c not in aliases)):
+    ranked = sorted(shown, key=lambda c: (c not in explicit, c not in aliases)) if aliases else shown
+    for number, claim in enumerate(ranked):
+        if number % _SEVERAL == 0:
+            yield
         alias = aliases.get(claim)
         if alias is not None:
             name = alias
@@ -113,5 +152,7 @@ def advertise(
             conflicts.append((name, named[name], claim))
         else:
             named[name] = claim
+    if ranked is shown:
+        return list(named.items()), conflicts
     order = {claim: index for index, claim in enumerate(shown)}
     return sorted(named.items(), key=lambda item: order[item[1]]), conflicts

@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from portico._core.catalog import ServerSpec, View, build_view
-from portico._core.contracts import Json, Log, Principal, State, Target, Tellable, Upstream, Watchable
+from portico._core.catalog import ServerSpec, Shown, View, view_steps
+from portico._core.contracts import Json, Log, Offer, Principal, Target, Tellable, Upstream, Watchable
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
+from portico._core.health import Tending, Untended, status
 from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.session import Session
 from portico._core.protocol.subscriptions import KINDS, Hub
+from portico._core.shadows import Conflict, conflicts
+from portico._core.steps import Steps, finished, slice_of, unhurried
 
 _METHODS_OF = {
     "tools": ("tools/list",),
     "prompts": ("prompts/list",),
     "resources": ("resources/list", "resources/templates/list"),
 }
+
+_REST: Final = 2
+"""After a look at the catalog, as many times its duration belong to everything else first."""
+
+_LONGEST_REST: Final = 0.25
+_SHORT: Final = 0.005
+"""Seconds; a shorter look is followed by the next at once."""
+
+
+_REPORT_SECONDS = 1.0
+"""How long after a change it is looked for names in dispute: many changes are looked at once."""
+
+_REPORTED_AT_ONCE = 20
+
+Vet = Callable[[str, Offer], frozenset[tuple[str, str]]]
+"""Says what is to be held back of an upstream's offer, as `(kind, own name)`."""
 
 
 def _as_watchable(upstream: object) -> Watchable | None:
@@ -32,21 +52,35 @@ class Plane:
     Args:
         load: Of this process.
         log: The kernel's.
+        vet: Says what is held back; nothing, without it.
+
+    Attributes:
+        tending: Sees to it that the upstreams are well.
     """
 
-    def __init__(self, load: Load, log: Log) -> None:
+    def __init__(self, load: Load, log: Log, vet: Vet | None = None) -> None:
         self.load = load
         self.log = log
+        self._vet = vet
         self.upstreams: dict[str, Upstream] = {}
         self.hub = Hub(self, log)
         self.notice = False
+        self.tending: Tending = Untended(self.upstreams)
         self._endpoints: dict[str, Endpoint] = {}
         self._specs: dict[str, ServerSpec] = {}
         self._overrides: Overrides = {}
         self._announced: dict[str, set[str]] = {}
-        self._refreshing = False
+        self._shown: dict[str, Shown] = {}
+        self._otherwise: set[str] = set()
+        self._looks = 0
+        self._look: Steps[None] | None = None
+        self._looked = 0.0
+        self._ended = 0.0
+        self._due = False
+        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
         self._told: set[asyncio.Task[None]] = set()
-        self._reported: set[tuple[str, str, str, str, str]] = set()
+        self._reported: set[Conflict] = set()
+        self._reporting: asyncio.TimerHandle | None = None
 
     @property
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -62,7 +96,7 @@ class Plane:
     def overrides(self, overrides: Overrides) -> None:
         before, self._overrides = self._overrides, overrides
         for key in {*before, *overrides}:
-            if before.get(key) != overrides.get(key):
+            if before.get(key) is not overrides.get(key):
                 self.offer_changed(key[0])
 
     @property
@@ -70,62 +104,153 @@ class Plane:
         """Whether the gateway is shutting down, or has given notice that it will."""
         return self.notice or self.load.draining
 
-    def add(self, spec: ServerSpec, endpoint: Callable[[], Endpoint]) -> None:
-        """Put up a virtual server."""
+    def add(self, spec: ServerSpec, endpoint: Callable[[], Endpoint], view: View | None = None) -> None:
+        """Put up a virtual server.
+
+        Args:
+            spec: What it shows.
+            endpoint: Makes it.
+            view: Its view, if there is one already; see `foreseen`.
+        """
         made = endpoint()
-        made.lists.view = self._view(spec)
+        made.lists.view = finished(self._view(spec)) if view is None else view
         self._specs[spec.name] = spec
         self._endpoints[spec.name] = made
+        if view is not None:
+            self.change(spec)  # what came while the view was built
+
+    async def foreseen(self, spec: ServerSpec) -> View:
+        """The view a server would have, built while everything else goes on."""
+        return await unhurried(self._view(spec))
 
     def change(self, spec: ServerSpec) -> None:
-        """Show a virtual server in another way; its clients hear of what they can see differently."""
+        """Show a virtual server in another way, soon; its clients hear of what they can see differently."""
         self._specs[spec.name] = spec
-        self._look_again({spec.name: set()})
+        self._otherwise.add(spec.name)
+        self._look_soon()
 
     def remove(self, name: str) -> None:
         """Take a virtual server down: its sessions end."""
         endpoint = self._endpoints.pop(name)
         del self._specs[name]
+        self._shown.pop(name, None)
         endpoint.close()
 
-    def _view(self, spec: ServerSpec) -> View:
-        view = build_view(
-            spec, {name: upstream.offer for name, upstream in self.upstreams.items()}, self._overrides
-        )
-        for kind, name, kept, lost in view.conflicts:
-            conflict = (spec.name, kind, name, kept, lost)
-            if conflict not in self._reported:
-                self._reported.add(conflict)
-                self.log.warning(
-                    "catalog.conflict", server=spec.name, kind=kind, name=name, kept=kept, left_out=lost
-                )
-        return view
+    def _view(self, spec: ServerSpec) -> Steps[View]:
+        offers = {name: found.offer for name in spec.upstreams if (found := self.upstreams.get(name))}
+        held = {}
+        if self._vet is not None:
+            for name, offer in offers.items():
+                if of := self._vet(name, offer):
+                    held[name] = of
+                yield
+        if self._reporting is None:
+            self._reporting = asyncio.get_running_loop().call_later(_REPORT_SECONDS, self.report_conflicts)
+        known = self._shown.setdefault(spec.name, Shown())
+        return (yield from view_steps(spec, offers, self._overrides, known, held))
+
+    def conflicts(self) -> list[Conflict]:
+        """Names of upstreams that others have, too, or that look like them, in the servers that show both."""
+        return [
+            each
+            for name, endpoint in self._endpoints.items()
+            for each in conflicts(name, endpoint.lists.view, self._specs[name].separator)
+        ]
+
+    def report_conflicts(self) -> None:
+        """Log those that are new; of many, the first."""
+        self._reporting = None
+        new = [each for each in self.conflicts() if each not in self._reported]
+        self._reported.update(new)
+        for each in new[:_REPORTED_AT_ONCE]:
+            self.log.warning(
+                "catalog.conflict",
+                server=each.server,
+                kind=each.kind,
+                name=each.name,
+                upstream=each.upstream,
+                other=each.other,
+                why=each.why,
+            )
+        if len(new) > _REPORTED_AT_ONCE:
+            self.log.warning("catalog.conflicts", more=len(new) - _REPORTED_AT_ONCE)
 
     # --- what upstreams report -----------------------------------------------------------------------
 
     def offer_changed(self, upstream: str, changed: Iterable[str] = ()) -> None:
         """Take an upstream's new offer into the catalog, soon; several at once make one new catalog."""
+        self.tending.changed(upstream)
         self._announced.setdefault(upstream, set()).update(changed)
-        if not self._refreshing:
-            self._refreshing = True
-            asyncio.get_running_loop().call_soon(self._refresh)
+        self._look_soon()
 
-    def _refresh(self) -> None:
-        self._refreshing = False
-        announced, self._announced = self._announced, {}
-        servers: dict[str, set[str]] = {}
-        for name, spec in self._specs.items():
-            concerned = [kinds for upstream, kinds in announced.items() if upstream in spec.upstreams]
-            if concerned:
-                servers[name] = set().union(*concerned)
-        self._look_again(servers)
+    async def looked(self) -> None:
+        """Return when everything said until now is in the catalog."""
+        if self._due or self._look is not None:
+            # One that has begun may have passed by what was said since.
+            needed = self._looks + (2 if self._look is not None and self._due else 1)
+            done = asyncio.get_running_loop().create_future()
+            self._awaited.append((needed, done))
+            await done
 
-    def _look_again(self, servers: Mapping[str, set[str]]) -> None:
+    def _look_soon(self) -> None:
+        if not self._due:
+            self._due = True
+            if self._look is None:
+                self._schedule()
+
+    def _schedule(self) -> None:
+        """Begin the look that is due: at once after a short one, else when others had their time."""
+        loop = asyncio.get_running_loop()
+        rest = self._ended + min(self._looked * _REST, _LONGEST_REST) - time.perf_counter()
+        if self._looked < _SHORT or rest <= 0:
+            loop.call_soon(self._go_on)
+        else:
+            loop.call_later(rest, self._go_on)
+
+    def _go_on(self) -> None:
+        """Look on for a moment, or begin to."""
+        if self._look is None:
+            self._look, self._looked, self._due = self._look_again(), 0.0, False
+        began, more = time.perf_counter(), False
+        try:
+            more = slice_of(self._look)
+        finally:  # what breaks one look breaks neither the next nor who waits for it
+            self._ended = time.perf_counter()
+            self._looked += self._ended - began
+            if more:
+                asyncio.get_running_loop().call_soon(self._go_on)
+            else:
+                self._look = None
+                self._over()
+
+    def _over(self) -> None:
+        self._looks += 1
+        waiting, self._awaited = self._awaited, []
+        for needed, done in waiting:
+            if needed > self._looks:
+                self._awaited.append((needed, done))
+            elif not done.done():
+                done.set_result(None)
+        if self._due:
+            self._schedule()
+
+    def _look_again(self) -> Steps[None]:
         """Make the views of some servers anew, and tell their clients what is different or said to be."""
-        for name, said in servers.items():
-            lists = self._endpoints[name].lists
-            before, after = lists.view, self._view(self._specs[name])
-            lists.view = after
+        announced, self._announced = self._announced, {}
+        otherwise, self._otherwise = self._otherwise, set()
+        for name in list(self._specs):
+            spec = self._specs.get(name)
+            if spec is None:
+                continue
+            concerned = [announced[upstream] for upstream in announced.keys() & set(spec.upstreams)]
+            endpoint = self._endpoints.get(name) if concerned or name in otherwise else None
+            if endpoint is None:
+                continue
+            after = yield from self._view(spec)
+            if self._endpoints.get(name) is not endpoint:
+                continue  # it was taken down meanwhile
+            said = set[str]().union(*concerned)
+            before, endpoint.lists.view = endpoint.lists.view, after
             kinds = [
                 k
                 for k in KINDS
@@ -133,6 +258,10 @@ class Plane:
             ]
             self.hub.lists_changed(name, kinds)
         self.hub.reroute()
+
+    def tends(self, upstream: str) -> bool:
+        """Whether it is this worker that sees to an upstream."""
+        return self.tending.mine(upstream)
 
     def resource_updated(self, upstream: str, principal: Principal, params: Json) -> None:
         """Pass an update on to who watches."""
@@ -206,16 +335,7 @@ class Plane:
 
     def status(self) -> dict[str, Any]:
         """Upstreams and their states, for `/readyz` and the start banner."""
-        return {
-            name: {
-                "state": str(upstream.state),
-                **({"reason": upstream.reason} if upstream.state is not State.READY else {}),
-                "tools": len(upstream.offer.tools),
-                "resources": len(upstream.offer.resources) + len(upstream.offer.templates),
-                "prompts": len(upstream.offer.prompts),
-            }
-            for name, upstream in self.upstreams.items()
-        }
+        return status(self.upstreams, self.tending)
 
     async def close(self, parking: Parking) -> None:
         """End what is open: subscriptions with their result, parked and running calls with an error."""

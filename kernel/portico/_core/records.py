@@ -54,13 +54,17 @@ class Author:
 
     Attributes:
         subject: The principal's.
-        via: How: `api`, `cli`, `import`, `catalog`, `gateway` (the gateway by itself).
+        via: How: `api`, `cli`, `import`, `catalog`, `gateway` (the gateway by itself), `file` (where
+            the registry keeps files, and somebody changed one).
         peer: The address it came from, "" for none.
+        request: Tells the request from all others (at most 64 characters), so that one that is sent again
+            is known, by whatever process gets it; "" for none. Kept with the audit trail as the rest is.
     """
 
     subject: str
     via: str = "api"
     peer: str = ""
+    request: str = ""
 
 
 @attrs.frozen
@@ -95,6 +99,19 @@ class Record:
 
 
 @attrs.frozen
+class Made:
+    """When something was first made, and by whom: what a record that comes from elsewhere brings along.
+
+    Attributes:
+        at: When, in seconds since 1970.
+        by: The subject.
+    """
+
+    at: float
+    by: str = ""
+
+
+@attrs.frozen
 class Change:
     """A wish to create, replace or delete one record.
 
@@ -105,6 +122,9 @@ class Change:
         about: What is to be said of it.
         expected: The version it must have now for the change to be made; 0: it must not exist; None: whatever
             there is.
+        made: Of a record that is created by it, and was made elsewhere before: when, and by whom. It becomes
+            `created` and `created_by`; who creates it here, and when, is in the audit trail and in `updated`.
+            Without meaning for a record there is.
     """
 
     kind: str
@@ -112,6 +132,7 @@ class Change:
     config: Json | None
     about: About = About()
     expected: int | None = None
+    made: Made | None = None
 
 
 @attrs.frozen
@@ -208,5 +229,32 @@ class Registry(Protocol):
 
         Whoever wrote hears of it, too. Revisions may be skipped, never repeated. The function raises
         `RegistryDown` when the registry is away, and may be called again.
+        """
+        ...
+
+
+class Schema(Protocol):
+    """The schema of what a registry keeps records in, where it has one: what `gateway db` shows and changes.
+
+    Every method may raise `RegistryDown`.
+    """
+
+    async def current(self) -> tuple[str, str]:
+        """The revision of the schema that is there, "" for none, and the one that is needed."""
+        ...
+
+    async def upgrade(self, revision: str | None = None) -> None:
+        """Bring it up to a revision, by default to the one that is needed; nothing is lost.
+
+        Raises:
+            ConfigError: There is no such revision, or it is none above the one that is there.
+        """
+        ...
+
+    async def downgrade(self, revision: str | None = None) -> None:
+        """Bring it down to a revision, by default by one; "" takes everything away.
+
+        Raises:
+            ConfigError: There is no such revision, or it is none below the one that is there.
         """
         ...

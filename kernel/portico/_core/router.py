@@ -66,7 +66,7 @@ class Router:
         if method in TASK_METHODS:
             return await self._tasks.answer(exchange)
         view = self.view
-        target = view.route(method, exchange.params)
+        target = view.route(method, exchange.params, exchange.id)
         exchange.target = target
         params = self._own_params(exchange, target)
         if view.fills:

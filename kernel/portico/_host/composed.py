@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Final
 
 import attrs
 
+from portico._config.memo import Memo
 from portico._config.settings import Managed, Settings
 from portico._config.sources import LookUp
 from portico._config.strict import structured
@@ -15,11 +18,13 @@ from portico._config.wording import Wrong, dotted
 from portico._core.contracts import Json
 from portico._core.errors import ConfigError
 from portico._core.overrides import KINDS_OVERRIDDEN, Override, Overrides, key_of
+from portico._core.overrides import Key as OverrideKey
 from portico._core.overrides import problems as override_problems
 from portico._core.records import Record
 
 Key = tuple[str, str]
 Problem = tuple[str, str]
+Known = Memo[Key, tuple[OverrideKey, Override]]
 
 _TABLES: Final = ("upstreams", "servers")
 _OWN: Final = ("prompts", "resources")
@@ -54,6 +59,7 @@ def compose(
     records: Iterable[Record],
     secrets: LookUp,
     check: Callable[[Settings], None] = lambda settings: None,
+    known: Known | None = None,
 ) -> Composed:
     """The file's settings with the upstreams and servers of records beneath them.
 
@@ -62,23 +68,22 @@ def compose(
         records: All there are.
         secrets: What `${...}` in records stands for.
         check: Raises `ConfigError` for settings that cannot be in effect.
+        known: Overrides as they were made last; `Settings.extend` remembers components by itself.
     """
+    known = Memo() if known is None else known
     problems: dict[Key, list[Problem]] = {}
     wanted: dict[Key, Record] = {}
-    overrides: dict[tuple[str, str, str], Override] = {}
+    overrides: dict[OverrideKey, Override] = {}
+    overridden: set[Key] = set()
     for record in records:
         key = (record.kind, record.name)
         if not record.about.enabled:
             continue
         if record.kind == "overrides":
             try:
-                of = key_of(record.name)
-                if of is None:
-                    raise Wrong([((), _EXPECTED_NAME.format(record.name))])
-                override = structured(record.config, Override, file.base)
-                if said := override_problems(of, override):
-                    raise Wrong([((where,), text) for where, text in said])
+                of, override = known.made(key, record.config, partial(_override, record, file.base))
                 overrides[of] = override
+                overridden.add(key)
             except Wrong as wrong:
                 problems[key] = [(dotted(place), text) for place, text in wrong.problems]
         elif record.kind in _TABLES or record.kind in _OWN:
@@ -87,6 +92,7 @@ def compose(
                 problems[key] = [("", _HELD)]
             else:
                 wanted[key] = record
+    known.forget_all_but(overridden)
     extend = file.extend
     while wanted and extend is not None:
         try:
@@ -102,6 +108,21 @@ def compose(
                 problems[key] = found
                 del wanted[key]
     return Composed(file, overrides, problems)
+
+
+def _override(record: Record, base: Path) -> tuple[OverrideKey, Override]:
+    """What a record overrides, and how.
+
+    Raises:
+        Wrong: It is no override.
+    """
+    of = key_of(record.name)
+    if of is None:
+        raise Wrong([((), _EXPECTED_NAME.format(record.name))])
+    override = structured(record.config, Override, base)
+    if said := override_problems(of, override):
+        raise Wrong([((where,), text) for where, text in said])
+    return of, override
 
 
 def _tables(wanted: Mapping[Key, Record]) -> Json:
@@ -145,14 +166,22 @@ def _check_operator_only(settings: Settings, wanted: Mapping[Key, Record]) -> No
     problems: list[Problem] = []
     for key, record in wanted.items():
         component = settings.components.get(key)
-        for field in attrs.fields(type(component.config)) if component is not None else ():
-            if not field.metadata.get("operator_only") or field.name not in record.config:
+        config: Any = type(component.config) if component is not None else type(None)
+        for name in _operator_only(config):
+            if name not in record.config:
                 continue
-            said = record.config[field.name]
+            said = record.config[name]
             if not isinstance(said, list) or tuple(said) not in allowed:
-                problems.append((f"{key[0]}.{key[1]}.{field.name}", _OPERATOR))
+                problems.append((f"{key[0]}.{key[1]}.{name}", _OPERATOR))
     if problems:
         raise ConfigError(problems)
+
+
+@lru_cache(256)
+def _operator_only(config: Any) -> tuple[str, ...]:
+    """The names of the fields of a config class that a record may not simply set."""
+    fields = attrs.fields(config) if attrs.has(config) else ()
+    return tuple(field.name for field in fields if field.metadata.get("operator_only"))
 
 
 _OPERATOR: Final = (

@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
 from portico import __version__
 from portico._config import graph
 from portico._config.settings import Component, ServerSettings, Settings
-from portico._core.catalog import ServerSpec
+from portico._core.catalog import ServerSpec, View
 from portico._core.contracts import Admit, Direct, Event, Host, Json, Log, Ref, Server, Transport
 from portico._core.endpoint import CallRecord, Endpoint, Load
 from portico._core.errors import ConfigError
@@ -33,16 +32,15 @@ from portico._host.access import in_line
 from portico._host.app import build_app
 from portico._host.forward import Forwarder
 from portico._host.lifecycle import Key, Phase, running
-from portico._host.limits import Limits
+from portico._host.limits import limits_of
+from portico._host.pinning import Pinning
 from portico._host.places import Place, host_of, is_loopback
 from portico._host.roster import Roster
+from portico._host.rounds import Rounds
 from portico._host.sealed import Secrets
-from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS
 from portico._host.snapshot import Snapshot
 from portico._host.stage import LiveStage
 from portico._host.strain import strain_of
-
-_WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
 
 
 class _Clock:
@@ -66,6 +64,7 @@ class Gateway:
         directs: What answers requests without ASGI, by path.
         forwarder: The way to other workers, if there are any.
         management: What is managed at run time, if anything is.
+        rounds: Knows how the upstreams are.
     """
 
     settings: Settings
@@ -79,6 +78,7 @@ class Gateway:
     directs: Mapping[str, Direct] = attrs.field(factory=dict)
     forwarder: Forwarder | None = None
     management: Management | None = None
+    rounds: Rounds | None = None
 
 
 class Composer:
@@ -99,7 +99,10 @@ class Composer:
         self.load = Load(gateway.max_in_flight)
         self.strain = strain_of(gateway, self.load, self.clock, log, place.slot.turn if place else None)
         self.parking = Parking(self.seal, gateway.park_timeout)
-        self.plane = Plane(self.load, log)
+        self.pinning = Pinning(settings, self._offer_changed, log, self.clock)
+        self.plane = Plane(self.load, log, self.pinning.vet)
+        self.rounds = Rounds(self.plane, gateway.health_interval, gateway.health_failures, self.clock, log)
+        self.rounds.quarantined = self.pinning.held_back
         self.stage = LiveStage(self)
         self.roster: Roster | None = None
         self._routers: dict[str, Router] = {}
@@ -123,7 +126,11 @@ class Composer:
             component=find,
             wiring=self.plane,
             management=self.roster or Unmanaged(),
+            state=self.settings.state,
         )
+
+    def _offer_changed(self, upstream: str) -> None:
+        self.plane.offer_changed(upstream)
 
     def _logger(self, component: Component) -> Log:
         from portico._host.log import logger
@@ -137,21 +144,40 @@ class Composer:
         self._wired = True
         registry = next((live[key] for key in live if key == ("registries", self.settings.registry)), None)
         if registry is not None:
-            state = self.settings.gateway.state or self.settings.base / ".portico"
+            state = self.settings.state
             snapshot = Snapshot(state / f"{self.settings.registry}.json")
             keys = Secrets(self.settings.gateway, state)
-            self.roster = Roster(self.settings, registry, self.stage, self.log, keys, snapshot)
+            pins = (self.pinning, self.plane.conflicts)
+            self.roster = Roster(self.settings, registry, self.stage, self.log, keys, snapshot, pins)
         self.plane.upstreams.update(
             {name: each for (kind, name), each in live.items() if kind == "upstreams"}
         )
+        for component in self.settings.components.values():
+            if component.kind == "upstreams":
+                self.rounds.take_up(component)
         self._observers = tuple(each for (kind, _), each in live.items() if kind == "observers")
         for name, server in self.settings.servers.items():
             self.check_open(name, server, live)
             self.put_up(name, server, live)
 
-    def put_up(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> None:
-        """Have a virtual server as its settings say, whether it is up or not."""
-        spec = ServerSpec(
+    def put_up(
+        self, name: str, server: ServerSettings, live: Mapping[Key, Any], view: View | None = None
+    ) -> None:
+        """Have a virtual server as its settings say, whether it is up or not; see `Plane.add` for `view`."""
+        spec = self.spec(name, server)
+        endpoint = self.plane.endpoints.get(name)
+        if endpoint is None:
+            self.plane.add(spec, partial(self._endpoint, name, server, live), view)
+            return
+        policies = [(policy, live["policies", policy]) for policy in server.policies]
+        info, schemes, private = self._face(name, server, live)
+        endpoint.lists.change(info, server.instructions, server.page_size, private)
+        endpoint.change(Pipeline(policies, self._routers[name]), schemes)
+        self.plane.change(spec)
+
+    def spec(self, name: str, server: ServerSettings) -> ServerSpec:
+        """What a virtual server shows."""
+        return ServerSpec(
             name=name,
             upstreams=server.upstreams,
             prefix=server.prefix,
@@ -162,15 +188,6 @@ class Composer:
             describe=server.describe,
             growing=self.roster is not None,
         )
-        endpoint = self.plane.endpoints.get(name)
-        if endpoint is None:
-            self.plane.add(spec, partial(self._endpoint, name, server, live))
-            return
-        policies = [(policy, live["policies", policy]) for policy in server.policies]
-        info, schemes, private = self._face(name, server, live)
-        endpoint.lists.change(info, server.instructions, server.page_size, private)
-        endpoint.change(Pipeline(policies, self._routers[name]), schemes)
-        self.plane.change(spec)
 
     def check_open(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> None:
         """Letting anybody in is for loopback; anywhere else it must have been said twice.
@@ -254,26 +271,6 @@ class Composer:
         self.log.error(event, component=".".join(key), exc_info=error)
 
 
-def limits_of(settings: Settings) -> Limits:
-    """What the guard lets pass, from `[gateway]` and the addresses listened on."""
-    gateway = settings.gateway
-    hosts = [host_of(address) for address in gateway.listen]
-    public = urlsplit(gateway.public_url) if gateway.public_url else None
-    names = [*gateway.allowed_hosts, *([public.netloc] if public else [])]
-    origins = [*gateway.allowed_origins, *([f"{public.scheme}://{public.netloc}"] if public else [])]
-    everywhere = any(host in _WILDCARDS for host in hosts)
-    # A health check inside a container asks 127.0.0.1 of a gateway that listens everywhere.
-    if any(is_loopback(host) for host in hosts) or (everywhere and names):
-        names += LOOPBACK_HOSTS
-        origins += LOOPBACK_ORIGINS
-    for host in hosts:
-        if not is_loopback(host) and host not in _WILDCARDS:
-            names.append(f"[{host}]" if ":" in host else host)
-    if not names:
-        names = ["*"]  # every address is listened on, by authenticated callers, and no name was given
-    return Limits(body_bytes=gateway.body_limit, allowed_hosts=tuple(names), allowed_origins=tuple(origins))
-
-
 def without(settings: Settings, *kinds: str) -> Settings:
     """The same settings without the components of some kinds."""
     kept = {key: each for key, each in settings.components.items() if each.kind not in kinds}
@@ -333,9 +330,11 @@ async def started(
                 directs,
                 composer.forwarder,
                 composer.roster,
+                composer.rounds,
             )
         finally:
             composer.strain.stop()
+            composer.rounds.stop()
             if composer.roster is not None:
                 await composer.roster.stop()
                 await composer.stage.close()

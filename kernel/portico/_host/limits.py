@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+from urllib.parse import urlsplit
+
 import attrs
 from attrs.validators import ge, gt
 
+from portico._config.settings import Settings
 from portico._core.contracts import doc
+from portico._host.places import host_of, is_loopback
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, Proxies
+
+_WILDCARDS: Final = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
 
 
 def _networks(_: object, __: object, value: tuple[str, ...]) -> None:
@@ -62,3 +69,23 @@ class Limits:
         ),
     )
     allow_h2c: bool = attrs.field(default=False, metadata=doc("Answer HTTP/2 without TLS."))
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the guard lets pass, from `[gateway]` and the addresses listened on."""
+    gateway = settings.gateway
+    hosts = [host_of(address) for address in gateway.listen]
+    public = urlsplit(gateway.public_url) if gateway.public_url else None
+    names = [*gateway.allowed_hosts, *([public.netloc] if public else [])]
+    origins = [*gateway.allowed_origins, *([f"{public.scheme}://{public.netloc}"] if public else [])]
+    everywhere = any(host in _WILDCARDS for host in hosts)
+    # A health check inside a container asks 127.0.0.1 of a gateway that listens everywhere.
+    if any(is_loopback(host) for host in hosts) or (everywhere and names):
+        names += LOOPBACK_HOSTS
+        origins += LOOPBACK_ORIGINS
+    for host in hosts:
+        if not is_loopback(host) and host not in _WILDCARDS:
+            names.append(f"[{host}]" if ":" in host else host)
+    if not names:
+        names = ["*"]  # every address is listened on, by authenticated callers, and no name was given
+    return Limits(body_bytes=gateway.body_limit, allowed_hosts=tuple(names), allowed_origins=tuple(origins))

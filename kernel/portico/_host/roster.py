@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import attrs
 
 from portico._config.masking import covered, plain, uncovered
+from portico._config.memo import Memo
 from portico._config.settings import Settings
-from portico._core.contracts import Json, Log, Offer
+from portico._config.tables import UpstreamSettings
+from portico._core.contracts import Json, Log, Offer, State
+from portico._core.health import Condition
 from portico._core.management import FromFile, Managed, Outcome
 from portico._core.overrides import Overrides
 from portico._core.records import (
@@ -18,12 +21,16 @@ from portico._core.records import (
     Author,
     Change,
     Entry,
+    Made,
     Record,
     Registry,
     RegistryDown,
 )
+from portico._core.shadows import Conflict
 from portico._host.checking import check
-from portico._host.composed import Composed, Key, compose, declared
+from portico._host.composed import Composed, Key, Known, compose, declared
+from portico._host.pinboard import Pinboard
+from portico._host.pinning import Pinning, forgetting
 from portico._host.sealed import Secrets, rotate
 from portico._host.snapshot import Snapshot
 
@@ -43,12 +50,13 @@ class Stage(Protocol):
         ...
 
     async def become(self, before: Settings, after: Settings) -> None:
-        """Start, stop and change what differs."""
-        ...
+        """Start, stop and change what differs; when it returns, clients see it, and what `show` was told."""
 
     def show(self, overrides: Overrides) -> None:
         """Show definitions as these say."""
-        ...
+
+    async def settled(self) -> None:
+        """Return when clients see everything that was said until now."""
 
     async def probe(self, settings: Settings, name: str) -> Json:
         """Start one upstream of these settings apart from everything else; see `Management.probe`."""
@@ -58,8 +66,8 @@ class Stage(Protocol):
         """Have an upstream's lists fetched again; whether there is one of that name that can."""
         ...
 
-    def state(self, upstream: str) -> tuple[str, str]:
-        """State and reason of an upstream."""
+    def condition(self, upstream: str) -> Condition:
+        """How an upstream is."""
         ...
 
     def offers(self) -> Mapping[str, Offer]:
@@ -77,6 +85,7 @@ class Roster:
         log: The kernel's.
         secrets: Seals and opens.
         snapshot: Holds what was in effect last.
+        pins: Compares definitions with what they were, and gives names in dispute.
     """
 
     def __init__(
@@ -87,6 +96,7 @@ class Roster:
         log: Log,
         secrets: Secrets,
         snapshot: Snapshot,
+        pins: tuple[Pinning, Callable[[], Sequence[Conflict]]],
     ) -> None:
         self._file = file
         self._registry = registry
@@ -94,8 +104,12 @@ class Roster:
         self._log = log
         self._secrets = secrets
         self._snapshot = snapshot
+        self._pinning, in_dispute = pins
+        self._pinning.expect(self._decide)
+        self.definitions = Pinboard(self._pinning, self._decide, in_dispute)
         self._records: dict[Key, Record] = {}
         self._composed = Composed(file, {}, {})
+        self._known: Known = Memo()
         self._revision = 0
         self._down = ""
         self._acting = asyncio.Lock()
@@ -112,10 +126,13 @@ class Roster:
                 revision, records = known
                 self._log.warning("registry.snapshot", revision=revision, records=len(records))
                 await self._act(revision, records, keep=False)
+        self._pinning.begin()
+        await self._stage.settled()  # what is held back is so before anybody is served
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
         """Take up nothing more."""
+        await self._pinning.close()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -126,8 +143,7 @@ class Roster:
                 async with self._registry.watch() as changed:
                     await self._load()  # what was missed between loading and watching
                     while True:
-                        await changed()
-                        await self._load()
+                        await self._load(await changed())
             except RegistryDown as error:
                 self._lost(error)
             except Exception as error:  # a registry that fails must not end what it has told so far
@@ -140,10 +156,11 @@ class Roster:
             self._log.error("registry.down", error=str(error))
         self._down = str(error) or "it cannot be reached"
 
-    async def _load(self) -> None:
-        """Have the registry's records in effect."""
+    async def _load(self, said: int | None = None) -> None:
+        """Have the registry's records in effect; `said` is the revision it is said to have."""
         async with self._acting:
-            await self._take_up()
+            if said is None or said != self._revision or self._down:
+                await self._take_up()
 
     async def _take_up(self) -> None:
         revision, records = await self._registry.load()
@@ -154,7 +171,8 @@ class Roster:
             await self._act(revision, records)
 
     def _compose(self, records: Mapping[Key, Record]) -> Composed:
-        return compose(self._file, records.values(), self._secrets.look_up(records), self._stage.check)
+        look_up = self._secrets.look_up(records)
+        return compose(self._file, records.values(), look_up, self._stage.check, self._known)
 
     async def _act(self, revision: int, loaded: Sequence[Record], *, keep: bool = True) -> None:
         records = {(record.kind, record.name): record for record in loaded}
@@ -163,8 +181,9 @@ class Roster:
         for (kind, name), problems in composed.problems.items():
             if self._composed.problems.get((kind, name)) != problems:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
-        await self._stage.become(before, composed.settings)
+        self._pinning.take_up(composed.settings, records)
         self._stage.show(composed.overrides)
+        await self._stage.become(before, composed.settings)
         self._records, self._composed, self._revision = records, composed, revision
         if keep:
             try:
@@ -203,30 +222,30 @@ class Roster:
         return self._of_file(kind, name) if kind == "servers" and name in self._file.servers else None
 
     def _of_file(self, kind: str, name: str) -> Managed:
-        state, reason = self._state(kind, name)
+        state, reason, since = attrs.astuple(self._condition(kind, name))
         if kind == "servers":
-            return Managed(kind, name, plain(self._file.servers[name]), About(), "file", None, state, reason)
-        component = self._file.components[kind, name]
-        config = {"use": component.use, **plain(component.config)}
-        return Managed(kind, name, config, About(), "file", None, state, reason)
+            config = plain(self._file.servers[name])
+        else:
+            component = self._file.components[kind, name]
+            common = plain(UpstreamSettings(component.on_change, component.health_interval))
+            config = {"use": component.use, **common, **plain(component.config)}
+        return Managed(kind, name, config, About(), "file", None, state, reason, since=since)
 
     def _of_registry(self, record: Record, composed: Composed) -> Managed:
         key = (record.kind, record.name)
         problems = composed.problems.get(key, ())
         component = composed.settings.components.get(key)
         made = component.config if component is not None else None
-        state, reason = self._state(*key)
+        state, reason, since = attrs.astuple(self._condition(*key))
         if problems:
-            state, reason = "invalid", "; ".join(_said(problems))
+            state, reason, since = "invalid", "; ".join(_said(problems)), record.updated
         elif not record.about.enabled:
-            state, reason = "disabled", ""
+            state, reason, since = "disabled", "", record.updated
         config = covered(record.config, made)
-        return Managed(
-            record.kind, record.name, config, record.about, "registry", record, state, reason, problems
-        )
+        return Managed(*key, config, record.about, "registry", record, state, reason, problems, since)
 
-    def _state(self, kind: str, name: str) -> tuple[str, str]:
-        return self._stage.state(name) if kind == "upstreams" else ("ready", "")
+    def _condition(self, kind: str, name: str) -> Condition:
+        return self._stage.condition(name) if kind == "upstreams" else Condition(State.READY)
 
     async def change(
         self, changes: Sequence[Change], author: Author, *, expected: int | None = None, dry_run: bool = False
@@ -239,6 +258,7 @@ class Roster:
             checked = self._compose(self._changed(changes, used=True))
             check(changes, checked, self._composed)
             changes = [self._sealed(change, checked) for change in changes]
+            changes += forgetting(changes)
             after = self._changed(changes)
             made = [after[change.kind, change.name] for change in changes if change.config is not None]
             if dry_run:
@@ -249,14 +269,23 @@ class Roster:
         found = [self.get(record.kind, record.name) for record in made]
         return Outcome(revision, [each for each in found if each is not None])
 
-    async def rotate(self, author: Author) -> int:
+    async def _decide(self, decide: Callable[[], list[Change]], author: Author) -> None:
+        """Write what is decided upon while nothing else changes here; see `pinning.Write`."""
+        async with self._acting:
+            if changes := decide():
+                try:
+                    await self._registry.write(changes, author)
+                finally:  # whoever was first: this is what holds
+                    await self._take_up()
+
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Put every secret under the current key; gives how many records that changes."""
         async with self._acting:
             changed = rotate(self._secrets, self._records)
             changes = [
                 Change(each.kind, each.name, each.config, each.about, each.version) for each in changed
             ]
-            if changes:
+            if changes and not dry_run:
                 await self._registry.write(changes, author)
                 await self._take_up()
         return len(changes)
@@ -287,7 +316,9 @@ class Roster:
             if change.config is None:
                 after.pop(key, None)
             else:
-                before = after.get(key) or Record(*key, {}, version=0)
+                made = change.made or Made(0.0)
+                new = Record(*key, {}, version=0, created=made.at, created_by=made.by)
+                before = after.get(key) or new
                 about = attrs.evolve(change.about, enabled=True) if used else change.about
                 after[key] = attrs.evolve(
                     before, config=change.config, about=about, version=before.version + 1

@@ -13,6 +13,7 @@ from portico._config.sources import LookUp
 from portico._config.tables import GatewaySettings
 from portico._config.wording import Place, dotted
 from portico._core.contracts import Json, Secret
+from portico._core.errors import ConfigError
 from portico._core.keyring import FILE_KEY, Keyring, Unopenable, file_key
 from portico._core.records import Record
 
@@ -94,10 +95,21 @@ class Secrets:
 
 
 def rotate(secrets: Secrets, records: Mapping[Key, Record]) -> list[Record]:
-    """The records that change when every secret is put under the current key."""
+    """The records that change when every secret is put under the current key.
+
+    Raises:
+        ConfigError: Secrets cannot be opened; names the record of each.
+    """
     out = []
+    lost: list[tuple[str, str]] = []
     for record in records.values():
-        config = secrets.rotated(record)
+        try:
+            config = secrets.rotated(record)
+        except Unopenable as error:
+            lost.append((f"{record.kind}.{record.name}", f"has a secret that cannot be opened: {error}"))
+            continue
         if config != record.config:
             out.append(attrs.evolve(record, config=config))
+    if lost:
+        raise ConfigError(lost, "the secrets")
     return out

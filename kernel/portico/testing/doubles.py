@@ -156,9 +156,11 @@ class RecordingWiring:
         updates: `(upstream, principal, params)` of changed resources.
         announced: `(upstream, principal, method, params)`.
         asked: `(upstream, principal, method, params)`; answered from `answers` by method.
+        mine: What `tends` says.
     """
 
     def __init__(self, answers: Mapping[str, Json] | None = None) -> None:
+        self.mine = True
         self.answers = dict(answers or {})
         self.offers: list[tuple[str, frozenset[str]]] = []
         self.updates: list[tuple[str, Principal, Json]] = []
@@ -170,6 +172,10 @@ class RecordingWiring:
     def offer_changed(self, upstream: str, changed: Iterable[str] = ()) -> None:
         """Remember a new offer."""
         self.offers.append((upstream, frozenset(changed)))
+
+    def tends(self, upstream: str) -> bool:
+        """Whether upstreams are this worker's to see to."""
+        return self.mine
 
     def resource_updated(self, upstream: str, principal: Principal, params: Json) -> None:
         """Remember an update."""
@@ -200,6 +206,7 @@ def make_host(
     base: Path | None = None,
     components: Mapping[str, Any] | None = None,
     wiring: Wiring | None = None,
+    state: Path | None = None,
 ) -> Host:
     """What a component is created with.
 
@@ -211,6 +218,7 @@ def make_host(
         base: The folder relative paths are relative to; the current one by default.
         components: What `Ref` fields find, by name.
         wiring: A `RecordingWiring` by default.
+        state: The folder for what outlives the process; `.portico` in `base` by default.
     """
     found = dict(components or {})
 
@@ -219,14 +227,16 @@ def make_host(
             raise LookupError(f"make_host(components=...) has no {ref.name!r}")
         return found[ref.name]
 
+    base = base or Path.cwd()
     return Host(
         name=name,
         kind=kind,
         log=log or RecordingLog(),
         clock=clock or FakeClock(),
-        base=base or Path.cwd(),
+        base=base,
         component=component,
         wiring=wiring or RecordingWiring(),
+        state=state or base / ".portico",
     )
 
 

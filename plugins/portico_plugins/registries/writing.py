@@ -43,7 +43,7 @@ def check(changes: Sequence[Change]) -> None:
         if not change.name or len(change.name) > MAX_NAME or "\0" in change.name:
             problems.append((place, f"expected a name of 1 to {MAX_NAME} characters, none of them NUL"))
         try:
-            canonical([change.name, change.config, change.about])
+            canonical([change.name, change.config, change.about, change.made])
         except (TypeError, UnicodeEncodeError):
             problems.append((place, "cannot be written as JSON"))
     if problems:
@@ -97,8 +97,8 @@ def _after(before: Record | None, change: Change, revision: int, author: Author,
             config=change.config,
             about=change.about,
             revision=revision,
-            created=now,
-            created_by=author.subject,
+            created=change.made.at if change.made else now,
+            created_by=change.made.by if change.made else author.subject,
             updated=now,
             updated_by=author.subject,
             via=author.via,

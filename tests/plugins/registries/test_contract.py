@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from portico.api import About, Author, Change, ConfigError, Registry, Stale
-from portico.testing import make_host
-from portico_plugins.registries.memory import MEMORY, MemoryConfig
+from portico.api import About, Author, Change, ConfigError, Made, Registry, Stale
+from tests.plugins.registries.kept import KEPT_IN
 
 ALICE = Author("alice", "cli")
-Open = Callable[[], AbstractAsyncContextManager[Registry]]
-
-
-def _memory(_: Path) -> Open:
-    return lambda: MEMORY.create(MemoryConfig(), make_host("main", "registries"))
-
-
-KEPT_IN = {"memory": _memory}
 
 
 @pytest.fixture(params=sorted(KEPT_IN))
@@ -106,6 +96,22 @@ async def test_history_is_newest_first_and_can_be_filtered(registry: Registry) -
     assert [one.revision for one in await registry.history("upstreams", "a")] == [2, 1]
     assert await registry.history("servers") == []
     assert [one.revision for one in await registry.history(before=3, limit=2)] == [2, 1]
+
+
+async def test_a_record_made_elsewhere_keeps_when_and_by_whom(registry: Registry) -> None:
+    made = Change("upstreams", "a", {}, made=Made(1000.25, "carol"))
+    await registry.write([made], ALICE)
+    _, [record] = await registry.load()
+    assert (record.created, record.created_by, record.updated_by) == (1000.25, "carol", "alice")
+    assert record.updated > 1000.25
+    await registry.write([Change("upstreams", "a", {"x": 1}, made=Made(1.0, "eve"))], ALICE)
+    _, [record] = await registry.load()
+    assert (record.created, record.created_by, record.version) == (1000.25, "carol", 2)
+
+
+async def test_the_audit_trail_knows_the_request(registry: Registry) -> None:
+    await registry.write([put("a")], Author("bob", "api", "10.0.0.1", "k" * 64))
+    assert (await registry.history())[0].author == Author("bob", "api", "10.0.0.1", "k" * 64)
 
 
 async def test_a_watcher_hears_of_its_own_write(registry: Registry) -> None:

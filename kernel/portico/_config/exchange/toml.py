@@ -11,12 +11,17 @@ from portico._core.contracts import Json
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f\x7f]')
+_ESCAPED_IN_LINES: Final = re.compile(r"[\\\x00-\x08\x0b-\x1f\x7f]")
+_QUOTE_IN_LINES: Final = re.compile(r'"(?="|\Z)')
+"""One that could be taken for the end with its neighbours."""
 _SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _WIDE: Final = 100
 
 
 def dumps(table: Mapping[str, Any]) -> str:
     """A JSON object as TOML: values first, then its tables under headers. Nulls are left out, TOML has none.
+
+    What it is again when it is read, nulls aside. A string of several lines stands on as many.
 
     Raises:
         TypeError: A value is none of JSON.
@@ -40,7 +45,8 @@ def _lines(table: Json, place: tuple[str, ...]) -> Iterator[str]:
         yield ""
         yield f"[{'.'.join(map(key_text, place))}]"
     for key, value in plain.items():
-        yield f"{key_text(key)} = {value_text(value)}"
+        lines = isinstance(value, str) and "\n" in value
+        yield f"{key_text(key)} = {_lines_of_text(value) if lines else value_text(value)}"
     for key, value in tables.items():
         yield from _lines(value, (*place, key))
 
@@ -79,4 +85,14 @@ def value_text(value: Any) -> str:
 
 
 def _string(text: str) -> str:
-    return '"' + _ESCAPED.sub(lambda match: _SHORT.get(match[0]) or f"\\u{ord(match[0]):04x}", text) + '"'
+    return f'"{_ESCAPED.sub(_escape, text)}"'
+
+
+def _lines_of_text(text: str) -> str:
+    """A string of several lines, on as many: a change of one is a change of one in the file."""
+    inner = _ESCAPED_IN_LINES.sub(_escape, text)
+    return '"""\n' + _QUOTE_IN_LINES.sub('\\\\"', inner) + '"""'
+
+
+def _escape(match: re.Match[str]) -> str:
+    return _SHORT.get(match[0]) or f"\\u{ord(match[0]):04x}"

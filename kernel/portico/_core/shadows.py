@@ -1,0 +1,93 @@
+"""Names of one upstream that people or models could take for another's."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+import attrs
+
+from portico._core.catalog import View
+from portico._core.contracts import Target
+
+_ALIKE: Final = str.maketrans("авеорсухѕіјԁһкмтԛԝαβγεικνορτυχ", "abeopcyxsijdhkmtqwabyeikvoptux")
+"""Cyrillic and Greek letters that look like a Latin one."""
+
+_INVISIBLE: Final = re.compile(
+    "[\xad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
+
+
+@attrs.frozen
+class Conflict:
+    """A name of an upstream that another upstream has, or that looks as if it had.
+
+    Attributes:
+        server: The virtual server where both are shown.
+        kind: `tools`, `prompts` or `resources`.
+        name: The newcomer's own name.
+        upstream: The newcomer: the one that comes later in the configuration.
+        other: The one whose name it is, or looks like.
+        why: `same`: both have it, and both are shown under other names; `left_out`: it is not shown;
+            `similar`: it is written with other letters; `mimics`: it begins like the prefix of the other
+            one's names.
+    """
+
+    server: str
+    kind: str
+    name: str
+    upstream: str
+    other: str
+    why: Literal["same", "left_out", "similar", "mimics"]
+
+
+def conflicts(server: str, view: View, separator: str) -> Iterator[Conflict]:
+    """All of a virtual server.
+
+    Args:
+        server: Its name.
+        view: What it shows.
+        separator: Between a prefix and a name.
+    """
+    for kind, name, kept, lost in view.conflicts:
+        if kept != lost:
+            yield Conflict(server, kind, name, lost, kept, "left_out")
+    prefixes = {skeleton(upstream): upstream for upstream in view.upstreams}
+    for kind, targets in (("tools", view.tools), ("prompts", view.prompts), ("resources", view.resources)):
+        yield from _alike(server, kind, targets)
+        if kind != "resources":
+            for target in targets.values():
+                other = _mimicked(target.name, separator, prefixes)
+                if other is not None and other != target.upstream:
+                    yield Conflict(server, kind, target.name, target.upstream, other, "mimics")
+
+
+def _alike(server: str, kind: str, targets: Mapping[str, Target]) -> Iterator[Conflict]:
+    first: dict[str, Target] = {}
+    for target in targets.values():
+        # URIs are for programs: what looks alike is another.
+        look = target.name if kind == "resources" else skeleton(target.name)
+        known = first.setdefault(look, target)
+        if known.upstream != target.upstream:
+            why: Literal["same", "similar"] = "same" if known.name == target.name else "similar"
+            yield Conflict(server, kind, target.name, target.upstream, known.upstream, why)
+
+
+def _mimicked(name: str, separator: str, prefixes: Mapping[str, str]) -> str | None:
+    at = name.find(separator)
+    while at > 0:
+        found = prefixes.get(skeleton(name[:at]))
+        if found is not None:
+            return found
+        at = name.find(separator, at + 1)
+    return None
+
+
+def skeleton(name: str) -> str:
+    """The same for names that look the same: NFKC, casefolded, without what is not seen, in Latin letters."""
+    if name.isascii():
+        return name.lower()
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", name)).casefold()
+    return text.translate(_ALIKE)
