@@ -245,6 +245,9 @@ async def test_templates_of_resources_are_listed(forge: Forge) -> None:
     await forge.register()
     (template,) = (await forge.ask("GET", "/resources/templates/list"))["resourceTemplates"]
     assert template["uriTemplate"] == "time://zones/{name}"
+    for path in ("time://zones/UTC", "time:%2F%2Fzones%2FUTC"):
+        assert (await forge.ask("GET", f"/resources/{path}"))["text"] == "zone UTC"
+    await forge.ask("GET", "/resources/memo://none", status=404)
 
 
 # --- virtual servers ---------------------------------------------------------------------------------------
@@ -318,6 +321,20 @@ async def test_a_virtual_server_is_taken_down_and_put_up_again(forge: Forge) -> 
     await forge.ask("POST", "/servers", body, 409)
     assert "deleted" in (await forge.ask("DELETE", path))["message"]
     await forge.ask("GET", path, status=404)
+
+
+async def test_mcp_is_served_by_id_without_the_fast_lane(forge: Forge) -> None:
+    await forge.register()
+    server = await forge.ask("POST", "/servers", {"name": "c", "associated_tools": ["whoami"]}, 201)
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    accept = {"accept": "application/json, text/event-stream"}
+    for path in (f"/servers/{server['id']}/mcp", "/servers/c/mcp/", "/v1/servers/c/mcp", "/mcp/", "/v1/mcp"):
+        answer = await forge.ask("POST", path, body, headers=accept)
+        name = "portico" if "servers" not in path else "portico/c"
+        assert answer["result"]["serverInfo"]["name"] == name
+    for path in (f"/servers/{'f' * 32}/mcp", "/servers/none/mcp/"):
+        await forge.ask("POST", path, body, 404, headers=accept)
 
 
 async def test_what_the_file_declares_stays_as_it_is(forge: Forge) -> None:

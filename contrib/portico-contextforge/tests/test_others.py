@@ -108,6 +108,19 @@ async def test_without_auth_only_this_machine_may_manage_and_no_web_page() -> No
         assert await status("127.0.0.1") == 200
         assert await status("192.0.2.1") == 403
         assert await status("127.0.0.1", **{"sec-fetch-site": "cross-site"}) == 403
+        assert await status("127.0.0.1", origin="https://evil.example") == 403
+
+
+async def test_a_foreign_web_page_calls_no_tool() -> None:
+    async with running_gateway(BASE) as gateway:
+        transport = httpx2.ASGITransport(app=gateway.gateway.app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            for path in ("/rpc", "/tools/invoke/x"):
+                origin = {"origin": "https://evil.example", "content-type": "text/plain"}
+                answer = await http.post(
+                    path, content=b'{"jsonrpc":"2.0","id":1,"method":"ping"}', headers=origin
+                )
+                assert answer.status_code == 403
 
 
 async def test_a_gateway_without_a_registry_manages_nothing() -> None:
