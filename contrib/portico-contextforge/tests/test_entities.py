@@ -123,10 +123,33 @@ async def test_a_gateway_is_taken_out_of_use_and_back_and_deleted(forge: Forge) 
     await forge.ask("GET", path, status=404)
 
 
-async def test_a_gateway_keeps_its_name(forge: Forge) -> None:
+async def test_a_gateway_gets_another_name_and_what_refers_to_it_goes_along(forge: Forge) -> None:
     gateway = await forge.register()
-    answer = await forge.ask("PUT", f"/gateways/{gateway['id']}", {"name": "other"}, 422)
+    path = f"/gateways/{gateway['id']}"
+    await forge.ask("PUT", "/tools/fast-time-whoami", {"description": "Who"})
+    body = {"name": "clock", "associated_tools": ["fast-time-whoami", "fast-time-convert-time"]}
+    server = await forge.ask("POST", "/servers", body, 201)
+    changed = await forge.ask("PUT", path, {"name": "slow_time", "description": "Slow"})
+    assert (changed["name"], changed["description"], changed["toolCount"]) == ("slow_time", "Slow", 3)
+    await forge.ask("GET", path, status=404)
+    assert (await forge.tool("slow-time-whoami"))["description"] == "Who"
+    shown = await forge.ask("GET", f"/servers/{server['id']}")
+    assert shown["associatedTools"] == ["slow-time-convert-time", "slow-time-whoami"]
+    listed = (await forge.rpc("tools/list", {"server_id": server["id"]}))["result"]["tools"]
+    assert [each["name"] for each in listed] == shown["associatedTools"]
+    await forge.register("fast_time")
+    await forge.ask("PUT", f"/gateways/{changed['id']}", {"name": "fast_time"}, 409)
+
+
+async def test_credentials_nobody_can_see_cannot_be_moved_to_another_name(forge: Forge) -> None:
+    given = {"auth_type": "bearer", "auth_token": "t0ken"}
+    gateway = await forge.register(**given)
+    path = f"/gateways/{gateway['id']}"
+    answer = await forge.ask("PUT", path, {"name": "other"}, 422)
     assert answer["detail"][0]["loc"] == ["body", "name"]
+    assert (await forge.ask("PUT", path, {"name": "other", **given}))["name"] == "other"
+    said = await forge.ask("POST", "/tools/invoke/whoami", {})
+    assert said["content"][0]["text"] == "Bearer t0ken"
 
 
 async def test_a_gateway_over_sse_is_found_out_or_said(forge: Forge, sse_url: str) -> None:
