@@ -148,15 +148,14 @@ def forge_of(clock_url: str, tmp_path: Path) -> Callable[[str], AsyncIterator[Fo
     return lambda config: _forge(config, clock_url, tmp_path)
 
 
-@pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def gateway_served(folder: Path, config: str, *words: str) -> Iterator[str]:
     """The root URL of `gateway serve`, in a process of its own."""
-    folder = tmp_path_factory.mktemp("gateway")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    config = folder / "gateway.toml"
-    config.write_text(f'[gateway]\nlisten = ["127.0.0.1:{port}"]\n{CONFIG}')
-    command = (str(Path(sys.executable).with_name("gateway")), "serve", "--config", str(config))
+    file = folder / "gateway.toml"
+    file.write_text(f'[gateway]\nlisten = ["127.0.0.1:{port}"]\n{config}')
+    command = (str(Path(sys.executable).with_name("gateway")), "serve", "--config", str(file), *words)
     with (folder / "log").open("wb") as log, process(*command, cwd=folder, stdout=log, stderr=log) as running:
         end = time.monotonic() + PATIENCE
         while True:
@@ -168,3 +167,18 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 assert time.monotonic() < end, (folder / "log").read_text()
                 time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The root URL of a gateway of one process."""
+    with gateway_served(tmp_path_factory.mktemp("gateway"), CONFIG) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def served_by_two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The root URL of a gateway of two workers, whose registry is a database."""
+    config = CONFIG.replace('use = "memory"', 'use = "sql"')
+    with gateway_served(tmp_path_factory.mktemp("two"), config, "--workers", "2") as url:
+        yield url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -55,6 +56,33 @@ async def test_a_server_is_registered_bundled_and_connected_to(
             f"/v1/servers/{server['id']}/mcp",
         ):
             assert (await seen(f"{served}{path}", "legacy"))[1] == names
+
+
+async def everywhere(url: str) -> None:
+    """Return when several connections in a row, to whichever worker, find something there."""
+    known = 0
+    async with asyncio.timeout(30):
+        while known < 8:
+            async with httpx2.AsyncClient(headers=BEARER, timeout=60) as http:
+                known = known + 1 if (await http.get(url)).status_code == 200 else 0
+
+
+async def test_an_id_means_the_same_to_every_worker(served_by_two: str, clock_url: str) -> None:
+    async with httpx2.AsyncClient(base_url=served_by_two, headers=BEARER, timeout=60) as http:
+        await http.post("/gateways", json={"name": "fast_time", "url": clock_url})
+        await everywhere(f"{served_by_two}/tools/get_system_time")
+        body = {"server": {"name": "clock", "associated_tools": ["get_system_time"]}}
+        server = (await http.post("/servers", json=body)).raise_for_status().json()
+    await everywhere(f"{served_by_two}/servers/{server['id']}")
+    url = f"{served_by_two}/servers/{server['id']}/mcp"
+    # A session belongs to one worker; its requests come in at either, by that path.
+    for _ in range(4):
+        version, tools, text = await seen(url, "legacy")
+        assert (version, tools, text) == (
+            "2025-11-25",
+            ["fast-time-get-system-time"],
+            "12:00 Europe/Dublin",
+        )
 
 
 @pytest.mark.parametrize("path", ["/servers/{}/mcp", "/mcp"])
