@@ -54,6 +54,8 @@ from portico._core.contracts import (
     doc,
     input_required,
 )
+from portico._core.definitions import Definitions, Pinned, UpstreamPins
+from portico._core.differences import Difference
 from portico._core.door import Denied, Door
 from portico._core.endpoint import (
     Endpoint,
@@ -84,6 +86,7 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
+from portico._core.pins import OnChange
 from portico._core.protocol.calls import (
     Asking,
     Frames,
@@ -154,6 +157,7 @@ from portico._core.records import (
     Schema,
     Stale,
 )
+from portico._core.shadows import Conflict
 from portico._core.single import carry_out
 from portico._core.specs import (
     API_VERSION,
@@ -225,10 +229,13 @@ __all__ = [
     "Command",
     "ConfigError",
     "ConfigLoader",
+    "Conflict",
     "Credential",
     "CredentialFactory",
     "Credentials",
+    "Definitions",
     "Denied",
+    "Difference",
     "Direct",
     "Door",
     "Endpoint",
@@ -255,9 +262,11 @@ __all__ = [
     "Observer",
     "ObserverFactory",
     "Offer",
+    "OnChange",
     "OnConflict",
     "Outcome",
     "Page",
+    "Pinned",
     "Planned",
     "Policy",
     "PolicyFactory",
@@ -298,6 +307,7 @@ __all__ = [
     "Unread",
     "Upstream",
     "UpstreamFactory",
+    "UpstreamPins",
     "Watchable",
     "Wiring",
     "Wrong",

@@ -197,7 +197,8 @@ class LiveStage:
 
     def offers(self) -> Mapping[str, Offer]:
         """What each upstream offers."""
-        return {name: each.offer for name, each in self._composer.plane.upstreams.items()}
+        plane = self._composer.plane
+        return {name: plane.tending.offer(name) for name in plane.upstreams}
 
 
 class _Deaf:

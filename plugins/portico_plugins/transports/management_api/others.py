@@ -22,6 +22,7 @@ from portico_plugins.transports.management_api.bodies import (
     read,
 )
 from portico_plugins.transports.management_api.bulk import Bulks
+from portico_plugins.transports.management_api.pins import pin_operations
 from portico_plugins.transports.management_api.problems import missing
 from portico_plugins.transports.management_api.records import DRY_RUN, NOUNS, PAGE, Records
 from portico_plugins.transports.management_api.shown import (
@@ -55,6 +56,7 @@ def operations(max_changes: int) -> tuple[Operation, ...]:
         *(each for kind in NOUNS for each in Records(kind).operations()),
         *versions.operations(),
         *trying.operations(),
+        *pin_operations(),
         Operation(
             "POST",
             "/upstreams/test",
