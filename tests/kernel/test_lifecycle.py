@@ -185,7 +185,7 @@ async def test_an_upstream_that_does_not_start_stops_nothing_else(how: dict[str,
         live = crew.live
         bad = live["upstreams", "bad"]
         assert isinstance(bad, FailedUpstream)
-        assert (bad.state, bad.offer.tools) == (State.DEGRADED, ())
+        assert (bad.state, bad.offer.tools) == (State.UNAVAILABLE, ())
         assert bad.reason in ("ValueError: broken plugin", "TimeoutError: did not start within 0.05 s")
         assert live["upstreams", "good"] == "the good"
         assert live["transports", "t"] == "the t"

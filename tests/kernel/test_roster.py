@@ -425,7 +425,7 @@ async def test_a_candidate_is_tried_without_being_kept(shelf: str) -> None:
         assert mgmt.all("upstreams") == []
         assert await tools(gw) == []
         gone = await mgmt.probe("x", {"use": "mcp", "url": "http://127.0.0.1:9/mcp"})
-        assert gone["state"] == "degraded"
+        assert gone["state"] == "unavailable"
 
 
 async def test_lists_are_fetched_again_at_ones_wish(shelf: str) -> None:

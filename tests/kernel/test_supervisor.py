@@ -375,11 +375,13 @@ def test_status_and_reload_as_commands(tmp_path: Path) -> None:
         lines = shown.stdout.splitlines()
         assert f"pid {it.served.process.pid}" in lines[0]
         assert lines[1].split()[:5] == ["PID", "STATE", "GENERATION", "AGE", "MEMORY"]
-        assert [line.split()[:3] for line in lines[2:]] == [[str(pid), "ready", "1"] for pid in it.pids()]
+        assert [line.split()[:3] for line in lines[2:4]] == [[str(pid), "ready", "1"] for pid in it.pids()]
+        assert [line.split()[:2] for line in lines[4:]] == [[], ["UPSTREAM", "STATE"], ["gate", "ready"]]
         machine = json.loads(gateway(tmp_path, it.runtime, "status", "--json").stdout)
         assert machine["workers"][0]["memory"] > 1_000_000
         carried = machine["workers"][0]["load"]
         assert carried.pop("loop_lag") < 10
+        assert carried.pop("upstreams")["gate"]["state"] == "ready"
         counts = ("calls", "parked", "sessions", "forwarded", "owners_gone", "refused")
         assert carried == {"refusing": None, **dict.fromkeys(counts, 0)}
         done = gateway(tmp_path, it.runtime, "reload")

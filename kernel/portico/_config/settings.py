@@ -82,6 +82,8 @@ class Component:
     plugin: str
     on_change: OnChange | None = attrs.field(default=None, eq=False)
     """Of an upstream: what becomes of definitions that it changes. Nothing is started anew for it."""
+    health_interval: float | None = attrs.field(default=None, eq=False)
+    """Likewise: seconds between probes of it."""
 
     @property
     def key(self) -> Key:
@@ -157,8 +159,8 @@ def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) ->
             wrong += exc.problems
     if wrong:
         raise Wrong(wrong)
-    config, on_change = made[factory.config], made[UpstreamSettings].on_change
-    return Component(kind, name, use, config, factory, plugin.name, on_change)
+    config, said = made[factory.config], made[UpstreamSettings]
+    return Component(kind, name, use, config, factory, plugin.name, said.on_change, said.health_interval)
 
 
 def load(

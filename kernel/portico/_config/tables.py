@@ -146,6 +146,19 @@ class GatewaySettings:
         validator=positive,
         metadata=doc("Seconds a call waits for the client's answer to a question."),
     )
+    health_interval: float = attrs.field(
+        default=30,
+        validator=at_least(0),
+        metadata=doc(
+            "Seconds between two probes of an upstream, give or take a fifth; 0 for none. An upstream's own "
+            "`health_interval` holds instead."
+        ),
+    )
+    health_failures: int = attrs.field(
+        default=3,
+        validator=at_least(1),
+        metadata=doc("How many probes in a row have to fail before an upstream is taken to be away."),
+    )
     registry: str | None = attrs.field(
         default=None,
         metadata=doc(
@@ -209,6 +222,11 @@ class UpstreamSettings:
         metadata=doc(
             "What becomes of a definition that the upstream changes; `gateway.on_change` by default."
         ),
+    )
+    health_interval: float | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(at_least(0)),
+        metadata=doc("Seconds between two probes, 0 for none; `gateway.health_interval` by default."),
     )
 
 

@@ -405,11 +405,17 @@ def input_required(requests: Mapping[str, Json], state: str | None = None) -> Re
 
 
 class State(enum.StrEnum):
-    """How an upstream is."""
+    """How an upstream is.
+
+    `degraded`: it answers, and something fails (a list, credentials). `unavailable`: it cannot be reached.
+    `quarantined`: definitions of it wait for approval; the kernel says so, no upstream has to.
+    """
 
     STARTING = "starting"
     READY = "ready"
     DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+    QUARANTINED = "quarantined"
     STOPPED = "stopped"
 
 
@@ -503,6 +509,24 @@ class Watchable(Protocol):
 
 
 @runtime_checkable
+class Probed(Protocol):
+    """An upstream that can be asked whether it is well, whatever its own connections say.
+
+    It is asked as often as `health_interval` says, by one of the workers of a gateway.
+    """
+
+    async def probe(self) -> None:
+        """Have the server behind it answer something harmless, on the gateway's own behalf.
+
+        It must not disturb calls that run, and is cancelled when it takes too long.
+
+        Raises:
+            Refused: 50300: it cannot be reached. Any other code, or exception: it answers, but not well.
+        """
+        ...
+
+
+@runtime_checkable
 class Tellable(Protocol):
     """An upstream that takes notifications from legacy clients (`notifications/roots/list_changed`)."""
 
@@ -543,6 +567,13 @@ class Wiring(Protocol):
 
         Raises:
             Refused: Nobody is there who could answer (-32601).
+        """
+        ...
+
+    def tends(self, upstream: str) -> bool:
+        """Whether this worker sees to an upstream: asks for its lists in time, looks whether it is back.
+
+        The other workers' upstreams are told by `refresh`, if they have that.
         """
         ...
 

@@ -24,11 +24,12 @@ class Managed:
         about: What people say of it.
         origin: Where it comes from; what comes from the file can only be changed there.
         record: As the registry has it; None for one of the file.
-        state: Of an upstream: `ready`, `starting`, `degraded`, `stopped`, or `quarantined` when it is ready
-            but definitions of it are held back; else `ready`. `disabled` when it is not in use, `invalid`
-            when it cannot be used.
+        state: Of an upstream: `ready`, `starting`, `degraded`, `unavailable`, `quarantined`, `stopped` (see
+            `contracts.State`); else `ready`. `disabled` when it is not in use, `invalid` when it cannot be
+            used.
         reason: Why it is not ready.
         problems: What is wrong with an invalid one: `(path, message)`.
+        since: When it came into this state, in seconds since 1970; 0 where nobody keeps that.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Managed:
     state: str = "ready"
     reason: str = ""
     problems: Sequence[tuple[str, str]] = ()
+    since: float = 0.0
 
 
 @attrs.frozen

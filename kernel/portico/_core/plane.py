@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from portico._core.catalog import ServerSpec, Shown, View, view_steps
-from portico._core.contracts import Json, Log, Offer, Principal, State, Target, Tellable, Upstream, Watchable
+from portico._core.contracts import Json, Log, Offer, Principal, Target, Tellable, Upstream, Watchable
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
+from portico._core.health import Tending, Untended, status
 from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.session import Session
@@ -52,6 +53,9 @@ class Plane:
         load: Of this process.
         log: The kernel's.
         vet: Says what is held back; nothing, without it.
+
+    Attributes:
+        tending: Sees to it that the upstreams are well.
     """
 
     def __init__(self, load: Load, log: Log, vet: Vet | None = None) -> None:
@@ -61,6 +65,7 @@ class Plane:
         self.upstreams: dict[str, Upstream] = {}
         self.hub = Hub(self, log)
         self.notice = False
+        self.tending: Tending = Untended(self.upstreams)
         self._endpoints: dict[str, Endpoint] = {}
         self._specs: dict[str, ServerSpec] = {}
         self._overrides: Overrides = {}
@@ -174,6 +179,7 @@ class Plane:
 
     def offer_changed(self, upstream: str, changed: Iterable[str] = ()) -> None:
         """Take an upstream's new offer into the catalog, soon; several at once make one new catalog."""
+        self.tending.changed(upstream)
         self._announced.setdefault(upstream, set()).update(changed)
         self._look_soon()
 
@@ -253,6 +259,10 @@ class Plane:
             self.hub.lists_changed(name, kinds)
         self.hub.reroute()
 
+    def tends(self, upstream: str) -> bool:
+        """Whether it is this worker that sees to an upstream."""
+        return self.tending.mine(upstream)
+
     def resource_updated(self, upstream: str, principal: Principal, params: Json) -> None:
         """Pass an update on to who watches."""
         self.hub.resource_updated(upstream, principal, params)
@@ -325,16 +335,7 @@ class Plane:
 
     def status(self) -> dict[str, Any]:
         """Upstreams and their states, for `/readyz` and the start banner."""
-        return {
-            name: {
-                "state": str(upstream.state),
-                **({"reason": upstream.reason} if upstream.state is not State.READY else {}),
-                "tools": len(upstream.offer.tools),
-                "resources": len(upstream.offer.resources) + len(upstream.offer.templates),
-                "prompts": len(upstream.offer.prompts),
-            }
-            for name, upstream in self.upstreams.items()
-        }
+        return status(self.upstreams, self.tending)
 
     async def close(self, parking: Parking) -> None:
         """End what is open: subscriptions with their result, parked and running calls with an error."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from portico._config.settings import Settings
 from portico._core.contracts import Json
+from portico._core.plane import Plane
 
 if TYPE_CHECKING:
     from portico._host.gateway import Gateway
@@ -23,7 +24,13 @@ def facts(gateway: Gateway) -> Json:
         "refusing": plane.load.strain or None,
         "refused": plane.load.refused,
         "loop_lag": round(plane.load.lag, 3),
+        "upstreams": {name: _condition(plane, name) for name in plane.upstreams},
     }
+
+
+def _condition(plane: Plane, name: str) -> Json:
+    condition = plane.tending.condition(name)
+    return {"state": str(condition.state), "reason": condition.reason, "since": condition.since}
 
 
 def composed(settings: Settings) -> Json:

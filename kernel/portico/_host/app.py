@@ -74,7 +74,7 @@ def build_app(
         if plane.draining:
             return _json({"status": "draining"}, 503)
         states = plane.status()
-        degraded = [name for name, each in states.items() if each["state"] != "ready"]
+        degraded = [name for name, each in states.items() if each["state"] not in ("ready", "quarantined")]
         # A degraded upstream is shown, not failed on: the others serve, and it recovers alone.
         shown = {
             name: {"state": each["state"], **({"reason": each["reason"]} if "reason" in each else {})}

@@ -36,6 +36,7 @@ from portico._host.limits import limits_of
 from portico._host.pinning import Pinning
 from portico._host.places import Place, host_of, is_loopback
 from portico._host.roster import Roster
+from portico._host.rounds import Rounds
 from portico._host.sealed import Secrets
 from portico._host.snapshot import Snapshot
 from portico._host.stage import LiveStage
@@ -63,6 +64,7 @@ class Gateway:
         directs: What answers requests without ASGI, by path.
         forwarder: The way to other workers, if there are any.
         management: What is managed at run time, if anything is.
+        rounds: Knows how the upstreams are.
     """
 
     settings: Settings
@@ -76,6 +78,7 @@ class Gateway:
     directs: Mapping[str, Direct] = attrs.field(factory=dict)
     forwarder: Forwarder | None = None
     management: Management | None = None
+    rounds: Rounds | None = None
 
 
 class Composer:
@@ -98,6 +101,8 @@ class Composer:
         self.parking = Parking(self.seal, gateway.park_timeout)
         self.pinning = Pinning(settings, self._offer_changed, self._looked, log, self.clock)
         self.plane = Plane(self.load, log, self.pinning.vet)
+        self.rounds = Rounds(self.plane, gateway.health_interval, gateway.health_failures, self.clock, log)
+        self.rounds.quarantined = self.pinning.held_back
         self.stage = LiveStage(self)
         self.roster: Roster | None = None
         self._routers: dict[str, Router] = {}
@@ -150,6 +155,9 @@ class Composer:
         self.plane.upstreams.update(
             {name: each for (kind, name), each in live.items() if kind == "upstreams"}
         )
+        for component in self.settings.components.values():
+            if component.kind == "upstreams":
+                self.rounds.take_up(component)
         self._observers = tuple(each for (kind, _), each in live.items() if kind == "observers")
         for name, server in self.settings.servers.items():
             self.check_open(name, server, live)
@@ -325,9 +333,11 @@ async def started(
                 directs,
                 composer.forwarder,
                 composer.roster,
+                composer.rounds,
             )
         finally:
             composer.strain.stop()
+            composer.rounds.stop()
             if composer.roster is not None:
                 await composer.roster.stop()
                 await composer.stage.close()

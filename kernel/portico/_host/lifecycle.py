@@ -30,7 +30,7 @@ MakeHost = Callable[["Component", Mapping[Key, Any]], Host]
 class FailedUpstream:
     """Stands in for an upstream whose plugin raised at the start, so that the others can serve."""
 
-    state = State.DEGRADED
+    state = State.UNAVAILABLE
     offer = Offer()
 
     def __init__(self, name: str, reason: str) -> None:

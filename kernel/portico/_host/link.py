@@ -7,6 +7,7 @@ A message is a MessagePack map after its length in four bytes. In order:
 * supervisor: `sockets`, whose descriptors come with it
 * worker: `ready`, with what it serves; or `failed`
 * from then on, supervisor: `status`, or `retire` or `stop`, and then `hurry`; worker: `status`
+* and whenever there is something to say of upstreams, either: `finding`; supervisor: `crew` (see `rounds`)
 
 The end of the connection is the end of whoever closed it: a worker without supervisor stops in good order.
 """

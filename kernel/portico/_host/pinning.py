@@ -261,17 +261,12 @@ class Pinning:
 
     # --- what people ask --------------------------------------------------------------------------------
 
-    def state(self, upstream: str, state: str, reason: str) -> tuple[str, str]:
-        """An upstream's state and reason, which are these but for what is held back."""
-        held = self.held_count(upstream)
-        if not held or state != "ready":
-            return state, reason
-        return "quarantined", f"{held} changed definition{'s wait' if held > 1 else ' waits'} for approval"
-
-    def held_count(self, upstream: str) -> int:
-        """How many definitions of an upstream are held back."""
+    def held_back(self, upstream: str) -> tuple[int, float]:
+        """How many definitions of an upstream are held back, and since when: in seconds since 1970."""
         known = self._known.get(upstream)
-        return len(known.held) if known is not None else 0
+        if known is None or not known.held:
+            return 0, 0.0
+        return len(known.held), min((each.since for each in known.pins.pending.values()), default=0.0)
 
     def known(self, upstream: str) -> Known | None:
         """What is known of an upstream, by the registry at least."""

@@ -12,7 +12,8 @@ from portico._config.masking import covered, plain, uncovered
 from portico._config.memo import Memo
 from portico._config.settings import Settings
 from portico._config.tables import UpstreamSettings
-from portico._core.contracts import Json, Log, Offer
+from portico._core.contracts import Json, Log, Offer, State
+from portico._core.health import Condition
 from portico._core.management import FromFile, Managed, Outcome
 from portico._core.overrides import Overrides
 from portico._core.records import (
@@ -50,11 +51,9 @@ class Stage(Protocol):
 
     async def become(self, before: Settings, after: Settings) -> None:
         """Start, stop and change what differs; when it returns, clients see it, and what `show` was told."""
-        ...
 
     def show(self, overrides: Overrides) -> None:
         """Show definitions as these say."""
-        ...
 
     async def probe(self, settings: Settings, name: str) -> Json:
         """Start one upstream of these settings apart from everything else; see `Management.probe`."""
@@ -64,8 +63,8 @@ class Stage(Protocol):
         """Have an upstream's lists fetched again; whether there is one of that name that can."""
         ...
 
-    def state(self, upstream: str) -> tuple[str, str]:
-        """State and reason of an upstream."""
+    def condition(self, upstream: str) -> Condition:
+        """How an upstream is."""
         ...
 
     def offers(self) -> Mapping[str, Offer]:
@@ -140,8 +139,7 @@ class Roster:
                 async with self._registry.watch() as changed:
                     await self._load()  # what was missed between loading and watching
                     while True:
-                        await changed()
-                        await self._load()
+                        await self._load(await changed())
             except RegistryDown as error:
                 self._lost(error)
             except Exception as error:  # a registry that fails must not end what it has told so far
@@ -154,10 +152,11 @@ class Roster:
             self._log.error("registry.down", error=str(error))
         self._down = str(error) or "it cannot be reached"
 
-    async def _load(self) -> None:
-        """Have the registry's records in effect."""
+    async def _load(self, said: int | None = None) -> None:
+        """Have the registry's records in effect; `said` is the revision it is said to have."""
         async with self._acting:
-            await self._take_up()
+            if said is None or said != self._revision or self._down:
+                await self._take_up()
 
     async def _take_up(self) -> None:
         revision, records = await self._registry.load()
@@ -219,31 +218,30 @@ class Roster:
         return self._of_file(kind, name) if kind == "servers" and name in self._file.servers else None
 
     def _of_file(self, kind: str, name: str) -> Managed:
-        state, reason = self._state(kind, name)
+        state, reason, since = attrs.astuple(self._condition(kind, name))
         if kind == "servers":
-            return Managed(kind, name, plain(self._file.servers[name]), About(), "file", None, state, reason)
-        component = self._file.components[kind, name]
-        common = plain(UpstreamSettings(component.on_change))
-        config = {"use": component.use, **common, **plain(component.config)}
-        return Managed(kind, name, config, About(), "file", None, state, reason)
+            config = plain(self._file.servers[name])
+        else:
+            component = self._file.components[kind, name]
+            common = plain(UpstreamSettings(component.on_change, component.health_interval))
+            config = {"use": component.use, **common, **plain(component.config)}
+        return Managed(kind, name, config, About(), "file", None, state, reason, since=since)
 
     def _of_registry(self, record: Record, composed: Composed) -> Managed:
         key = (record.kind, record.name)
         problems = composed.problems.get(key, ())
         component = composed.settings.components.get(key)
         made = component.config if component is not None else None
-        state, reason = self._state(*key)
+        state, reason, since = attrs.astuple(self._condition(*key))
         if problems:
-            state, reason = "invalid", "; ".join(_said(problems))
+            state, reason, since = "invalid", "; ".join(_said(problems)), record.updated
         elif not record.about.enabled:
-            state, reason = "disabled", ""
+            state, reason, since = "disabled", "", record.updated
         config = covered(record.config, made)
-        return Managed(
-            record.kind, record.name, config, record.about, "registry", record, state, reason, problems
-        )
+        return Managed(*key, config, record.about, "registry", record, state, reason, problems, since)
 
-    def _state(self, kind: str, name: str) -> tuple[str, str]:
-        return self._pinning.state(name, *self._stage.state(name)) if kind == "upstreams" else ("ready", "")
+    def _condition(self, kind: str, name: str) -> Condition:
+        return self._stage.condition(name) if kind == "upstreams" else Condition(State.READY)
 
     async def change(
         self, changes: Sequence[Change], author: Author, *, expected: int | None = None, dry_run: bool = False

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 import msgspec
 
 from portico._core.records import About, Record
@@ -35,9 +34,7 @@ class Snapshot:
         Raises:
             OSError: It cannot be written.
         """
-        data = msgspec.json.encode(
-            {"form": _FORM, "revision": revision, "records": [attrs.asdict(record) for record in records]}
-        )
+        data = msgspec.json.encode({"form": _FORM, "revision": revision, "records": list(records)})
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         beside = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

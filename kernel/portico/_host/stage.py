@@ -11,6 +11,7 @@ import attrs
 from portico._config.settings import Component, Settings
 from portico._core.contracts import Json, Offer, State
 from portico._core.errors import METHOD_NOT_FOUND, Refused
+from portico._core.health import Condition
 from portico._core.overrides import Overrides
 from portico._host.lifecycle import Crew
 
@@ -63,6 +64,7 @@ class LiveStage:
             self._leave(old, replaced)
         for component in upstreams:
             plane.upstreams[component.name] = crew.live[component.key]
+            self._composer.rounds.take_up(component)
         for name in before.servers.keys() - after.servers.keys():
             plane.remove(name)
         for name, server in after.servers.items():
@@ -73,12 +75,16 @@ class LiveStage:
             self._composer.put_up(name, server, crew.live, view)
         for component in upstreams:
             plane.offer_changed(component.name)
-        await plane.looked()
+        await self.settled()
         # Nobody is led to them any more.
         leaving = [key for key in gone if key[0] == "upstreams"]
         for _, name in leaving:
             plane.upstreams.pop(name, None)
+            self._composer.rounds.let_go(name)
         self._leave(crew.take_out(leaving), leaving)
+        for component in after.components.values():
+            if component.kind == "upstreams":
+                self._composer.rounds.adjust(component)
 
     def _leave(self, owners: Any, keys: Iterable[Key]) -> None:
         """Stop upstreams when the calls that they have are over."""
@@ -112,6 +118,10 @@ class LiveStage:
     def show(self, overrides: Overrides) -> None:
         """Show definitions as these say."""
         self._composer.plane.overrides = overrides
+
+    async def settled(self) -> None:
+        """Return when clients see everything that was said until now."""
+        await self._composer.plane.looked()
 
     # --- one upstream -----------------------------------------------------------------------------------
 
@@ -153,16 +163,11 @@ class LiveStage:
 
     async def refresh(self, upstream: str) -> bool:
         """Have an upstream's lists fetched again, if it can."""
-        refresh = getattr(self._composer.plane.upstreams.get(upstream), "refresh", None)
-        if refresh is None:
-            return False
-        await refresh()
-        return True
+        return await self._composer.rounds.refresh(upstream)
 
-    def state(self, upstream: str) -> tuple[str, str]:
-        """State and reason of an upstream."""
-        found = self._composer.plane.upstreams.get(upstream)
-        return (str(found.state), found.reason) if found is not None else ("stopped", "")
+    def condition(self, upstream: str) -> Condition:
+        """How an upstream is."""
+        return self._composer.rounds.condition(upstream)
 
     def offers(self) -> Mapping[str, Offer]:
         """What each upstream offers."""
@@ -180,6 +185,9 @@ class _Deaf:
 
     def offer_changed(self, upstream: str, changed: Iterable[str] = ()) -> None:
         self._heard.set()
+
+    def tends(self, upstream: str) -> bool:
+        return True
 
     def resource_updated(self, upstream: str, principal: Any, params: Json) -> None:
         """Nobody watches."""

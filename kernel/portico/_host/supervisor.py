@@ -23,6 +23,7 @@ from portico._host import control
 from portico._host.board import Board, Slot
 from portico._host.ending import signals
 from portico._host.forward import socket_path
+from portico._host.hearsay import Hearsay
 from portico._host.listening import Listening
 from portico._host.log import configure, logger
 from portico._host.notify import notify, reloading
@@ -101,6 +102,7 @@ class Supervisor:
         self._failed: BaseException | None = None
         self._control: control.Control | None = None
         self._workers: list[Worker] = []
+        self._hearsay = Hearsay(lambda: self._workers)
         self._wanted = settings.gateway.workers
         self._generation = 1
         self._replaced = 0
@@ -181,7 +183,9 @@ class Supervisor:
             raise WorkerFailed("the gateway is stopping")
         self._workers.append(worker)
         self._later(self._watch(worker))
-        return await worker.start(self._listening.on)
+        upstreams = await worker.start(self._listening.on)
+        self._hearsay.gather()
+        return upstreams
 
     # --- keeping them ---------------------------------------------------------------------------
 
@@ -192,6 +196,7 @@ class Supervisor:
         except Exception as error:  # this process's own: there is none to replace it with
             code, self._failed = 1, error
         self._workers.remove(worker)
+        self._hearsay.gather()
         if worker.place is not None:
             socket_path(worker.place.folder, worker.place.node).unlink(missing_ok=True)
             self._board.release(worker.place.slot.number)
@@ -287,6 +292,7 @@ class Supervisor:
                 break
         for each in old:
             each.retire()
+        self._hearsay.gather()
         self._listening.only(worker.wants["listen"])
         return {"ok": True, "generation": self._generation, "workers": new}
 

@@ -77,6 +77,8 @@ async def _serve(pair: socket.socket, settings: Settings, sockets: list[socket.s
 
     def ready(gateway: Gateway) -> None:
         settle()
+        if gateway.rounds is not None:
+            gateway.rounds.tell = lambda finding: writer.write(link.packed({"finding": finding}))
         writer.write(link.packed({"ready": gateway.plane.status()}))
         listening.append(asyncio.create_task(listen(gateway)))
 
@@ -88,6 +90,9 @@ async def _serve(pair: socket.socket, settings: Settings, sockets: list[socket.s
                 ending.stop.set()
             elif "hurry" in message:
                 ending.hurry.set()
+            elif "status" not in message:
+                if gateway.rounds is not None:
+                    gateway.rounds.hear(message)
             else:
                 writer.write(link.packed({"status": facts(gateway)}))
         ending.stop.set()  # the supervisor has gone

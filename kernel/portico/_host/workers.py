@@ -49,6 +49,7 @@ class Worker:
         wants: What the supervisor has to know of its settings, once it has read them.
         over: Done when it has ended: its exit code, negative for a signal.
         last_words: What it had to say about its end.
+        heard: Takes what it has to say to the other workers.
     """
 
     def __init__(self, place: Place | None, generation: int, failures: int = 0) -> None:
@@ -60,6 +61,7 @@ class Worker:
         self.state: Literal["starting", "ready", "draining"] = "starting"
         self.wants: Json = {}
         self.last_words = ""
+        self.heard: Callable[[Json], None] = lambda finding: None
         self.over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def start(self, sockets: Sockets) -> Json:
@@ -78,6 +80,9 @@ class Worker:
     def stop(self) -> None:
         """End in good order; the second time, at once."""
         raise NotImplementedError
+
+    def tell(self, message: Json) -> None:
+        """Tell it something of the other workers; see `rounds`."""
 
     async def load(self) -> Json | None:
         """What it carries; None if it does not say."""
@@ -122,6 +127,8 @@ class OwnProcess(Worker):
             self.over.set_result(1)
             raise
         self._gateway = gateway = ready.result()
+        if gateway.rounds is not None:
+            gateway.rounds.tell = lambda said: self.heard(said)  # noqa: PLW0108 - as it is by then
         self.state = "ready"
         task.add_done_callback(self._ended)
         return gateway.plane.status()
@@ -145,6 +152,11 @@ class OwnProcess(Worker):
             self._task.cancel()
         self.state = "draining"
         self._ending.signal()
+
+    def tell(self, message: Json) -> None:
+        """See `Worker.tell`."""
+        if self._gateway is not None and self._gateway.rounds is not None:
+            self._gateway.rounds.hear(message)
 
     async def load(self) -> Json | None:
         """See `Worker.load`."""
@@ -222,7 +234,7 @@ class Process(Worker):
         return upstreams
 
     def _send(self, message: Json) -> None:
-        if not self.over.done():
+        if not self.over.done() and not self._writer.is_closing():
             self._writer.write(link.packed(message))
 
     async def _expect(self, name: str) -> Json:
@@ -245,6 +257,9 @@ class Process(Worker):
     async def _live(self, reader: asyncio.StreamReader) -> None:
         """Take its messages until it has ended."""
         while (message := await link.receive(reader)) is not None:
+            if "finding" in message:
+                self.heard(message["finding"])
+                continue
             self._messages.put_nowait(message)
             self.last_words = message.get("failed", {}).get("text", "")
         code = await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
@@ -269,6 +284,10 @@ class Process(Worker):
             self._send({"hurry": True} if self.state == "draining" else {"stop": True})
         self.state = "draining"
         self._insist()
+
+    def tell(self, message: Json) -> None:
+        """See `Worker.tell`."""
+        self._send(message)
 
     def look(self, seconds: float) -> float:
         """See `Worker.look`."""

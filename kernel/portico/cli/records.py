@@ -21,10 +21,12 @@ def listed(items: Sequence[Json], noun: str, raw: bool) -> None:
     if raw:
         as_json({"items": list(items)})
         return
+    dated = any(item.get("since") for item in items)
     rows = [
         [
             line(item["name"]),
             state_of(item),
+            *([line(item.get("since") or "-")] if dated else []),
             line(item.get("origin", "")),
             str(item.get("version") or "-"),
             ",".join(map(line, item["about"].get("tags") or ())) or "-",
@@ -32,7 +34,7 @@ def listed(items: Sequence[Json], noun: str, raw: bool) -> None:
         ]
         for item in items
     ]
-    head = ["NAME", "STATE", "FROM", "VERSION", "TAGS", "WHAT"]
+    head = ["NAME", "STATE", *(["SINCE"] if dated else []), "FROM", "VERSION", "TAGS", "WHAT"]
     click.echo("\n".join(table(head, rows)) if rows else f"no {noun}")
 
 
@@ -62,7 +64,8 @@ def shown(item: Json, raw: bool) -> None:
     if raw:
         as_json(item)
         return
-    facts = [f"{item['kind']} {line(item['name'])}: {state_of(item)}, from the {item.get('origin')}"]
+    since = f" since {line(item['since'])}" if item.get("since") else ""
+    facts = [f"{item['kind']} {line(item['name'])}: {state_of(item)}{since}, from the {item.get('origin')}"]
     if item.get("version"):
         by = f" by {line(item['updated_by'])}" if item.get("updated_by") else ""
         facts.append(f"version {item['version']}, changed {line(item.get('updated') or '-')}{by}")

@@ -156,9 +156,11 @@ class RecordingWiring:
         updates: `(upstream, principal, params)` of changed resources.
         announced: `(upstream, principal, method, params)`.
         asked: `(upstream, principal, method, params)`; answered from `answers` by method.
+        mine: What `tends` says.
     """
 
     def __init__(self, answers: Mapping[str, Json] | None = None) -> None:
+        self.mine = True
         self.answers = dict(answers or {})
         self.offers: list[tuple[str, frozenset[str]]] = []
         self.updates: list[tuple[str, Principal, Json]] = []
@@ -170,6 +172,10 @@ class RecordingWiring:
     def offer_changed(self, upstream: str, changed: Iterable[str] = ()) -> None:
         """Remember a new offer."""
         self.offers.append((upstream, frozenset(changed)))
+
+    def tends(self, upstream: str) -> bool:
+        """Whether upstreams are this worker's to see to."""
+        return self.mine
 
     def resource_updated(self, upstream: str, principal: Principal, params: Json) -> None:
         """Remember an update."""

@@ -66,7 +66,7 @@ def test_connect_reports_state_era_and_counts(process: Process, tmp_path: Path) 
         "prompts": 1,
         "eras": ["legacy"],
     }
-    assert upstreams["two"]["state"] == "degraded"
+    assert upstreams["two"]["state"] == "unavailable"
     assert upstreams["two"]["reason"]
     people = process("check", "--connect")
     assert people.returncode == 1

@@ -71,6 +71,10 @@ class Wiring:
         self._tasks: set[asyncio.Task[None]] = set()
         self.endpoints: dict[str, Any] = {}
         self.draining = False
+        self.mine = True
+
+    def tends(self, upstream: str) -> bool:
+        return self.mine
 
     def _tell(self) -> None:
         task = asyncio.ensure_future(self._notify())

@@ -182,12 +182,12 @@ async def test_a_server_replaced_by_one_of_the_other_era_is_found_out() -> None:
         assert (await up.send(call("t", era=Era.MODERN))).era is Era.LEGACY
 
 
-async def test_an_unreachable_server_is_degraded_answers_fast_and_comes_back_alone() -> None:
+async def test_an_unreachable_server_is_unavailable_answers_fast_and_comes_back_alone() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     async with running(url=f"http://127.0.0.1:{port}") as up:
-        assert (up.upstream.state, up.upstream.reason) == (State.DEGRADED, "connection_refused")
+        assert (up.upstream.state, up.upstream.reason) == (State.UNAVAILABLE, "connection_refused")
         with pytest.raises(Refused) as caught:
             await up.send(call("t"))
         assert caught.value.code == 50300
@@ -207,7 +207,7 @@ async def test_a_server_that_goes_away_keeps_its_offer(era: str) -> None:
     try:
         with pytest.raises(Refused):
             await up.send(call("t"))
-        await up.until_state(State.DEGRADED)
+        await up.until_state(State.UNAVAILABLE)
         assert names(up) == ["t"]
         app.sessions.clear()
         async with serving(app, port):

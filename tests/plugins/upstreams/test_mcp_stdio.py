@@ -226,10 +226,10 @@ async def test_a_server_that_keeps_ending_is_left_alone_for_a_while() -> None:
         assert await pid(up, principal=BOB)  # one principal's crashes are no one else's
 
 
-async def test_a_catalog_process_that_keeps_ending_is_degraded_with_a_reason() -> None:
+async def test_a_catalog_process_that_keeps_ending_is_unavailable_with_a_reason() -> None:
     async with running(command=server("--exit-at-once"), restarts=1, restart_window=1000) as up:
         await up.wiring.until(lambda: up.upstream.reason.startswith("restart_budget"))
-        assert up.upstream.state is State.DEGRADED
+        assert up.upstream.state is State.UNAVAILABLE
         assert sys.executable in up.upstream.reason
 
 
@@ -243,7 +243,7 @@ async def test_a_catalog_process_that_keeps_ending_is_degraded_with_a_reason() -
 )
 async def test_a_command_that_cannot_run_is_one_clear_reason(config: dict[str, Any], reason: str) -> None:
     async with running(**config) as up:
-        assert (up.upstream.state, up.upstream.reason) == (State.DEGRADED, reason)
+        assert (up.upstream.state, up.upstream.reason) == (State.UNAVAILABLE, reason)
         with pytest.raises(Refused) as caught:
             await up.send(call("t"))
         assert caught.value.code == 50300

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import click
 
@@ -17,7 +18,7 @@ _COUNTS = ("calls", "refused", "parked", "sessions", "forwarded", "owners_gone")
 @running_options
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def command(running: Running, as_json: bool) -> None:
-    """Show how a running gateway and its workers are: age, load, memory, generation of the configuration."""
+    """Show how a running gateway is: its workers (age, load, memory, generation), and its upstreams."""
     status = ask(running, {"do": "status"}, _SECONDS)
     if as_json:
         click.echo(json.dumps(status, indent=2, ensure_ascii=False))
@@ -54,7 +55,16 @@ def _lines(status: Json) -> list[str]:
         rows.append([*own, *counts])
     columns = ["PID", "STATE", "GENERATION", "AGE", "MEMORY", "CONNECTIONS"]
     columns += [name.replace("_", " ").upper() for name in _COUNTS]
-    return [*lines, *table(columns, rows)]
+    lines += table(columns, rows)
+    known: Json = next((each["load"]["upstreams"] for each in status["workers"] if each["load"]), {})
+    if known:
+        now = time.time()
+        rows = [
+            [line(name), each["state"], _ago(max(0, now - each["since"])), line(each["reason"]) or "-"]
+            for name, each in sorted(known.items())
+        ]
+        lines += ["", *table(["UPSTREAM", "STATE", "FOR", "REASON"], rows)]
+    return lines
 
 
 def _ago(seconds: float) -> str:

@@ -142,13 +142,19 @@ class Trouble(Struct, frozen=True, omit_defaults=True):
 
 
 class Item(Struct, frozen=True):
-    """A record, or a table of the configuration file, and how what it stands for is now."""
+    """A record, or a table of the configuration file, and how what it stands for is now.
+
+    `state` of an upstream is `ready`, `starting`, `degraded` (it answers, not well), `unavailable` (it cannot
+    be reached), `quarantined` (definitions wait for approval) or `stopped`, that of anything else `ready`; or
+    else `disabled` or `invalid`. `since` is when it came into it.
+    """
 
     kind: str
     name: str
     origin: Literal["file", "registry"]
     state: str
     reason: str
+    since: str | None
     config: dict[str, Any]
     about: About
     problems: list[Wrong]
@@ -222,9 +228,10 @@ class Events(Struct, frozen=True):
 
 
 class Tool(Struct, frozen=True):
-    """A tool as its upstream offers it."""
+    """A tool as its upstream offers it; or offered it last, when the upstream's state is not `ready`."""
 
     upstream: str
+    upstream_state: str
     name: str
     definition: dict[str, Any]
 
@@ -257,6 +264,7 @@ class Health(Struct, frozen=True):
 
     state: str
     reason: str
+    since: str | None
     origin: str
 
 

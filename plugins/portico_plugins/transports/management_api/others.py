@@ -6,7 +6,7 @@ import importlib.metadata
 from functools import cache
 from typing import Any, Final
 
-from portico.api import Json
+from portico.api import Json, Managed
 from portico_plugins.transports.management_api.bodies import (
     Bulk,
     Candidate,
@@ -24,7 +24,14 @@ from portico_plugins.transports.management_api.bulk import Bulks
 from portico_plugins.transports.management_api.pins import pin_operations
 from portico_plugins.transports.management_api.problems import missing
 from portico_plugins.transports.management_api.records import DRY_RUN, NOUNS, PAGE, Records
-from portico_plugins.transports.management_api.shown import cursor_of, event_of, item_of, place_of, tag_of
+from portico_plugins.transports.management_api.shown import (
+    cursor_of,
+    event_of,
+    item_of,
+    place_of,
+    stamp,
+    tag_of,
+)
 from portico_plugins.transports.management_api.table import Answer, Call, Operation, Query
 
 _UPSTREAM: Final = Query("upstream", "Only those of this upstream.")
@@ -111,10 +118,14 @@ async def status(call: Call) -> Answer:
     """How the gateway is."""
     management = call.host.management
     found = {kind: management.all(kind) for kind in NOUNS}
-    health = {each.name: Health(each.state, each.reason, each.origin) for each in found["upstreams"]}
+    health = {each.name: _health(each) for each in found["upstreams"]}
     counts = {kind: len(each) for kind, each in found.items()}
     draining = call.host.wiring.draining
     return Answer(200, Status(_version(), management.revision, management.down, draining, counts, health))
+
+
+def _health(each: Managed) -> Health:
+    return Health(each.state, each.reason, stamp(each.since) if each.since else None, each.origin)
 
 
 async def test(call: Call) -> Answer:
@@ -156,7 +167,11 @@ async def tools(call: Call) -> Answer:
         found = [each for each in found if each[:2] > place]
     limit = call.query.get("limit", 100)
     more = cursor_of(*found[limit - 1][:2]) if len(found) > limit else None
-    items = [Tool(upstream, str(each.get("name", "")), each) for upstream, _, each in found[:limit]]
+    states = {each.name: each.state for each in call.host.management.all("upstreams")}
+    items = [
+        Tool(upstream, states.get(upstream, "stopped"), str(each.get("name", "")), each)
+        for upstream, _, each in found[:limit]
+    ]
     return Answer(200, Tools(items, total, more))
 
 

@@ -28,6 +28,7 @@ def item_of(managed: Managed) -> Item:
         managed.origin,
         managed.state,
         managed.reason,
+        stamp(managed.since) if managed.since else None,
         {} if managed.kind == "secrets" else managed.config,
         about_of(managed.about),
         [Wrong(path, message) for path, message in managed.problems],

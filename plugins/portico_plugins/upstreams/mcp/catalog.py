@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
 
 from portico.api import (
+    INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    UNSUPPORTED_VERSION,
+    UPSTREAM_BAD_RESPONSE,
     UPSTREAM_TIMEOUT,
     UPSTREAM_UNAVAILABLE,
     Era,
@@ -22,12 +24,12 @@ from portico.api import (
     failure,
 )
 
-from . import listing
-from .call import Call
+from . import listing, wire
 from .config import McpConfig
 from .connect import Link, connect
 from .http import reason_of
 from .legs import Legs
+from .listening import Listening, announced
 from .restarts import Backoff
 from .session import SessionExpired
 
@@ -38,16 +40,17 @@ _GAP: Final = 0.25
 _PATIENCE: Final = 30.0
 """Seconds one page of a list may take."""
 _CHECK_GAP: Final = 1.0
+_ALONE: Final = 4.0
+"""Seconds between attempts up to which every worker tries: its connection may have reasons of its own."""
 _UNREACHABLE: Final = frozenset(
     {"address_not_allowed", "command_not_found", "command_not_runnable", "connect_timeout", "cwd_not_found"}
     | {"connection_refused", "handshake_timeout", "name_not_found", "no_endpoint_event", "tls_failed"}
 )
 """Reasons for which a call need not be tried: it would fail in the same way, only later."""
-_LISTEN: Final = {
-    "tools": "toolsListChanged",
-    "resources": "resourcesListChanged",
-    "prompts": "promptsListChanged",
-}
+_REACHABLE: Final = frozenset({"upstream_unauthorized", "bad_credential_header"})
+"""Reasons for which it is not available to us, though it is there."""
+_ANSWERED: Final = frozenset({UPSTREAM_BAD_RESPONSE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE})
+"""With any other code, a refusal is the server's own answer."""
 
 
 class Catalog:
@@ -77,7 +80,8 @@ class Catalog:
         self._suspected = False
         self._checked = 0.0
         self._fetched = 0.0
-        self._listening = False
+        self._link: Link | None = None
+        self._listening = Listening(host, config.connect_timeout, self._unheard, lambda: self.changed(""))
 
     def start(self) -> None:
         """Begin to connect."""
@@ -98,6 +102,10 @@ class Catalog:
             self._missed = True
         self._wake.set()
 
+    def _unheard(self, away: bool) -> None:
+        self._suspected = self._suspected or away
+        self._wake.set()
+
     def suspect(self) -> None:
         """A call failed as if the server were away: look, soon."""
         self._suspected = True
@@ -114,7 +122,7 @@ class Catalog:
         while True:
             link: Link | None = None
             try:
-                link = await connect(self._legs, self._host)
+                link = self._link = await connect(self._legs, self._host)
                 connected = asyncio.get_running_loop().time()
                 self._pending.clear()
                 offer = await listing.fetch(
@@ -133,9 +141,15 @@ class Catalog:
                 self._host.log.error("upstream_connection_failed", error=repr(error))
                 self._set(State.DEGRADED, "internal error")
             finally:
+                self._link = None
                 if link is not None and link.session is not None:
                     link.session.pins -= 1
-            await self._pause(max(backoff.next(), self._held_back()))
+            await self._pause(max(self._patient(backoff.next()), self._held_back()))
+
+    def _patient(self, seconds: float) -> float:
+        """Another worker may see to it that this server is found when it is back, and have us told."""
+        away = seconds > _ALONE and not self._host.wiring.tends(self._host.name)
+        return _POLL if away else seconds
 
     def _held_back(self) -> float:
         if self._legs.transport != "stdio":
@@ -179,9 +193,11 @@ class Catalog:
         if self._config.command:
             reason = f"{reason}: {self._config.command[0]}"
         self.down = refusal if reason.partition(" ")[0].rstrip(":") in _UNREACHABLE else None
-        if self.state is not State.DEGRADED or self.reason != reason:
-            self._host.log.warning("upstream_degraded", reason=reason)
-        self._set(State.DEGRADED, reason)
+        there = refusal.code != UPSTREAM_UNAVAILABLE or reason_of(refusal) in _REACHABLE
+        state = State.DEGRADED if there else State.UNAVAILABLE
+        if (self.state, self.reason) != (state, reason):
+            self._host.log.warning("upstream_degraded", state=str(state), reason=reason)
+        self._set(state, reason)
 
     def _set(self, state: State, reason: str) -> None:
         self.state, self.reason = state, reason
@@ -200,9 +216,9 @@ class Catalog:
         tasks: list[asyncio.Task[None]] = []
         if link.session is not None:
             tasks.append(asyncio.create_task(self._until_lost(link.session.wire.lost)))
-        if link.era is Era.MODERN and (wanted := self._announced()):
-            tasks.append(asyncio.create_task(self._listen(link, wanted)))
-        self._listening = link.era is Era.LEGACY
+        self._listening.hears = link.era is Era.LEGACY
+        if link.era is Era.MODERN and (wanted := announced(self.offer.capabilities)):
+            tasks.append(asyncio.create_task(self._listening.keep(link, wanted)))
         try:
             while True:
                 await self._wait()
@@ -243,25 +259,18 @@ class Catalog:
         await lost.wait()
         self._wake.set()
 
-    def _announced(self) -> dict[str, bool]:
-        """The lists the server says it announces changes of, as a subscription filter."""
-        out: dict[str, bool] = {}
-        for kind, name in _LISTEN.items():
-            declared = self.offer.capabilities.get(kind)
-            if isinstance(declared, dict) and declared.get("listChanged"):
-                out[name] = True
-        return out
-
     def _due(self) -> bool:
         interval = self._interval()
         return interval is not None and asyncio.get_running_loop().time() >= self._fetched + interval
 
     def _interval(self) -> float | None:
-        """Seconds from one fetch to the next; None when the server says when."""
+        """Seconds from one fetch to the next; None when the server says when, or another worker."""
+        if not self._host.wiring.tends(self._host.name):
+            return None
         if self._config.refresh_seconds is not None:
             return self._config.refresh_seconds
         kinds = [kind for kind in listing.KINDS if kind in self.offer.capabilities]
-        if self._listening and len(self._announced()) == len(kinds):
+        if self._listening.hears and len(announced(self.offer.capabilities)) == len(kinds):
             return None
         return max(self.offer.ttl_ms / 1000, _LEAST_POLL) if self.offer.ttl_ms else _POLL
 
@@ -269,14 +278,45 @@ class Catalog:
         """See whether the server still answers in the way it did."""
         self._suspected = False
         self._checked = asyncio.get_running_loop().time()
-        method = "ping" if link.era is Era.LEGACY else "server/discover"
         try:
-            async with asyncio.timeout(self._config.connect_timeout):
-                await link.ask(method, None, None)
+            await self._harmless(link)
         except TimeoutError:
-            self._host.log.info("upstream_slow", method=method)  # busy is not away
+            self._host.log.info("upstream_slow")  # busy is not away
         except Refused as refusal:
             if refusal.code != METHOD_NOT_FOUND:
+                raise
+
+    async def _harmless(self, link: Link) -> None:
+        """Its era's handshake again, where that begins nothing; otherwise the ping of an open session."""
+        async with asyncio.timeout(self._config.connect_timeout):
+            await link.ask("ping" if link.era is Era.LEGACY else "server/discover", None, None)
+
+    async def probe(self) -> None:
+        """See whether it answers, on the gateway's own connection; while there is none, `state` tells.
+
+        Raises:
+            Refused: 50300: it cannot be reached. Any other: it answers, but not well.
+        """
+        link = self._link
+        if link is None:
+            return
+        try:
+            await self._harmless(link)
+        except TimeoutError:
+            if link.session is None or not link.session.in_flight:  # busy is not away
+                text = "The upstream did not answer in time."
+                raise failure(
+                    UPSTREAM_TIMEOUT, text, reason="probe_timeout", upstream=self._host.name
+                ) from None
+        except SessionExpired:
+            self.changed("")  # it is there; what it has forgotten is renewed
+        except Refused as refusal:
+            other = link.era is Era.MODERN and refusal.code in (INVALID_REQUEST, UNSUPPORTED_VERSION)
+            if other and not link.blind:
+                self.suspect()  # it may have been replaced by a server of the other era
+            elif reason_of(refusal) in _REACHABLE:
+                raise wire.bad_response(self._host.name, reason_of(refusal)) from None
+            elif refusal.code in _ANSWERED:
                 raise
 
     async def _refetch(self, link: Link) -> None:
@@ -296,46 +336,6 @@ class Catalog:
             changed.add("resources")
         if changed:
             self._host.wiring.offer_changed(self._host.name, changed)
-
-    async def _listen(self, link: Link, wanted: dict[str, bool]) -> None:
-        """Keep a subscription to the modern server's announcements open."""
-        backoff = Backoff()
-        for attempt in itertools.count():
-            call = Call("subscriptions/listen")
-            call.acknowledged = asyncio.Event()
-            asking = asyncio.ensure_future(link.ask("subscriptions/listen", {"notifications": wanted}, call))
-            listening = asyncio.create_task(
-                self._acknowledged(call.acknowledged, asking, backoff, attempt > 0)
-            )
-            try:
-                await asyncio.wait([asking])
-                if not asking.cancelled():
-                    asking.result()
-            except Refused as refusal:
-                self._host.log.debug("upstream_listen_ended", reason=refusal.message)
-                if refusal.code == METHOD_NOT_FOUND:
-                    return  # it promised what it has not; it is asked now and then instead
-                self._suspected = self._suspected or refusal.code == UPSTREAM_UNAVAILABLE
-            finally:
-                listening.cancel()
-                asking.cancel()
-                self._listening = False
-            self._wake.set()
-            await asyncio.sleep(backoff.next())
-
-    async def _acknowledged(
-        self, event: asyncio.Event, asking: asyncio.Future[bytes], backoff: Backoff, again: bool
-    ) -> None:
-        try:
-            async with asyncio.timeout(self._config.connect_timeout):
-                await event.wait()
-        except TimeoutError:
-            asking.cancel()  # a stream that never began would be waited on for ever
-            return
-        self._listening = True
-        backoff.reset()
-        if again:
-            self.changed("")
 
 
 def _asker(link: Link, name: str) -> Callable[[str, Json | None], Awaitable[bytes]]:

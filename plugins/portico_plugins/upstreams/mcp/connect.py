@@ -51,11 +51,13 @@ class Link:
         offer: What the handshake told; the lists come later.
         ask: Makes a request of the gateway's own.
         session: The session it runs on; None over modern HTTP, which has none.
+        blind: Whether the handshake told nothing: the server refuses it.
     """
 
     offer: Offer
     ask: Callable[[str, Json | None, Call | None], Awaitable[bytes]]
     session: Session | None = None
+    blind: bool = False
 
     @property
     def era(self) -> Era:
@@ -206,7 +208,7 @@ def _blind(legs: Legs) -> Link:
     async def ask(method: str, params: Json | None, call: Call | None = None) -> bytes:
         return await stateless.request(method, params, gateway_caller(), call)
 
-    return Link(Offer(capabilities=_BLIND, eras=frozenset({Era.MODERN})), ask)
+    return Link(Offer(capabilities=_BLIND, eras=frozenset({Era.MODERN})), ask, blind=True)
 
 
 async def _legacy_http(legs: Legs, host: Host) -> Link:

@@ -82,6 +82,14 @@ class McpUpstream:
         """Have the lists fetched again, soon."""
         self._catalog.changed("")
 
+    async def probe(self) -> None:
+        """Have the server answer something harmless, as the gateway itself.
+
+        Raises:
+            Refused: It did not.
+        """
+        await self._catalog.probe()
+
     async def stop(self) -> None:
         """End everything, child processes included."""
         await self._watches.close()

@@ -131,7 +131,7 @@ async def test_status(api: Served) -> None:
     status = (await api.http.get("/api/v1/status")).json()
     assert (status["revision"], status["registry"], status["draining"]) == (1, "", False)
     assert status["counts"]["secrets"] == 1
-    assert status["upstreams"] == {"time": {"state": "ready", "reason": "", "origin": "file"}}
+    assert status["upstreams"] == {"time": {"state": "ready", "reason": "", "since": None, "origin": "file"}}
 
 
 async def test_the_description_has_every_operation_and_the_plugins_keys(api: Served) -> None:

@@ -1,0 +1,113 @@
+"""Real workers and a real upstream that is killed and comes back: who probes it, and who knows of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from portico.api import Json
+from tests.kernel.staff import PATIENCE, Staff, kill, staff
+from tests.plugins.upstreams.kit import serving
+from tests.plugins.upstreams.scripted import Scripted
+
+EVERY = "[gateway]\nworkers = 3\nlisten = ['127.0.0.1:0']\nlog_format = 'json'\nhealth_interval = 0.1\n"
+
+
+class Counted(Scripted):
+    """A server that remembers over which connection it was probed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: list[int] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        before = len(self.of("server/discover"))
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if len(self.of("server/discover")) > before:
+                self.ports.append(scope["client"][1])
+
+    async def probed(self, times: int) -> list[int]:
+        """The connections of so many probes from now on."""
+        begin = len(self.ports)
+        await self.until(lambda: len(self.ports) > begin + times, PATIENCE)
+        return self.ports[begin : begin + times]
+
+
+@asynccontextmanager
+async def gateway(folder: Path, url: str, name: str) -> AsyncIterator[Staff]:
+    """Three workers with one upstream."""
+    text = f"{EVERY}[upstreams.{name}]\nuse = 'mcp'\nurl = '{url}/mcp'\nprotocol = 'modern'\n"
+    context = staff(folder, text)
+    running = await asyncio.to_thread(context.__enter__)
+    try:
+        yield running
+    finally:
+        await asyncio.to_thread(context.__exit__, None, None, None)
+
+
+def found(status: Json, name: str) -> list[tuple[str, str, float]]:
+    """What each worker says of an upstream."""
+    loads = [each["load"]["upstreams"][name] for each in status["workers"] if each["load"]]
+    return [(each["state"], each["reason"], each["since"]) for each in loads]
+
+
+def agreed(status: Json, name: str, state: str) -> bool:
+    """Whether three workers say the very same of an upstream, and this."""
+    said = found(status, name)
+    return len(said) == 3 and len(set(said)) == 1 and said[0][0] == state
+
+
+def owner_of(port: int, pids: list[int]) -> int:
+    """The process that has this end of a TCP connection."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {f"socket:[{row[9]}]" for row in rows if int(row[1].partition(":")[2], 16) == port}
+    for pid in pids:
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                if str(fd.readlink()) in inodes:
+                    return pid
+            except OSError:
+                continue
+    raise AssertionError(f"nobody has port {port}")
+
+
+async def test_of_three_workers_one_probes_and_another_when_it_dies(tmp_path: Path) -> None:
+    app = Counted()
+    async with serving(app) as url, gateway(tmp_path, url, "a") as it:
+        await it.until(lambda status: agreed(status, "a", "ready"))
+        await app.probed(3)
+        (port,) = set(await app.probed(12))
+        owner = owner_of(port, await asyncio.to_thread(it.pids))
+        kill(owner)
+        await it.until(lambda status: status["replaced"] == 1 and agreed(status, "a", "ready"))
+        await app.probed(3)
+        (after,) = set(await app.probed(12))
+        assert owner_of(after, await asyncio.to_thread(it.pids)) != owner
+
+
+async def test_every_worker_says_the_same_of_an_upstream_that_goes_and_comes_back(
+    tmp_path: Path,
+) -> None:
+    app = Counted()
+    async with serving(app) as url:
+        port = int(url.rpartition(":")[2])
+        context = gateway(tmp_path, url, "a")
+        it = await context.__aenter__()
+        await it.until(lambda status: agreed(status, "a", "ready"))
+    try:
+        status = await it.until(lambda status: agreed(status, "a", "unavailable"))
+        ((_, reason, since),) = set(found(status, "a"))
+        assert reason == "connection_refused"
+        app.tools.append({"name": "later", "inputSchema": {"type": "object"}})
+        async with serving(app, port):
+            status = await it.until(lambda status: agreed(status, "a", "ready"))
+            assert found(status, "a")[0][2] > since
+            # All of them have fetched the lists again, not just the one that found it back.
+            await app.until(lambda: len(app.of("tools/list")) >= 6, PATIENCE)
+    finally:
+        await context.__aexit__(None, None, None)
