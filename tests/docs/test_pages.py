@@ -68,6 +68,7 @@ GROUPS = {
     "overrides",
     "secrets",
     "catalog",
+    "db",
 }
 """The commands that have commands."""
 

@@ -353,7 +353,7 @@ def test_a_contextforge_export_becomes_upstreams_servers_prompts_and_resources()
     assert items["upstreams", "docs"].about == {"enabled": False, "description": "Documents"}
     server = items["servers", "Time-Server"]
     assert server.config["upstreams"] == ["Fast-Time", "docs"]
-    assert server.config["tools"] == {"include": ["Fast-Time/get-system-time", "docs/search"]}
+    assert server.config["tools"] == {"include": ["Fast-Time/get?system?time", "docs/search"]}
     assert items["prompts", "review"].config["arguments"] == [
         {"name": "code", "description": "The code", "required": True}
     ]

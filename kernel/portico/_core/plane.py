@@ -137,7 +137,7 @@ class Plane:
         endpoint.close()
 
     def _view(self, spec: ServerSpec) -> Steps[View]:
-        offers = {name: found.offer for name in spec.upstreams if (found := self.upstreams.get(name))}
+        offers = {name: self.tending.offer(name) for name in spec.upstreams if name in self.upstreams}
         held = {}
         if self._vet is not None:
             for name, offer in offers.items():
@@ -322,7 +322,7 @@ class Plane:
         target = self.upstreams.get(upstream)
         if target is None or _as_watchable(target) is None:
             return False
-        resources = target.offer.capabilities.get("resources")
+        resources = self.tending.offer(upstream).capabilities.get("resources")
         return isinstance(resources, dict) and bool(resources.get("subscribe"))
 
     def tell(self, upstream: str, principal: Principal, method: str, params: Json) -> None:

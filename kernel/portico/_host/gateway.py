@@ -31,6 +31,7 @@ from portico._core.seal import Seal
 from portico._host.access import in_line
 from portico._host.app import build_app
 from portico._host.forward import Forwarder
+from portico._host.known import Known
 from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import limits_of
 from portico._host.pinning import Pinning
@@ -101,7 +102,10 @@ class Composer:
         self.parking = Parking(self.seal, gateway.park_timeout)
         self.pinning = Pinning(settings, self._offer_changed, self._looked, log, self.clock)
         self.plane = Plane(self.load, log, self.pinning.vet)
-        self.rounds = Rounds(self.plane, gateway.health_interval, gateway.health_failures, self.clock, log)
+        state = gateway.state or (settings.base / ".portico" if settings.registry else None)
+        known = Known(state / "offers", log) if state is not None else None
+        seconds, times = gateway.health_interval, gateway.health_failures
+        self.rounds = Rounds(self.plane, seconds, times, self.clock, log, known)
         self.rounds.quarantined = self.pinning.held_back
         self.stage = LiveStage(self)
         self.roster: Roster | None = None
@@ -337,10 +341,10 @@ async def started(
             )
         finally:
             composer.strain.stop()
-            composer.rounds.stop()
             if composer.roster is not None:
                 await composer.roster.stop()
                 await composer.stage.close()
+            await composer.rounds.close()
             if composer.forwarder is not None:
                 composer.forwarder.close()
 

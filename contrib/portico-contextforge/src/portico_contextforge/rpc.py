@@ -188,11 +188,18 @@ async def render(call: Call) -> Answer:
 
 
 async def read(call: Call) -> Answer:
-    """The content of a resource, by its id or URI."""
-    thing = call.catalog.find("resources", call.ident)
-    uri = call.serving.endpoint().view.advertised_uri(thing.upstream, thing.own)
+    """The content of a resource, by its id or URI; one of a template is not listed, and has no other id."""
+    try:
+        thing = call.catalog.find("resources", call.ident)
+    except Trouble:
+        if ":" not in call.ident:
+            raise
+        ident, uri, shown_uri = call.ident, call.ident, call.ident
+    else:
+        ident, shown_uri = thing.id, thing.own
+        uri = call.serving.endpoint().view.advertised_uri(thing.upstream, thing.own)
     content = await _content(call, uri)
-    shown = {"type": "resource", "id": thing.id, "uri": thing.own, "mime_type": content.get("mimeType")}
+    shown = {"type": "resource", "id": ident, "uri": shown_uri, "mime_type": content.get("mimeType")}
     return Answer({**shown, **{key: content[key] for key in ("text", "blob") if key in content}})
 
 

@@ -115,7 +115,8 @@ def _servers(entities: Mapping[str, Any], upstreams: _Upstreams, notes: Notes) -
                 notes.append((place, f"its tool {tool!r} belongs to no gateway of this export"))
                 continue
             chosen[found[0]] = None
-            tools.append(f"{found[0]}/{found[1]}")
+            # What was a space, dot or underscore is a dash there: any one character will do.
+            tools.append(f"{found[0]}/{found[1].replace(_SLUG, '?')}")
         config: Json = {"upstreams": list(chosen)}
         if tools:
             config["tools"] = {"include": tools}
