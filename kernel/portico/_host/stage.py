@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from portico._config.settings import Component, Settings
-from portico._core.contracts import Json, Offer, State
+from portico._core.contracts import Json, Offer, State, Successor, Target, Upstream
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.health import Condition
 from portico._core.overrides import Overrides
+from portico._host.alone import request
 from portico._host.lifecycle import Crew
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class LiveStage:
             await crew.start([component])
         upstreams = [each for each in come if each.kind == "upstreams"]
         replaced = [each.key for each in upstreams if each.key in crew.live]
+        predecessors = {key[1]: crew.live[key] for key in replaced}
         if upstreams:
             old = crew.take_out(replaced)
             await crew.start(upstreams)
@@ -65,6 +68,8 @@ class LiveStage:
         for component in upstreams:
             plane.upstreams[component.name] = crew.live[component.key]
             self._composer.rounds.take_up(component)
+        for name, predecessor in predecessors.items():
+            self._succeed(name, predecessor)
         for name in before.servers.keys() - after.servers.keys():
             plane.remove(name)
         for name, server in after.servers.items():
@@ -85,6 +90,14 @@ class LiveStage:
         for component in after.components.values():
             if component.kind == "upstreams":
                 self._composer.rounds.adjust(component)
+
+    def _succeed(self, name: str, predecessor: Upstream) -> None:
+        upstream: object = self._composer.plane.upstreams[name]
+        if isinstance(upstream, Successor):
+            try:
+                upstream.succeed(predecessor)
+            except Exception as error:  # a plugin that fails in this must not hold up the others
+                self._composer.report(("upstreams", name), "run", error)
 
     def _leave(self, owners: Any, keys: Iterable[Key]) -> None:
         """Stop upstreams when the calls that they have are over."""
@@ -125,8 +138,9 @@ class LiveStage:
 
     # --- one upstream -----------------------------------------------------------------------------------
 
-    async def probe(self, settings: Settings, name: str) -> Json:
-        """Start one upstream apart from everything else, and tell what it offers."""
+    @asynccontextmanager
+    async def _apart(self, settings: Settings, name: str) -> AsyncIterator[Upstream]:
+        """One upstream, started apart from everything else; as far as it has come in a while."""
         component = settings.components["upstreams", name]
         heard = asyncio.Event()
 
@@ -137,7 +151,7 @@ class LiveStage:
         crew = Crew(host, self._composer.report)
         try:
             await crew.start([component])
-            upstream = crew.live[component.key]
+            upstream: Upstream = crew.live[component.key]
             try:
                 async with asyncio.timeout(_PROBE_SECONDS):
                     while upstream.state is State.STARTING:
@@ -145,6 +159,13 @@ class LiveStage:
                         await heard.wait()
             except TimeoutError:
                 pass  # its state says it
+            yield upstream
+        finally:
+            await crew.close()
+
+    async def probe(self, settings: Settings, name: str) -> Json:
+        """Start one upstream apart from everything else, and tell what it offers."""
+        async with self._apart(settings, name) as upstream:
             offer: Offer = upstream.offer
             return {
                 "state": str(upstream.state),
@@ -158,8 +179,13 @@ class LiveStage:
                 "templates": list(offer.templates),
                 "prompts": list(offer.prompts),
             }
-        finally:
-            await crew.close()
+
+    async def ask(self, settings: Settings, upstream: str, name: str, method: str, params: Json) -> Json:
+        """Start one upstream apart from everything else, and have it answer a request."""
+        deadline = self._composer.clock.monotonic() + self._composer.settings.gateway.call_timeout
+        target = Target(upstream, name)
+        async with self._apart(settings, upstream) as started:
+            return (await started.send(request(method, params, target, deadline), target)).value
 
     async def refresh(self, upstream: str) -> bool:
         """Have an upstream's lists fetched again, if it can."""
@@ -171,7 +197,8 @@ class LiveStage:
 
     def offers(self) -> Mapping[str, Offer]:
         """What each upstream offers."""
-        return {name: each.offer for name, each in self._composer.plane.upstreams.items()}
+        plane = self._composer.plane
+        return {name: plane.tending.offer(name) for name in plane.upstreams}
 
 
 class _Deaf:
