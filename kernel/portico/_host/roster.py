@@ -49,8 +49,8 @@ class Stage(Protocol):
         """
         ...
 
-    async def become(self, before: Settings, after: Settings) -> None:
-        """Start, stop and change what differs; when it returns, clients see it, and what `show` was told."""
+    async def become(self, before: Settings, after: Settings, *, at_first: bool) -> None:
+        """Start, stop and change what differs, and have clients see it; slow upstreams, but `at_first`, later."""
 
     def show(self, overrides: Overrides) -> None:
         """Show definitions as these say."""
@@ -183,7 +183,7 @@ class Roster:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
         self._pinning.take_up(composed.settings, records)
         self._stage.show(composed.overrides)
-        await self._stage.become(before, composed.settings)
+        await self._stage.become(before, composed.settings, at_first=self._watching is None)
         self._records, self._composed, self._revision = records, composed, revision
         if keep:
             try:
