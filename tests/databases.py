@@ -316,8 +316,12 @@ def mariadb(tmp: Path, *, durable: bool = True) -> contextlib.AbstractAsyncConte
 _shared: dict[str, Server] = {}
 
 
-def shared(name: str) -> Server:
+def shared(name: str, *, durable: bool = False) -> Server:
     """The server of this process that all tests have databases of; it is started when it is first wanted.
+
+    Args:
+        name: Which.
+        durable: Whether what is committed must outlast the server; said by whoever wants it first.
 
     Raises:
         LookupError: There is no such server on this machine; says what to install.
@@ -325,7 +329,7 @@ def shared(name: str) -> Server:
     if missing := SERVERS[name].missing():
         raise LookupError(missing)
     if name not in _shared:
-        _shared[name] = SERVERS[name](durable=False)
+        _shared[name] = SERVERS[name](durable=durable)
     _shared[name].launch()
     return _shared[name]
 

@@ -5,7 +5,7 @@ from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
 from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
-from portico._config.wording import nearest
+from portico._config.wording import Wrong, nearest
 from portico._core.addresses import judge
 from portico._core.contracts import (
     GATEWAY,
@@ -44,6 +44,7 @@ from portico._core.contracts import (
     Share,
     State,
     Store,
+    Successor,
     Target,
     Tellable,
     Transport,
@@ -287,6 +288,7 @@ __all__ = [
     "Store",
     "StoreFactory",
     "Stream",
+    "Successor",
     "Taken",
     "Target",
     "Tellable",
@@ -298,6 +300,7 @@ __all__ = [
     "UpstreamFactory",
     "Watchable",
     "Wiring",
+    "Wrong",
     "at_least",
     "carry_out",
     "check_envelope",

@@ -67,6 +67,7 @@ GROUPS = {
     "overrides",
     "secrets",
     "catalog",
+    "db",
 }
 """The commands that have commands."""
 

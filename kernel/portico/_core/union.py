@@ -34,9 +34,10 @@ def capabilities_of(chosen: Sequence[tuple[str, Offer]], growing: bool = False) 
         out["resources"] = {"listChanged": True, **({"subscribe": True} if subscribe else {})}
     if growing or any("prompts" in have for have in every):
         out["prompts"] = {"listChanged": True}
-    for key in ("completions", "logging"):
-        if any(key in have for have in every):
-            out[key] = {}
+    if growing or any("completions" in have for have in every):
+        out["completions"] = {}
+    if any("logging" in have for have in every):
+        out["logging"] = {}
     for key in ("extensions", "experimental"):
         merged: Json = {}
         for have in every:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from portico._config.settings import Component
-from portico._core.contracts import State
+from portico._core.contracts import State, Successor
 from portico._core.health import Condition
 
 if TYPE_CHECKING:
@@ -71,9 +71,15 @@ class Arrivals:
                 raise
         live = await arriving
         del self._coming[component.name]
+        predecessor = crew.live.get(component.key)
         before = crew.put(coming.owner, live)
         self._composer.plane.upstreams[component.name] = live
         self._composer.rounds.take_up(component)
+        if predecessor is not None and isinstance(live, Successor):
+            try:
+                live.succeed(predecessor)
+            except Exception as error:  # a plugin that fails in this must not hold up the others
+                self._composer.report(component.key, "run", error)
         self._leave(before, component.name)
         self._composer.plane.offer_changed(component.name)
 

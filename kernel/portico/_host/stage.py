@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from portico._config.settings import Component, Settings
-from portico._core.contracts import Json, Offer, State
+from portico._core.contracts import Json, Offer, State, Target, Upstream
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.health import Condition
 from portico._core.overrides import Overrides
+from portico._host.alone import request
 from portico._host.arrivals import Arrivals
 from portico._host.lifecycle import Crew
 
@@ -124,8 +126,9 @@ class LiveStage:
 
     # --- one upstream -----------------------------------------------------------------------------------
 
-    async def probe(self, settings: Settings, name: str) -> Json:
-        """Start one upstream apart from everything else, and tell what it offers."""
+    @asynccontextmanager
+    async def _apart(self, settings: Settings, name: str) -> AsyncIterator[Upstream]:
+        """One upstream, started apart from everything else; as far as it has come in a while."""
         component = settings.components["upstreams", name]
         heard = asyncio.Event()
 
@@ -136,7 +139,7 @@ class LiveStage:
         crew = Crew(host, self._composer.report)
         try:
             await crew.start([component])
-            upstream = crew.live[component.key]
+            upstream: Upstream = crew.live[component.key]
             try:
                 async with asyncio.timeout(_PROBE_SECONDS):
                     while upstream.state is State.STARTING:
@@ -144,6 +147,13 @@ class LiveStage:
                         await heard.wait()
             except TimeoutError:
                 pass  # its state says it
+            yield upstream
+        finally:
+            await crew.close()
+
+    async def probe(self, settings: Settings, name: str) -> Json:
+        """Start one upstream apart from everything else, and tell what it offers."""
+        async with self._apart(settings, name) as upstream:
             offer: Offer = upstream.offer
             return {
                 "state": str(upstream.state),
@@ -157,8 +167,13 @@ class LiveStage:
                 "templates": list(offer.templates),
                 "prompts": list(offer.prompts),
             }
-        finally:
-            await crew.close()
+
+    async def ask(self, settings: Settings, upstream: str, name: str, method: str, params: Json) -> Json:
+        """Start one upstream apart from everything else, and have it answer a request."""
+        deadline = self._composer.clock.monotonic() + self._composer.settings.gateway.call_timeout
+        target = Target(upstream, name)
+        async with self._apart(settings, upstream) as started:
+            return (await started.send(request(method, params, target, deadline), target)).value
 
     async def refresh(self, upstream: str) -> bool:
         """Have an upstream's lists fetched again, if it can."""
@@ -172,7 +187,8 @@ class LiveStage:
 
     def offers(self) -> Mapping[str, Offer]:
         """What each upstream offers."""
-        return {name: each.offer for name, each in self._composer.plane.upstreams.items()}
+        plane = self._composer.plane
+        return {name: plane.tending.offer(name) for name in plane.upstreams}
 
 
 class _Deaf:

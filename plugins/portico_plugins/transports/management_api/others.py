@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Final
 
 from portico.api import Json, Managed
+from portico_plugins.transports.management_api import trying, versions
 from portico_plugins.transports.management_api.bodies import (
     Bulk,
     Candidate,
@@ -52,6 +53,8 @@ def operations(max_changes: int) -> tuple[Operation, ...]:
     return (
         Operation("GET", "/status", "status", "How the gateway is.", status, {200: Status}),
         *(each for kind in NOUNS for each in Records(kind).operations()),
+        *versions.operations(),
+        *trying.operations(),
         Operation(
             "POST",
             "/upstreams/test",

@@ -129,6 +129,12 @@ class FakeManagement:
         self.probed.append((name, config))
         return {"state": "ready", "reason": "", "info": None, "eras": ["modern"], "tools": [{"name": "now"}]}
 
+    async def render(self, name: str, arguments: Json, config: Json | None = None) -> Json:
+        """Pretend."""
+        if config and "wrong" in config:
+            raise ConfigError([(f"prompts.{name}.wrong", "expected it to be right")])
+        return {"messages": [{"role": "user", "content": {"type": "text", "text": str(arguments)}}]}
+
     async def refresh(self, upstream: str) -> Managed | None:
         """Pretend."""
         return self.get("upstreams", upstream)
