@@ -1,8 +1,8 @@
 """`python -m bench`: what a call costs direct, and what it costs through the gateway.
 
 `python -m bench peers` has other gateways beside it; `python -m bench profile` tells where the time goes;
-`python -m bench workers` has two workers beside one; `python -m bench survival` is about what becomes of
-clients when upstreams and workers die.
+`python -m bench workers` has two workers beside one; `python -m bench registry` has 1,000 upstreams in a
+registry; `python -m bench survival` is about what becomes of clients when upstreams and workers die.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bench.native import build
 from bench.peers.driver import main as peers
 from bench.processes import default_command
 from bench.profile import main as profile
+from bench.registry.driver import main as registry
 from bench.report import Report
 from bench.scale import catalogs, endurance, framed_calls, long_lists, streams
 from bench.telling import told
@@ -148,7 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: The command line without the program's name; None for the process's own. With `peers`,
-            `profile`, `workers` or `survival` first, the rest is for the driver of that.
+            `profile`, `workers`, `registry` or
+            `survival` first, the rest is for the driver of that.
 
     Returns:
         0; 1 when an answer was wrong or missing; 2 when the bench could not run.
@@ -160,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return profile(words[1:])
     if words[:1] == ["workers"]:
         return workers(words[1:])
+    if words[:1] == ["registry"]:
+        return registry(words[1:])
     if words[:1] == ["survival"]:
         from bench.survival.driver import main as survival  # needs what tests need
 

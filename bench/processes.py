@@ -209,12 +209,13 @@ def wait_ready(running: Running) -> None:
     raise CannotRun(f"the gateway was not ready in {READY_SECONDS:.0f} s: {last}{running.last_words()}")
 
 
-def first_answer(running: Running, more: Sequence[tuple[str, str]] = ()) -> float:
+def first_answer(running: Running, more: Sequence[tuple[str, str]] = (), tool: str = "echo") -> float:
     """Seconds from the start of the program to its first right answer to a tools/call.
 
     Args:
         running: The program.
         more: Headers to send besides those of the protocol.
+        tool: What the stub's `echo` is called there.
 
     Raises:
         CannotRun: It ended, or took too long.
@@ -230,7 +231,7 @@ def first_answer(running: Running, more: Sequence[tuple[str, str]] = ()) -> floa
                     "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1.0.0"},
                     "io.modelcontextprotocol/clientCapabilities": {},
                 },
-                "name": "echo",
+                "name": tool,
                 "arguments": {"text": "first light"},
             },
         }
@@ -240,7 +241,7 @@ def first_answer(running: Running, more: Sequence[tuple[str, str]] = ()) -> floa
         "Accept": "application/json, text/event-stream",
         "MCP-Protocol-Version": "2026-07-28",
         "Mcp-Method": "tools/call",
-        "Mcp-Name": "echo",
+        "Mcp-Name": tool,
         **dict(more),
     }
     last = "nothing listens"

@@ -51,11 +51,12 @@ class Stage(Protocol):
 
     async def become(self, before: Settings, after: Settings) -> None:
         """Start, stop and change what differs; when it returns, clients see it, and what `show` was told."""
-        ...
 
     def show(self, overrides: Overrides) -> None:
         """Show definitions as these say."""
-        ...
+
+    async def settled(self) -> None:
+        """Return when clients see everything that was said until now."""
 
     async def probe(self, settings: Settings, name: str) -> Json:
         """Start one upstream of these settings apart from everything else; see `Management.probe`."""
@@ -126,7 +127,7 @@ class Roster:
                 self._log.warning("registry.snapshot", revision=revision, records=len(records))
                 await self._act(revision, records, keep=False)
         self._pinning.begin()
-        await asyncio.sleep(0)  # what is held back is so before anybody is served
+        await self._stage.settled()  # what is held back is so before anybody is served
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
@@ -142,8 +143,7 @@ class Roster:
                 async with self._registry.watch() as changed:
                     await self._load()  # what was missed between loading and watching
                     while True:
-                        await changed()
-                        await self._load()
+                        await self._load(await changed())
             except RegistryDown as error:
                 self._lost(error)
             except Exception as error:  # a registry that fails must not end what it has told so far
@@ -156,10 +156,11 @@ class Roster:
             self._log.error("registry.down", error=str(error))
         self._down = str(error) or "it cannot be reached"
 
-    async def _load(self) -> None:
-        """Have the registry's records in effect."""
+    async def _load(self, said: int | None = None) -> None:
+        """Have the registry's records in effect; `said` is the revision it is said to have."""
         async with self._acting:
-            await self._take_up()
+            if said is None or said != self._revision or self._down:
+                await self._take_up()
 
     async def _take_up(self) -> None:
         revision, records = await self._registry.load()

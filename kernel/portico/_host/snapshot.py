@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 import msgspec
 
 from portico._core.records import About, Record
@@ -35,9 +34,7 @@ class Snapshot:
         Raises:
             OSError: It cannot be written.
         """
-        data = msgspec.json.encode(
-            {"form": _FORM, "revision": revision, "records": [attrs.asdict(record) for record in records]}
-        )
+        data = msgspec.json.encode({"form": _FORM, "revision": revision, "records": list(records)})
         replace(self._path, data)
 
     def read(self) -> tuple[int, list[Record]] | None:

@@ -75,7 +75,7 @@ class LiveStage:
             self._composer.put_up(name, server, crew.live, view)
         for component in upstreams:
             plane.offer_changed(component.name)
-        await plane.looked()
+        await self.settled()
         # Nobody is led to them any more.
         leaving = [key for key in gone if key[0] == "upstreams"]
         for _, name in leaving:
@@ -118,6 +118,10 @@ class LiveStage:
     def show(self, overrides: Overrides) -> None:
         """Show definitions as these say."""
         self._composer.plane.overrides = overrides
+
+    async def settled(self) -> None:
+        """Return when clients see everything that was said until now."""
+        await self._composer.plane.looked()
 
     # --- one upstream -----------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ BUILT_IN: Final = {
     "export": "Write what is managed as a configuration file.",
     "import": "Take over a configuration, mcpServers JSON, server.json or ContextForge export.",
     "catalog": "Find servers in an MCP Registry, and add them.",
+    "db": "Show and change the schema of a registry's database.",
     "client-config": "Print the configuration snippet for an MCP client.",
     "version": "Print the version.",
 }

@@ -133,7 +133,7 @@ def test_an_upstream_that_is_down_is_named_and_others_are_used(process: Process)
     done = process("tools", "--upstream", UPSTREAM, "--upstream", "no-such-program-anywhere")
     assert done.returncode == 0
     assert "add" in done.stdout
-    assert "upstream 'no-such-program-anywhere' is degraded" in done.stderr
+    assert "upstream 'no-such-program-anywhere' is unavailable" in done.stderr
 
 
 def test_a_config_that_is_wrong_is_reported_by_client_commands_too(process: Process, tmp_path: Path) -> None:

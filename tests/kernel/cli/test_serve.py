@@ -50,7 +50,7 @@ def test_an_upstream_that_cannot_start_is_shown_with_its_reason_and_the_others_s
     serve_in: Serve, process: Process
 ) -> None:
     with serve_in("--upstream", UPSTREAM, "--upstream", "no-such-program-anywhere") as served:
-        assert re.search(r"no-such-program-anywhere +0 tools.*degraded: \S+", served.banner)
+        assert re.search(r"no-such-program-anywhere +0 tools.*unavailable: \S+", served.banner)
         assert "add" in process("tools", "--url", served.url).stdout
 
 

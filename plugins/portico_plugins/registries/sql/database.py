@@ -34,7 +34,7 @@ class Database:
         ca: What a verified certificate is signed with.
         pool: The most connections.
         timeout: Seconds after which it counts as away.
-        log: Is told in full how it is away; the errors, which strangers may get to see, say little.
+        log: Is told in full how it is away; the errors, which strangers may get to see, say that in a note.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Database:
         # Not a moment longer: cleaning up may take as long as it likes, with nobody waiting for it.
         done, _ = await asyncio.wait([task], timeout=seconds)
         if not done or task.cancelled():
-            raise self.down(f"the database did not answer within {seconds:g} s", "timeout")
+            raise self.down("the database does not answer", f"not within {seconds:g} s")
         result = task.result()
         self._said = ""
         return result
@@ -111,12 +111,14 @@ class Database:
 
     def down(self, said: str, full: str) -> RegistryDown:
         """The error that says how it is away; the log gets to know once."""
+        secret = self.address.password.reveal() if self.address.password is not None else ""
+        full = full.replace(secret, "***") if secret else full
         if self._log is not None and full != self._said:
-            secret = self.address.password.reveal() if self.address.password is not None else ""
-            shown = full.replace(secret, "***") if secret else full
-            self._log.warning("registry.database", database=self.address.shown, problem=said, error=shown)
+            self._log.warning("registry.database", database=self.address.shown, problem=said, error=full)
             self._said = full
-        return RegistryDown(said)
+        down = RegistryDown(said)
+        down.add_note(f"{self.address.shown}: {full}")
+        return down
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from pathlib import Path
@@ -17,6 +18,9 @@ from portico_plugins.registries.sql.address import Address
 _BEGIN = "portico_begin"
 WRITING = {_BEGIN: "BEGIN IMMEDIATE"}
 """Execution options of a connection that is going to write; SQLite wants to know beforehand."""
+
+_POOL_LOGGER = "sqlalchemy.pool.impl.AsyncAdaptedQueuePool"
+_LOGGED_AS = "portico"
 
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = {seconds}"
@@ -34,11 +38,14 @@ def make_engine(address: Address, ca: Path | None, pool: int, timeout: float) ->
         pool: The most connections.
         timeout: Seconds after which one is away.
     """
+    # A connection that ends badly is an outage, which is told elsewhere, and without a traceback.
+    logging.getLogger(f"{_POOL_LOGGER}.{_LOGGED_AS}").setLevel(logging.CRITICAL)
     common: dict[str, Any] = {
         "pool_size": pool,
         "max_overflow": 0,
         "pool_timeout": timeout,
         "hide_parameters": True,
+        "pool_logging_name": _LOGGED_AS,
     }
     if address.path is not None:
         return _sqlite(address.path, common, timeout)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from portico.api import ConfigError, nearest
 from portico_plugins.registries.sql.database import Database
+from portico_plugins.registries.sql.engine import WRITING
 
 NEEDED: Final = "0002"
 """The newest revision; known here so that Alembic is imported only where there is something to change."""
@@ -23,6 +26,8 @@ _SECONDS: Final = 600.0
 """That a change may take: tables may be large."""
 
 _LOCK: Final = 0x706F7274
+_LOCK_NAME: Final = "CONCAT('portico ', MD5(DATABASE()))"
+_WAIT: Final = 60
 
 
 class SqlSchema:
@@ -73,7 +78,7 @@ class SqlSchema:
         else:
             has = f"revision {found}" if found else "no tables"
             said = f"has {has}, and {NEEDED} is needed: run `gateway db upgrade`"
-        raise self._database.down(f"the schema of the database {said}", "schema")
+        raise self._database.down(f"the schema of the database {said}", f"it {said}")
 
     async def _wal(self) -> None:
         """Readers and the writer of a file do not wait for each other."""
@@ -93,8 +98,7 @@ class SqlSchema:
         async def work() -> None:
             if self._database.address.dialect == "sqlite":
                 await self._wal()
-            async with self._database.writing() as connection:
-                await connection.run_sync(_alone)
+            async with self._database.engine.connect() as connection, _alone(connection):
                 await connection.run_sync(change)
 
         await self._database.run(work, _SECONDS)
@@ -106,12 +110,24 @@ def _current(connection: Connection) -> str:
     return connection.execute(text(f"SELECT version_num FROM {VERSIONS}")).scalar() or ""  # noqa: S608
 
 
-def _alone(connection: Connection) -> None:
-    """Wait until nobody else changes the schema. A lock of a connection is given back with it."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    elif connection.dialect.name == "mysql":
-        connection.execute(text(f"SELECT GET_LOCK('{VERSIONS}', 60)"))
+@asynccontextmanager
+async def _alone(connection: AsyncConnection) -> AsyncIterator[None]:
+    """A transaction in which nobody else changes the schema."""
+    await connection.execution_options(**WRITING)
+    mysql = connection.dialect.name == "mysql"
+    if mysql:  # where a change of the schema ends a transaction, and with it whatever that has locked
+        got = (await connection.execute(text(f"SELECT GET_LOCK({_LOCK_NAME}, {_WAIT})"))).scalar()
+        await connection.commit()
+        if got != 1:
+            raise OSError(f"the schema has been changed by somebody else for {_WAIT} s")
+    try:
+        async with connection.begin():
+            if connection.dialect.name == "postgresql":
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            yield
+    finally:
+        if mysql:
+            await connection.execute(text(f"SELECT RELEASE_LOCK({_LOCK_NAME})"))
 
 
 def _move(connection: Connection, revision: str | None, *, up: bool) -> None:
