@@ -14,7 +14,7 @@ from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
 from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
-from portico._config.wording import nearest
+from portico._config.wording import Wrong, nearest
 from portico._core.addresses import judge
 from portico._core.contracts import (
     GATEWAY,
@@ -53,6 +53,7 @@ from portico._core.contracts import (
     Share,
     State,
     Store,
+    Successor,
     Target,
     Tellable,
     Transport,
@@ -62,6 +63,8 @@ from portico._core.contracts import (
     doc,
     input_required,
 )
+from portico._core.definitions import Definitions, Pinned, UpstreamPins
+from portico._core.differences import Difference
 from portico._core.door import Denied, Door
 from portico._core.endpoint import (
     Endpoint,
@@ -93,6 +96,7 @@ from portico._core.errors import (
 )
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
 from portico._core.owners import PROXIED
+from portico._core.pins import OnChange
 from portico._core.protocol.calls import (
     Asking,
     Frames,
@@ -163,6 +167,7 @@ from portico._core.records import (
     Schema,
     Stale,
 )
+from portico._core.shadows import Conflict
 from portico._core.single import carry_out
 from portico._core.specs import (
     API_VERSION,
@@ -238,10 +243,13 @@ __all__ = [
     "Command",
     "ConfigError",
     "ConfigLoader",
+    "Conflict",
     "Credential",
     "CredentialFactory",
     "Credentials",
+    "Definitions",
     "Denied",
+    "Difference",
     "Direct",
     "Door",
     "Endpoint",
@@ -269,9 +277,11 @@ __all__ = [
     "Observer",
     "ObserverFactory",
     "Offer",
+    "OnChange",
     "OnConflict",
     "Outcome",
     "Page",
+    "Pinned",
     "Planned",
     "Policy",
     "PolicyFactory",
@@ -302,6 +312,7 @@ __all__ = [
     "Store",
     "StoreFactory",
     "Stream",
+    "Successor",
     "Taken",
     "Target",
     "Tellable",
@@ -311,8 +322,10 @@ __all__ = [
     "Unread",
     "Upstream",
     "UpstreamFactory",
+    "UpstreamPins",
     "Watchable",
     "Wiring",
+    "Wrong",
     "as_upstream",
     "at_least",
     "carry_out",

@@ -512,6 +512,22 @@ class Watchable(Protocol):
 
 
 @runtime_checkable
+class Successor(Protocol):
+    """An upstream that takes something over from the one it replaces when its configuration changes."""
+
+    def succeed(self, before: Upstream) -> None:
+        """Stand where `before` stood.
+
+        Calls come here from now on, those that run there are finished there, and the catalog is about to be
+        made anew.
+
+        Args:
+            before: The upstream of this name until now, of whatever kind.
+        """
+        ...
+
+
+@runtime_checkable
 class Probed(Protocol):
     """An upstream that can be asked whether it is well, whatever its own connections say.
 

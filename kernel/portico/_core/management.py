@@ -143,6 +143,24 @@ class Management(Protocol):
         """
         ...
 
+    async def render(self, name: str, arguments: Json, config: Json | None = None) -> Json:
+        """Fill in one of the gateway's own prompts apart from everything else; nothing is kept of it.
+
+        Args:
+            name: Of its record.
+            arguments: As a client would give them.
+            config: What the record would hold; None for what it holds.
+
+        Returns:
+            The result of `prompts/get`.
+
+        Raises:
+            ConfigError: It cannot be such a prompt.
+            KeyError: There is no such record, and no config is given.
+            Refused: It cannot be filled in with these arguments.
+        """
+        ...
+
     async def refresh(self, upstream: str) -> Managed | None:
         """Have an upstream's lists fetched again; None when there is none of that name."""
         ...
@@ -196,6 +214,10 @@ class Unmanaged:
         raise NoRegistry(_NONE)
 
     async def probe(self, name: str, config: Json) -> Json:
+        """Refuse."""
+        raise NoRegistry(_NONE)
+
+    async def render(self, name: str, arguments: Json, config: Json | None = None) -> Json:
         """Refuse."""
         raise NoRegistry(_NONE)
 

@@ -27,6 +27,7 @@ BUILT_IN: Final = {
     "upstreams": "Manage upstreams while the gateway runs.",
     "servers": "Manage virtual servers while the gateway runs.",
     "overrides": "Manage how definitions of upstreams are shown.",
+    "pins": "See what upstreams have changed about their definitions, and approve of it.",
     "secrets": "Manage what ${secret:NAME} stands for.",
     "history": "Show who changed what.",
     "export": "Write what is managed as a configuration file.",

@@ -57,7 +57,8 @@ def to_portico(items: Iterable[Item], secrets: Secrets = "env") -> tuple[str, li
         about = {key: value for key, value in item.about.items() if value != _DEFAULTS.get(key)}
         told = {"kind": item.kind, "name": item.name, **({"made": item.made} if item.made else {})}
         if item.kind in _TABLES and about.get("enabled", True):
-            tables.setdefault(item.kind, {})[item.name] = config
+            table = tables.setdefault(item.kind, {})
+            table[item.name] = {**table.get(item.name, {}), **config}  # what else `local` has may be there
         elif item.kind in _OWN and about.get("enabled", True):
             local = tables.setdefault("upstreams", {}).setdefault(LOCAL, {"use": LOCAL})
             local.setdefault(item.kind, {})[item.name] = config
@@ -90,18 +91,20 @@ def from_portico(tables: Mapping[str, Any], text: str = "") -> Taken:
     """
     notes: list[tuple[str, str]] = []
     found: dict[tuple[str, str], Item] = {}
+    belongs = "not taken over: it belongs in the configuration file of the gateway"
     upstreams = tables.get("upstreams")
     for name, table in upstreams.items() if isinstance(upstreams, Mapping) else ():
         if isinstance(table, Mapping) and table.get("use", name) == LOCAL:
             for kind in _OWN:
                 for each, config in (table.get(kind) or {}).items():
                     found[kind, each] = Item(kind, each, config)
+            others = [key for key in table if key not in (*_OWN, "use")]
+            notes += [(f"upstreams.{name}.{key}", belongs) for key in others]
         else:
             _table("upstreams", name, table, found, notes)
     servers = tables.get("servers")
     for name, table in servers.items() if isinstance(servers, Mapping) else ():
         _table("servers", name, table, found, notes)
-    belongs = "not taken over: it belongs in the configuration file of the gateway"
     notes += [(other, belongs) for other in tables if other not in _TABLES]
     variables: dict[str, str] = {}
     for line in text.splitlines():

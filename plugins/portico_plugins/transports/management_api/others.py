@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Final
 
 from portico.api import Json, Managed
+from portico_plugins.transports.management_api import trying, versions
 from portico_plugins.transports.management_api.bodies import (
     Bulk,
     Candidate,
@@ -23,6 +24,7 @@ from portico_plugins.transports.management_api.bodies import (
 )
 from portico_plugins.transports.management_api.bulk import Bulks
 from portico_plugins.transports.management_api.catalog import Servers
+from portico_plugins.transports.management_api.pins import pin_operations
 from portico_plugins.transports.management_api.problems import missing
 from portico_plugins.transports.management_api.records import DRY_RUN, NOUNS, PAGE, Records
 from portico_plugins.transports.management_api.shown import (
@@ -58,6 +60,9 @@ def operations(max_changes: int, catalog: str, allow_private: bool = False) -> t
     return (
         Operation("GET", "/status", "status", "How the gateway is.", status, {200: Status}),
         *(each for kind in NOUNS for each in Records(kind).operations()),
+        *versions.operations(),
+        *trying.operations(),
+        *pin_operations(),
         Operation(
             "POST",
             "/upstreams/test",

@@ -15,6 +15,8 @@ from portico.api import (
     Author,
     Change,
     ConfigError,
+    Conflict,
+    Difference,
     Entry,
     FromFile,
     Json,
@@ -22,12 +24,14 @@ from portico.api import (
     Managed,
     Offer,
     Outcome,
+    Pinned,
     Principal,
     Record,
     Ref,
     RegistryDown,
     Secret,
     Stale,
+    UpstreamPins,
 )
 from portico.testing import FakeClock, RecordingLog, make_host
 from portico_plugins.auth.token import TOKEN, TokenConfig
@@ -36,6 +40,71 @@ from portico_plugins.transports.management_api import MANAGEMENT_API, Management
 MASK = "**********"
 ALICE = {"authorization": "Bearer alice-0123456789abcdef"}
 TIME = Managed("upstreams", "time", {"command": ["time"]}, About(tags=("clock",)), "file")
+
+
+class FakeDefinitions:
+    """The pins of two upstreams; a tool of one is quarantined until it is approved of."""
+
+    def __init__(self) -> None:
+        self.version = 3
+        self.held = True
+        self.approved: list[tuple[str, Mapping[str, str] | None, str]] = []
+        self.down = False
+
+    def all(self, upstream: str | None = None) -> Sequence[Pinned]:
+        """Without details."""
+        every = [each for name in ("git", "time") for each in self._of(name)]
+        return [
+            attrs.evolve(each, before=None, after=None, differences=())
+            for each in every
+            if upstream in (None, each.upstream)
+        ]
+
+    def _of(self, upstream: str) -> list[Pinned]:
+        if upstream == "git":
+            return [Pinned("git", "tools/log", "pinned", "a" * 64)]
+        zones = Pinned("time", "tools/zones", "changed", "d" * 64, "e" * 64, 2.0, ("name: U+200B",))
+        if not self.held:
+            return [Pinned("time", "tools/now", "pinned", "c" * 64), zones]
+        before, after = {"name": "now", "title": "Now"}, {"name": "now"}
+        field = Difference("title", "removed", "Now", None)
+        now = Pinned("time", "tools/now", "quarantined", "b" * 64, "c" * 64, 1.5, (), before, after, [field])
+        return [now, zones]
+
+    def get(self, upstream: str) -> UpstreamPins | None:
+        """With details."""
+        if upstream not in ("git", "time"):
+            return None
+        version = self.version if upstream == "time" else 0
+        return UpstreamPins(upstream, "quarantine", version, self._of(upstream))
+
+    async def approve(
+        self,
+        upstream: str,
+        definitions: Mapping[str, str] | None,
+        author: Author,
+        *,
+        expected: int | None = None,
+        dry_run: bool = False,
+    ) -> UpstreamPins:
+        """Approve of the one there is."""
+        if self.down:
+            raise RegistryDown("away")
+        wanted = {"tools/now": ""} if definitions is None else definitions
+        if set(wanted) != {"tools/now"} or not self.held or upstream != "time":
+            raise ConfigError([(f"pins.{upstream}", "has not changed")])
+        if expected not in (None, self.version) or wanted["tools/now"] not in ("", "c" * 64):
+            raise Stale("pins", upstream, self.version)
+        if not dry_run:
+            self.held, self.version = False, self.version + 1
+            self.approved.append((upstream, definitions, author.subject))
+        found = self.get(upstream)
+        assert found is not None
+        return found
+
+    def conflicts(self) -> Sequence[Conflict]:
+        """One."""
+        return [Conflict("default", "tools", "Log", "time", "git", "similar")]
 
 
 class FakeManagement:
@@ -52,6 +121,7 @@ class FakeManagement:
         self.lost = ""
         self.clock = FakeClock()
         self.probed: list[tuple[str, Json]] = []
+        self.definitions = FakeDefinitions()
         self.lists: dict[str, Offer] = {
             "time": Offer(tools=({"name": "now", "description": "The time"}, {"name": "zones"})),
             "git": Offer(tools=({"name": "log", "title": "History"},)),
@@ -137,6 +207,12 @@ class FakeManagement:
             raise ConfigError([(f"upstreams.{name}.command", "may not be started")])
         self.probed.append((name, config))
         return {"state": "ready", "reason": "", "info": None, "eras": ["modern"], "tools": [{"name": "now"}]}
+
+    async def render(self, name: str, arguments: Json, config: Json | None = None) -> Json:
+        """Pretend."""
+        if config and "wrong" in config:
+            raise ConfigError([(f"prompts.{name}.wrong", "expected it to be right")])
+        return {"messages": [{"role": "user", "content": {"type": "text", "text": str(arguments)}}]}
 
     async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
         """Pretend: every secret changes."""
