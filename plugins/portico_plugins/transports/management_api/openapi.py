@@ -167,7 +167,7 @@ def words_of(operation: Operation, status: int) -> list[str]:
         404: {"no-catalog": operation.path == "/catalog", "not-found": True},
         409: {
             "exists": kept,
-            "from-file": operation.kind not in ("secrets", "overrides", "pins"),
+            "from-file": operation.kind not in ("secrets", "pins"),
             "gone": kept,
             "in-progress": kept,
             "stale": writes or makes,
