@@ -364,3 +364,20 @@ async def test_names_in_dispute_are_told(shelf: str) -> None:
         (found,) = mgmt.definitions.conflicts()
         assert (found.server, found.name, found.upstream, found.other) == ("default", "T", "b", "a")
         assert found.why == "similar"
+
+
+async def test_an_upstream_that_changes_all_the_time_is_written_ever_less_often(
+    shelf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted(tool())
+    async with serving(server) as url, managed(shelf) as (gw, mgmt):
+        await mgmt.change([upstream(url, "accept")], ALICE)
+        await until(gw, ["t"])
+        await eventually(lambda: record(shelf))
+        monkeypatch.setattr(pinning, "DELAY", 20.0)
+        for number in range(20):
+            await changed(server, mgmt, tool(title=str(number)))
+        assert len(writes(shelf)) == 1
+        monkeypatch.setattr(pinning, "_AT_LAST", 10.0)
+    assert len(writes(shelf)) == 2  # the last of them, when the gateway stops
+    assert record(shelf).version == 2
