@@ -34,7 +34,7 @@ async def test_a_prompt_goes_back_to_what_it_was(cli: Cli) -> None:
         listed = (await run("prompts", "versions", "greet")).splitlines()
         assert [row.split()[0] for row in listed] == ["VERSION", "2", "1"]
         assert listed[1].split()[1] == "*"
-        assert listed[1].endswith("anonymous  api  config.template")
+        assert listed[1].endswith("anonymous  cli  config.template")
 
         assert "greet would be as in version 1" in await run("prompts", "rollback", "greet", "--dry-run")
         assert "greet is as in version 1; that is version 3" in await run("prompts", "rollback", "greet")
