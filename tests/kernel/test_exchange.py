@@ -90,12 +90,15 @@ OWN = [
 ]
 
 
+PINS = Item("pins", "docs", {"digests": {"tools/t": "0" * 64}, "definitions": "eJyrBgA=", "pending": {}})
+
+
 @pytest.mark.parametrize("secrets", ["env", "secret"])
 def test_an_export_comes_back_as_it_was(secrets: Any) -> None:
-    text, notes = to_portico(ITEMS + OWN, secrets)
+    text, notes = to_portico([*ITEMS, *OWN, PINS], secrets)
     name, taken = take(text, "gateway.toml")
     assert name == "Portico configuration"
-    assert sorted(taken.items, key=str) == sorted(ITEMS + OWN, key=str)
+    assert sorted(taken.items, key=str) == sorted([*ITEMS, *OWN, PINS], key=str)
     assert taken.notes == []
     assert [place for place, _ in notes] == (["${env:DOCS_KEY}"] if secrets == "env" else [])
 
@@ -184,6 +187,16 @@ def test_a_name_in_use_is_treated_as_was_asked(on_conflict: Any, action: str) ->
         "overrides",
     ]
     assert [each.action for each in planned] == [action, "create", "create", "create", action]
+
+
+def test_pins_come_first_and_go_with_their_upstream() -> None:
+    planned = plan([ITEMS[0], PINS], THERE | {("pins", "docs")}, "rename")
+    assert [(each.item.kind, each.item.name) for each in planned] == [
+        ("pins", "docs-3"),
+        ("upstreams", "docs-3"),
+    ]
+    (kept,) = plan([PINS], {("pins", "docs")}, "rename")
+    assert kept.action == "skip"
 
 
 def test_what_is_shown_comes_before_the_prompts_that_show_it() -> None:
