@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.processes import CannotRun
 
 MODERN = "2026-07-28"
+NO_HEADERS: Mapping[str, str] = {}
 _META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
     "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1.0.0"},
@@ -41,34 +43,46 @@ class Line:
         """Hang up."""
         self._writer.close()
 
-    async def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, bytes]:
+    async def ask(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] = NO_HEADERS
+    ) -> tuple[int, bytes]:
         """A request and its answer: status and body.
 
         Raises:
             CannotRun: There was no answer, or none that is understood.
         """
+        self._send(method, path, body, headers)
+        try:
+            status, fields = await self._head()
+            return status, await self._reader.readexactly(int(fields["content-length"]))
+        except (OSError, EOFError, KeyError) as error:
+            raise CannotRun(f"{method} {path}: no answer ({error!r})") from None
+
+    def _send(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> None:
         data = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self._port}", f"Content-Length: {len(data)}"]
         if body is not None:
             lines.append("Content-Type: application/json")
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         self._writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
-        try:
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
-            fields = dict(line.split(": ", 1) for line in head[1:] if ": " in line)
-            answer = await self._reader.readexactly(int(fields["content-length"]))
-        except (OSError, EOFError, KeyError, asyncio.IncompleteReadError) as error:
-            raise CannotRun(f"{method} {path}: no answer ({error!r})") from None
-        return int(head[0].split()[1]), answer
+
+    async def _head(self) -> tuple[int, dict[str, str]]:
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
+        return int(head[0].split()[1]), dict(line.split(": ", 1) for line in head[1:] if ": " in line)
 
     async def rpc(self, method: str, path: str = "/mcp", **params: Any) -> bytes:
         """The answer to a modern MCP request, whatever it is."""
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"_meta": _META, **params}}
-        headers = {"Accept": "application/json, text/event-stream", "MCP_Protocol_Version": MODERN}
-        headers["Mcp_Method"] = method
-        if "name" in params:
-            headers["Mcp_Name"] = params["name"]
-        return (await self.ask("POST", path, body, **headers))[1]
+        return (await self.ask("POST", path, *_request(method, params)))[1]
+
+    async def stream(self, method: str, path: str = "/mcp", **params: Any) -> AsyncIterator[bytes]:
+        """The messages of an event stream that answers a modern MCP request."""
+        self._send("POST", path, *_request(method, params))
+        await self._head()
+        while size := int(await self._reader.readline(), 16):
+            chunk = (await self._reader.readexactly(size + 2))[:-2]
+            for line in chunk.splitlines():
+                if line.startswith(b"data: "):
+                    yield line.removeprefix(b"data: ")
 
     async def manage(self, method: str, path: str, body: object = None) -> Any:
         """An answer of the management API.
@@ -89,6 +103,13 @@ class Line:
             if inode is not None and _holds(pid, inode):
                 return pid
         return None
+
+
+def _request(method: str, params: Mapping[str, Any]) -> tuple[object, dict[str, str]]:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"_meta": _META, **params}}
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": MODERN}
+    headers["Mcp-Method"] = method
+    return body, {**headers, **({"Mcp-Name": params["name"]} if "name" in params else {})}
 
 
 def _inode(pid: int, local: int, remote: int) -> str | None:

@@ -58,6 +58,7 @@ def _help(*words: str) -> str:
 
 
 GROUPS = {
+    "pins",
     "plugins",
     "upstreams",
     "servers",
@@ -67,6 +68,7 @@ GROUPS = {
     "overrides",
     "secrets",
     "catalog",
+    "db",
 }
 """The commands that have commands."""
 

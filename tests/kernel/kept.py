@@ -62,7 +62,8 @@ class KeptRegistry:
                 version = before.version + 1 if before is not None else 1
                 after = Record(*key, change.config, change.about, version, shelf.revision)
                 shelf.records[key] = after
-            shelf.entries.append(Entry(shelf.revision, 0.0, author, *key, 1, before, after))
+            number = after.version if after is not None else version
+            shelf.entries.append(Entry(shelf.revision, 0.0, author, *key, number, before, after))
         async with shelf.news:
             shelf.news.notify_all()
         return shelf.revision
@@ -70,7 +71,14 @@ class KeptRegistry:
     async def history(
         self, kind: str | None = None, name: str | None = None, *, before: int | None = None, limit: int = 50
     ) -> Sequence[Entry]:
-        return self._there().entries[::-1][:limit]
+        found = [
+            each
+            for each in self._there().entries[::-1]
+            if kind in (None, each.kind)
+            and name in (None, each.name)
+            and (before is None or each.revision < before)
+        ]
+        return found[:limit]
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[Callable[[], Awaitable[int]]]:

@@ -23,7 +23,8 @@ ENVIRONMENT: Final = "PORTICO_"
 LookUp = Callable[[str, str, Place], str]
 """What `${SCHEME:REST}` stands for at a place; raises `LookupError` with a sentence where it cannot say."""
 
-_EXPRESSION = re.compile(r"(\$?)\$\{([^}]*)\}")
+_EXPRESSION = re.compile(r"(\$(?=\$))?\$\{(?(1)|(?!\{))([^}]*)\}")
+"""`${{` is none: a template has a dollar before a value there."""
 
 
 @attrs.frozen

@@ -189,6 +189,7 @@ def _class(cls: type, c: Converter) -> Hook:
             ((key,), f"unknown key{nearest(key, fields, 'known keys')}") for key in value if key not in fields
         ]
         done: dict[str, Any] = {}
+        absent = {name: field for name, field in fields.items() if name not in value}
         for name, field in fields.items():
             if name in value:
                 try:
@@ -201,18 +202,38 @@ def _class(cls: type, c: Converter) -> Hook:
             try:
                 return cls(**{fields[name].alias or name: item for name, item in done.items()})
             except Exception as exc:
-                found = _invalid(cls, done) or [((), _reason(exc))]
+                found = _invalid(cls, done, absent) or [((), _reason(exc))]
         else:
-            found += _invalid(cls, done)
+            found += _invalid(cls, done, absent)
         raise Wrong(found)
 
     return hook
 
 
-def _invalid(cls: type, done: Mapping[str, Any]) -> list[tuple[Place, str]]:
-    """What each validator says of each value by itself; attrs alone would stop at the first."""
+def _defaults(fields: Mapping[str, attrs.Attribute[Any]]) -> dict[str, Any]:
+    """The defaults of fields that have one of their own."""
+    out: dict[str, Any] = {}
+    for name, field in fields.items():
+        default: Any = field.default
+        if not isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+            out[name] = default
+        elif not default.takes_self:
+            out[name] = default.factory()
+    return {name: default for name, default in out.items() if default is not attrs.NOTHING}
+
+
+def _invalid(
+    cls: type, done: Mapping[str, Any], absent: Mapping[str, attrs.Attribute[Any]]
+) -> list[tuple[Place, str]]:
+    """What each validator says of each value by itself; attrs alone would stop at the first.
+
+    Args:
+        cls: The class.
+        done: The values that are given.
+        absent: The fields that have none.
+    """
     stand_in: object = object.__new__(cls)
-    for name, item in done.items():
+    for name, item in {**_defaults(absent), **done}.items():
         object.__setattr__(stand_in, name, item)
     found: list[tuple[Place, str]] = []
     for field in attrs.fields(cls):
@@ -221,6 +242,8 @@ def _invalid(cls: type, done: Mapping[str, Any]) -> list[tuple[Place, str]]:
                 field.validator(stand_in, field, done[field.name])
             except AttributeError:
                 continue  # looks at a field that has a problem of its own
+            except Wrong as exc:
+                found += [((field.name, *place), message) for place, message in exc.problems]
             except Exception as exc:
                 found.append(((field.name,), _reason(exc)))
     return found

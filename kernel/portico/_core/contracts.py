@@ -214,12 +214,15 @@ class Credentials:
         peer: The client's IP address, "" on stdio.
         server: The virtual server asked for.
         secure: Whether the connection is TLS.
+        proxied: Whether the request says it came through a proxy, so that `peer` may be that one's (see
+            `PROXIED`).
     """
 
     headers: Mapping[str, str]
     peer: str
     server: str
     secure: bool = False
+    proxied: bool = False
 
 
 # --- the exchange ---------------------------------------------------------------------------------
@@ -504,6 +507,22 @@ class Watchable(Protocol):
         """Want updates of exactly these (the upstream's own) URIs for this principal; empty ends it.
 
         Updates come through `Wiring.resource_updated`.
+        """
+        ...
+
+
+@runtime_checkable
+class Successor(Protocol):
+    """An upstream that takes something over from the one it replaces when its configuration changes."""
+
+    def succeed(self, before: Upstream) -> None:
+        """Stand where `before` stood.
+
+        Calls come here from now on, those that run there are finished there, and the catalog is about to be
+        made anew.
+
+        Args:
+            before: The upstream of this name until now, of whatever kind.
         """
         ...
 

@@ -109,7 +109,8 @@ class Management(Protocol):
         """Check changes, write them, and have this process act on them.
 
         It returns when the change is in effect here: an upstream has been created, though it may still be
-        connecting. Other workers and replicas follow within a second.
+        connecting. Other workers and replicas follow within a second. Without any changes it only brings
+        this process up to date.
 
         Args:
             changes: All are made, or none.
@@ -139,6 +140,24 @@ class Management(Protocol):
 
         Raises:
             ConfigError: It cannot be an upstream, or would start a command that the operator did not allow.
+        """
+        ...
+
+    async def render(self, name: str, arguments: Json, config: Json | None = None) -> Json:
+        """Fill in one of the gateway's own prompts apart from everything else; nothing is kept of it.
+
+        Args:
+            name: Of its record.
+            arguments: As a client would give them.
+            config: What the record would hold; None for what it holds.
+
+        Returns:
+            The result of `prompts/get`.
+
+        Raises:
+            ConfigError: It cannot be such a prompt.
+            KeyError: There is no such record, and no config is given.
+            Refused: It cannot be filled in with these arguments.
         """
         ...
 
@@ -195,6 +214,10 @@ class Unmanaged:
         raise NoRegistry(_NONE)
 
     async def probe(self, name: str, config: Json) -> Json:
+        """Refuse."""
+        raise NoRegistry(_NONE)
+
+    async def render(self, name: str, arguments: Json, config: Json | None = None) -> Json:
         """Refuse."""
         raise NoRegistry(_NONE)
 

@@ -38,7 +38,7 @@ _REPORT_SECONDS = 1.0
 
 _REPORTED_AT_ONCE = 20
 
-Vet = Callable[[str, Offer], frozenset[tuple[str, str]]]
+Vet = Callable[[str, Offer], Steps[frozenset[tuple[str, str]]]]
 """Says what is to be held back of an upstream's offer, as `(kind, own name)`."""
 
 
@@ -141,7 +141,7 @@ class Plane:
         held = {}
         if self._vet is not None:
             for name, offer in offers.items():
-                if of := self._vet(name, offer):
+                if of := (yield from self._vet(name, offer)):
                     held[name] = of
                 yield
         if self._reporting is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from portico._config.memo import Memo
 from portico._config.settings import Managed, Settings
 from portico._config.sources import LookUp
 from portico._config.strict import structured
-from portico._config.wording import Wrong, dotted
+from portico._config.wording import Place, Wrong, dotted
 from portico._core.contracts import Json
 from portico._core.errors import ConfigError
 from portico._core.overrides import KINDS_OVERRIDDEN, Override, Overrides, key_of
@@ -31,6 +32,8 @@ _OWN: Final = ("prompts", "resources")
 LOCAL: Final = "local"
 """The upstream that has the gateway's own prompts and resources, and the kind it is of."""
 _HELD: Final = "the configuration file declares one of this name, which holds"
+_RESERVED: Final = f"{LOCAL!r} is the upstream of the gateway's own prompts and resources"
+_OTHER: Final = f"the configuration file has an upstream {LOCAL!r} of another kind, where these would be"
 _EXPECTED_NAME: Final = (
     f"expected UPSTREAM/{'|'.join(KINDS_OVERRIDDEN)}/NAME as the name of an override, got {{!r}}"
 )
@@ -87,16 +90,19 @@ def compose(
             except Wrong as wrong:
                 problems[key] = [(dotted(place), text) for place, text in wrong.problems]
         elif record.kind in _TABLES or record.kind in _OWN:
-            held = declared(file, "upstreams", LOCAL) if record.kind in _OWN else declared(file, *key)
-            if held:
+            if declared(file, *key):
                 problems[key] = [("", _HELD)]
+            elif key == ("upstreams", LOCAL):
+                problems[key] = [("", _RESERVED)]
+            elif record.kind in _OWN and _other(file):
+                problems[key] = [("", _OTHER)]
             else:
                 wanted[key] = record
     known.forget_all_but(overridden)
     extend = file.extend
     while wanted and extend is not None:
         try:
-            settings = extend(Managed(_tables(wanted), secrets))
+            settings = extend(Managed(_tables(wanted), _discreet(secrets)))
             _check_operator_only(settings, wanted)
             check(settings)
             return Composed(settings, overrides, problems)
@@ -130,10 +136,30 @@ def _tables(wanted: Mapping[Key, Record]) -> Json:
     for (kind, name), record in wanted.items():
         if kind in _OWN:
             own = tables.setdefault("upstreams", {}).setdefault(LOCAL, {"use": LOCAL})
-            own.setdefault(kind, {})[name] = record.config
+            own.setdefault(kind, {})[name] = record.config if kind != "resources" else _dated(record)
         else:
             tables.setdefault(kind, {})[name] = record.config
     return tables
+
+
+def _discreet(secrets: LookUp) -> LookUp:
+    """The same, but for what clients are shown as it is."""
+
+    def found(scheme: str, rest: str, place: Place) -> str:
+        if place[:2] == ("upstreams", LOCAL):
+            raise LookupError("prompts and resources are shown to clients: no secret has a place in them")
+        return secrets(scheme, rest, place)
+
+    return found
+
+
+def _dated(record: Record) -> Json:
+    """A resource that says when it last changed, unless it says so itself."""
+    said = record.config.get("annotations", {})
+    if not isinstance(said, Mapping) or not record.updated:
+        return record.config
+    when = datetime.fromtimestamp(record.updated, UTC).isoformat(timespec="seconds")
+    return {**record.config, "annotations": {"last_modified": when.replace("+00:00", "Z"), **said}}
 
 
 def _blame(wrong: ConfigError, wanted: Mapping[Key, Record]) -> dict[Key, list[Problem]]:
@@ -143,6 +169,11 @@ def _blame(wrong: ConfigError, wanted: Mapping[Key, Record]) -> dict[Key, list[P
         match = _LOCAL_PLACE.match(path) or _PLACE.match(path)
         if match is None:
             continue
+        if match[1] == "upstreams" and match[3] == LOCAL:  # it is not about one of what is there
+            for key in wanted:
+                if key[0] in _OWN:
+                    found.setdefault(key, []).append(("", message))
+            continue
         name = match[2].replace('\\"', '"').replace("\\\\", "\\") if match[2] is not None else match[3]
         if (match[1], name) in wanted:
             found.setdefault((match[1], name), []).append((path[match.end() :].lstrip("."), message))
@@ -150,10 +181,18 @@ def _blame(wrong: ConfigError, wanted: Mapping[Key, Record]) -> dict[Key, list[P
 
 
 def declared(file: Settings, kind: str, name: str) -> bool:
-    """Whether the configuration file has an upstream or server of this name, spelled out or implied."""
+    """Whether the configuration file has a thing of this kind and name, spelled out or implied."""
     if kind == "servers":
         return name in file.servers and name not in file.implied
+    if kind in _OWN:
+        component = file.components.get(("upstreams", LOCAL))
+        return component is not None and name in getattr(component.config, kind, ())
     return (kind, name) in file.components
+
+
+def _other(file: Settings) -> bool:
+    component = file.components.get(("upstreams", LOCAL))
+    return component is not None and component.use != LOCAL
 
 
 def _check_operator_only(settings: Settings, wanted: Mapping[Key, Record]) -> None:

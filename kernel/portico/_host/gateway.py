@@ -100,7 +100,7 @@ class Composer:
         self.load = Load(gateway.max_in_flight)
         self.strain = strain_of(gateway, self.load, self.clock, log, place.slot.turn if place else None)
         self.parking = Parking(self.seal, gateway.park_timeout)
-        self.pinning = Pinning(settings, self._offer_changed, log, self.clock)
+        self.pinning = Pinning(settings, self._offer_changed, self._looked, log, self.clock)
         self.plane = Plane(self.load, log, self.pinning.vet)
         state = gateway.state or (settings.base / ".portico" if settings.registry else None)
         known = Known(state / "offers", log) if state is not None else None
@@ -135,6 +135,9 @@ class Composer:
 
     def _offer_changed(self, upstream: str) -> None:
         self.plane.offer_changed(upstream)
+
+    async def _looked(self) -> None:
+        await self.plane.looked()
 
     def _logger(self, component: Component) -> Log:
         from portico._host.log import logger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import attrs
 
@@ -12,10 +12,9 @@ from portico._config.masking import covered, plain, uncovered
 from portico._config.memo import Memo
 from portico._config.settings import Settings
 from portico._config.tables import UpstreamSettings
-from portico._core.contracts import Json, Log, Offer, State
+from portico._core.contracts import Json, Log, State
 from portico._core.health import Condition
 from portico._core.management import FromFile, Managed, Outcome
-from portico._core.overrides import Overrides
 from portico._core.records import (
     About,
     Author,
@@ -28,51 +27,15 @@ from portico._core.records import (
 )
 from portico._core.shadows import Conflict
 from portico._host.checking import check
-from portico._host.composed import Composed, Key, Known, compose, declared
+from portico._host.composed import LOCAL, Composed, Key, Known, compose, declared
 from portico._host.pinboard import Pinboard
 from portico._host.pinning import Pinning, forgetting
 from portico._host.sealed import Secrets, rotate
 from portico._host.snapshot import Snapshot
+from portico._host.staging import Stage
 
 _RETRY: Final = 1.0
 _TABLES: Final = ("upstreams", "servers")
-
-
-class Stage(Protocol):
-    """What the roster has act on new settings."""
-
-    def check(self, settings: Settings) -> None:
-        """Whether these settings could be in effect.
-
-        Raises:
-            ConfigError: They could not.
-        """
-        ...
-
-    async def become(self, before: Settings, after: Settings) -> None:
-        """Start, stop and change what differs; when it returns, clients see it, and what `show` was told."""
-
-    def show(self, overrides: Overrides) -> None:
-        """Show definitions as these say."""
-
-    async def settled(self) -> None:
-        """Return when clients see everything that was said until now."""
-
-    async def probe(self, settings: Settings, name: str) -> Json:
-        """Start one upstream of these settings apart from everything else; see `Management.probe`."""
-        ...
-
-    async def refresh(self, upstream: str) -> bool:
-        """Have an upstream's lists fetched again; whether there is one of that name that can."""
-        ...
-
-    def condition(self, upstream: str) -> Condition:
-        """How an upstream is."""
-        ...
-
-    def offers(self) -> Mapping[str, Offer]:
-        """What each upstream offers."""
-        ...
 
 
 class Roster:
@@ -126,8 +89,7 @@ class Roster:
                 revision, records = known
                 self._log.warning("registry.snapshot", revision=revision, records=len(records))
                 await self._act(revision, records, keep=False)
-        self._pinning.begin()
-        await self._stage.settled()  # what is held back is so before anybody is served
+        await self._pinning.begin()
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:
@@ -183,7 +145,7 @@ class Roster:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
         self._pinning.take_up(composed.settings, records)
         self._stage.show(composed.overrides)
-        await self._stage.become(before, composed.settings)
+        await self._stage.become(before, composed.settings, at_first=self._watching is None)
         self._records, self._composed, self._revision = records, composed, revision
         if keep:
             try:
@@ -311,7 +273,7 @@ class Roster:
         after = dict(self._records)
         for change in changes:
             key = (change.kind, change.name)
-            if change.kind in _TABLES and declared(self._file, *key):
+            if declared(self._file, *key):
                 raise FromFile(*key)
             if change.config is None:
                 after.pop(key, None)
@@ -331,12 +293,27 @@ class Roster:
         """The audit trail."""
         return await self._registry.history(kind, name, before=before, limit=limit)
 
+    def _with(self, record: Record) -> Settings:
+        """The settings there would be with this record.
+
+        Raises:
+            ConfigError: It is wrong, or would make another wrong.
+        """
+        composed = self._compose({**self._records, (record.kind, record.name): record})
+        check([Change(record.kind, record.name, record.config)], composed, self._composed)
+        return composed.settings
+
     async def probe(self, name: str, config: Json) -> Json:
         """What a candidate upstream offers."""
-        record = Record("upstreams", name, config)
-        composed = self._compose({**self._records, (record.kind, record.name): record})
-        check([Change("upstreams", name, config)], composed, self._composed)
-        return await self._stage.probe(composed.settings, name)
+        return await self._stage.probe(self._with(Record("upstreams", name, config)), name)
+
+    async def render(self, name: str, arguments: Json, config: Json | None = None) -> Json:
+        """A prompt of the gateway's own, filled in."""
+        if config is None:
+            config = self._records["prompts", name].config
+        settings = self._with(Record("prompts", name, config))
+        params = {"name": name, "arguments": arguments}
+        return await self._stage.ask(settings, LOCAL, name, "prompts/get", params)
 
     async def refresh(self, upstream: str) -> Managed | None:
         """Have an upstream's lists fetched again."""

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from portico._config.settings import Component, Settings
-from portico._core.contracts import Json, Offer, State
+from portico._core.contracts import Json, Offer, State, Target, Upstream
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.health import Condition
 from portico._core.overrides import Overrides
+from portico._host.alone import request
+from portico._host.arrivals import Arrivals
 from portico._host.lifecycle import Crew
 
 if TYPE_CHECKING:
     from portico._host.gateway import Composer
-    from portico._host.lifecycle import Key
+    from portico._host.lifecycle import Key, Owner
 
 _PROBE_SECONDS: Final = 20.0
+_PATIENCE: Final = 0.5
+"""Seconds a change waits for the upstreams it brings; what is slower comes later, and holds up nothing."""
+
+_PATIENCE_AT_FIRST: Final = 30.0
+"""The same, before the gateway serves."""
 
 
 class LiveStage:
@@ -36,6 +44,7 @@ class LiveStage:
         self.crew: Crew
         self._composer = composer
         self._leaving: set[asyncio.Task[None]] = set()
+        self._arrivals = Arrivals(composer, self._leave)
 
     def check(self, settings: Settings) -> None:
         """Whether these settings could be in effect.
@@ -48,7 +57,7 @@ class LiveStage:
             if all(("auth", scheme) in known for scheme in server.auth):
                 self._composer.check_open(name, server, known)
 
-    async def become(self, before: Settings, after: Settings) -> None:
+    async def become(self, before: Settings, after: Settings, *, at_first: bool) -> None:
         """Start, stop and change what differs."""
         plane, crew = self._composer.plane, self.crew
         come = [each for key, each in after.components.items() if before.components.get(key) != each]
@@ -57,14 +66,7 @@ class LiveStage:
         for component in others:
             await crew.start([component])
         upstreams = [each for each in come if each.kind == "upstreams"]
-        replaced = [each.key for each in upstreams if each.key in crew.live]
-        if upstreams:
-            old = crew.take_out(replaced)
-            await crew.start(upstreams)
-            self._leave(old, replaced)
-        for component in upstreams:
-            plane.upstreams[component.name] = crew.live[component.key]
-            self._composer.rounds.take_up(component)
+        await self._arrivals.bring(crew, upstreams, _PATIENCE_AT_FIRST if at_first else _PATIENCE)
         for name in before.servers.keys() - after.servers.keys():
             plane.remove(name)
         for name, server in after.servers.items():
@@ -73,34 +75,32 @@ class LiveStage:
             new = name not in plane.endpoints
             view = await plane.foreseen(self._composer.spec(name, server)) if new else None
             self._composer.put_up(name, server, crew.live, view)
-        for component in upstreams:
-            plane.offer_changed(component.name)
         await self.settled()
         # Nobody is led to them any more.
         leaving = [key for key in gone if key[0] == "upstreams"]
-        for _, name in leaving:
-            plane.upstreams.pop(name, None)
-            self._composer.rounds.let_go(name)
-        self._leave(crew.take_out(leaving), leaving)
+        for key in leaving:
+            self._arrivals.turn_back(crew, key[1])
+            plane.upstreams.pop(key[1], None)
+            self._composer.rounds.let_go(key[1])
+            self._leave(crew.take_out([key]), key[1])
         for component in after.components.values():
             if component.kind == "upstreams":
                 self._composer.rounds.adjust(component)
 
-    def _leave(self, owners: Any, keys: Iterable[Key]) -> None:
-        """Stop upstreams when the calls that they have are over."""
-        names = {name for _, name in keys}
-        if not names:
+    def _leave(self, owners: Sequence[Owner], name: str) -> None:
+        """Stop those that were an upstream when the calls that they have are over."""
+        if not owners:
             return
-        task = asyncio.get_running_loop().create_task(self._leave_at_last(owners, names))
+        task = asyncio.get_running_loop().create_task(self._leave_at_last(owners, name))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    async def _leave_at_last(self, owners: Any, names: set[str]) -> None:
+    async def _leave_at_last(self, owners: Sequence[Owner], name: str) -> None:
         load = self._composer.load
         running = [
             call.task
             for call in load.calls
-            if (target := call.exchange.target) is not None and target.upstream in names
+            if (target := call.exchange.target) is not None and target.upstream == name
         ]
         try:
             if running:
@@ -109,7 +109,8 @@ class LiveStage:
             await self.crew.end(owners)
 
     async def close(self) -> None:
-        """Wait for no call any more."""
+        """Wait for no call any more, and for no upstream."""
+        await self._arrivals.close()
         for task in self._leaving:
             task.cancel()
         if self._leaving:
@@ -125,8 +126,9 @@ class LiveStage:
 
     # --- one upstream -----------------------------------------------------------------------------------
 
-    async def probe(self, settings: Settings, name: str) -> Json:
-        """Start one upstream apart from everything else, and tell what it offers."""
+    @asynccontextmanager
+    async def _apart(self, settings: Settings, name: str) -> AsyncIterator[Upstream]:
+        """One upstream, started apart from everything else; as far as it has come in a while."""
         component = settings.components["upstreams", name]
         heard = asyncio.Event()
 
@@ -137,7 +139,7 @@ class LiveStage:
         crew = Crew(host, self._composer.report)
         try:
             await crew.start([component])
-            upstream = crew.live[component.key]
+            upstream: Upstream = crew.live[component.key]
             try:
                 async with asyncio.timeout(_PROBE_SECONDS):
                     while upstream.state is State.STARTING:
@@ -145,6 +147,13 @@ class LiveStage:
                         await heard.wait()
             except TimeoutError:
                 pass  # its state says it
+            yield upstream
+        finally:
+            await crew.close()
+
+    async def probe(self, settings: Settings, name: str) -> Json:
+        """Start one upstream apart from everything else, and tell what it offers."""
+        async with self._apart(settings, name) as upstream:
             offer: Offer = upstream.offer
             return {
                 "state": str(upstream.state),
@@ -158,8 +167,13 @@ class LiveStage:
                 "templates": list(offer.templates),
                 "prompts": list(offer.prompts),
             }
-        finally:
-            await crew.close()
+
+    async def ask(self, settings: Settings, upstream: str, name: str, method: str, params: Json) -> Json:
+        """Start one upstream apart from everything else, and have it answer a request."""
+        deadline = self._composer.clock.monotonic() + self._composer.settings.gateway.call_timeout
+        target = Target(upstream, name)
+        async with self._apart(settings, upstream) as started:
+            return (await started.send(request(method, params, target, deadline), target)).value
 
     async def refresh(self, upstream: str) -> bool:
         """Have an upstream's lists fetched again, if it can."""
@@ -167,6 +181,8 @@ class LiveStage:
 
     def condition(self, upstream: str) -> Condition:
         """How an upstream is."""
+        if upstream not in self._composer.plane.upstreams and (coming := self._arrivals.condition(upstream)):
+            return coming
         return self._composer.rounds.condition(upstream)
 
     def offers(self) -> Mapping[str, Offer]:

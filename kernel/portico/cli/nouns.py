@@ -60,6 +60,8 @@ SECRETS: Final = Noun("secrets", "secret", "")
 
 def add_commands(group: click.Group, noun: Noun) -> None:
     """Give a group the commands of a noun."""
+    from portico.cli.versions import add_versions  # which needs what is here
+
     for make in (
         _list,
         _show,
@@ -70,6 +72,7 @@ def add_commands(group: click.Group, noun: Noun) -> None:
         _switch("disable", "enabled"),
     ):
         group.add_command(make(noun))
+    add_versions(group, noun)
 
 
 def add_list(group: click.Group, noun: Noun) -> None:
@@ -117,9 +120,13 @@ def _list(noun: Noun) -> click.Command:
     @api_options
     @click.option("--search", metavar="TEXT", help="Only those with this in their name, description or tags.")
     @click.option("--tag", multiple=True, help="Only those with this tag. Repeatable.")
+    @click.option("--owner", help="Only those that belong to this subject.")
+    @click.option("--team", help="Only those that belong to this team.")
+    @click.option("--visibility", type=click.Choice(_VISIBILITIES), help="Only those of this visibility.")
+    @click.option("--state", help="Only those in this state.")
     @json_option
-    def command(api: Api, search: str | None, tag: tuple[str, ...], raw: bool) -> None:
-        items = list(api.everything(noun.kind, q=search, tag=list(tag)))
+    def command(api: Api, search: str | None, tag: tuple[str, ...], raw: bool, **only: str | None) -> None:
+        items = list(api.everything(noun.kind, q=search, tag=list(tag), **only))
         records.listed(items, f"{noun.one}s", raw)
 
     return command
@@ -162,7 +169,7 @@ def _add(noun: Noun) -> click.Command:
         config = config_of(file, sets, **values)
         body = {"name": name, "config": config, "about": about}
         answer = api.request("POST", [noun.kind], body, {"dry_run": dry_run})
-        _done(answer.body, "would be created" if dry_run else "created", noun, raw)
+        done(answer.body, "would be created" if dry_run else "created", noun, raw)
 
     return command
 
@@ -246,7 +253,7 @@ def _edit(noun: Noun) -> click.Command:
         if about:
             patch["about"] = about
         answer = api.request("PATCH", path, patch, query, if_version)
-        _done(answer.body, "would be changed" if dry_run else "changed", noun, raw)
+        done(answer.body, "would be changed" if dry_run else "changed", noun, raw)
 
     return command
 
@@ -264,7 +271,7 @@ def _rm(noun: Noun) -> click.Command:
         for name in names:
             answer = api.request("DELETE", [noun.kind, name], query={"dry_run": dry_run}, version=if_version)
             told = {"kind": noun.kind, "name": name, **answer.body}
-            _done(told, "would be deleted" if dry_run else "deleted", noun, raw)
+            done(told, "would be deleted" if dry_run else "deleted", noun, raw)
 
     return command
 
@@ -285,14 +292,15 @@ def _switch(verb: str, before: str) -> Callable[[Noun], click.Command]:
             for name in names:
                 path = [noun.kind, name, verb]
                 answer = api.request("POST", path, query={"dry_run": dry_run}, version=if_version)
-                _done(answer.body, f"would be {verb}d" if dry_run else f"{verb}d", noun, raw)
+                done(answer.body, f"would be {verb}d" if dry_run else f"{verb}d", noun, raw)
 
         return command
 
     return make
 
 
-def _done(item: Json, what: str, noun: Noun, raw: bool) -> None:
+def done(item: Json, what: str, noun: Noun, raw: bool) -> None:
+    """Say what became of a record."""
     from portico.cli.show import as_json, line
 
     if raw:

@@ -19,14 +19,14 @@ SQL = '[registries.main]\nuse = "sql"\n'
 def test_the_schema_is_shown_and_goes_up_and_down(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text(SQL)
     shown = cli("db", "current")
-    assert (shown.exit_code, shown.stdout) == (1, "registry 'main': no tables, 0002 is needed\n")
-    assert cli("db", "upgrade", "0001").stdout == "registry 'main': revision 0001, 0002 is needed\n"
-    assert cli("db", "upgrade").stdout == "registry 'main': revision 0002, as needed\n"
+    assert (shown.exit_code, shown.stdout) == (1, "registry 'main': no tables, 0003 is needed\n")
+    assert cli("db", "upgrade", "0001").stdout == "registry 'main': revision 0001, 0003 is needed\n"
+    assert cli("db", "upgrade").stdout == "registry 'main': revision 0003, as needed\n"
     machines = cli("db", "current", "--json")
     assert machines.exit_code == 0
-    assert json.loads(machines.stdout) == {"registry": "main", "current": "0002", "needed": "0002"}
-    assert cli("db", "downgrade", "--yes").stdout == "registry 'main': revision 0001, 0002 is needed\n"
-    assert cli("db", "downgrade", "base", "--yes").stdout == "registry 'main': no tables, 0002 is needed\n"
+    assert json.loads(machines.stdout) == {"registry": "main", "current": "0003", "needed": "0003"}
+    assert cli("db", "downgrade", "--yes").stdout == "registry 'main': revision 0002, 0003 is needed\n"
+    assert cli("db", "downgrade", "base", "--yes").stdout == "registry 'main': no tables, 0003 is needed\n"
     assert json.loads(cli("db", "current", "--json").stdout)["current"] is None
 
 
@@ -42,8 +42,8 @@ def test_what_cannot_be_is_said_in_one_line(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text(SQL)
     cli("db", "upgrade")
     for words, said in (
-        (["upgrade", "0003"], "gateway: there is no revision '0003'; did you mean '0002'?\n"),
-        (["upgrade", "0001"], "gateway: revision 0001 is not above 0002\n"),
+        (["upgrade", "0009"], "gateway: there is no revision '0009'; did you mean '0003'?\n"),
+        (["upgrade", "0001"], "gateway: revision 0001 is not above 0003\n"),
         (
             ["current", "--set", "registries.main.use=memory"],
             "gateway: the registry 'main' (use = \"memory\") has no schema\n",
@@ -73,4 +73,4 @@ def test_a_served_database_is_reached_with_a_password_of_the_environment(
     bare = url.replace(url.partition("://")[2].partition("@")[0], "postgres")
     (tmp_path / "gateway.toml").write_text(SQL + f'url = "{bare}"\npassword = "${{env:DB_PASSWORD}}"\n')
     done = process("db", "current", "--json", DB_PASSWORD=PASSWORD)
-    assert json.loads(done.stdout)["current"] == "0002"
+    assert json.loads(done.stdout)["current"] == "0003"

@@ -6,6 +6,8 @@ import asyncio
 import importlib.util
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -327,3 +329,9 @@ async def _at_last(act: Callable[[], Awaitable[T]]) -> T:
             return await act()
         except RegistryDown:
             await asyncio.sleep(0)
+
+
+def test_who_has_no_such_registry_does_not_load_what_it_needs() -> None:
+    code = "import sys, portico_plugins.registries.sql; print({'sqlalchemy', 'alembic'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"

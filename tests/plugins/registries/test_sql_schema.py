@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from portico.api import Author, Change, ConfigError, Json, RegistryDown, Secret
 from portico_plugins.registries.sql import SqlConfig, sql_schema
@@ -32,14 +32,17 @@ def schema_of(table: Json) -> AbstractAsyncContextManager[Any]:
     return sql_schema(SqlConfig(url=Secret(table["url"])), "main", Path(), Path())
 
 
-async def index_names(schema: Any) -> set[str]:
-    def names(connection: Connection) -> set[str]:
-        from sqlalchemy import inspect
+async def shape_of(schema: Any) -> tuple[bool, bool]:
+    """Whether there is the index of 0002, and the column of 0003."""
 
-        return {str(each["name"]) for each in inspect(connection).get_indexes("portico_audit")}
+    def look(connection: Connection) -> tuple[bool, bool]:
+        there = inspect(connection)
+        indexes = {each["name"] for each in there.get_indexes("portico_audit")}
+        columns = {each["name"] for each in there.get_columns("portico_audit")}
+        return "portico_audit_of" in indexes, "request" in columns
 
     async with schema._database.engine.connect() as connection:
-        found: set[str] = await connection.run_sync(names)
+        found: tuple[bool, bool] = await connection.run_sync(look)
         return found
 
 
@@ -55,14 +58,17 @@ async def test_records_survive_every_revision_down_and_up_again(table: Json, tmp
         await registry.write([Change("upstreams", "a", None)], ALICE)
         before = await registry.load(), await registry.history()
     async with schema_of(table) as schema:
-        assert await schema.current() == (NEEDED, NEEDED) == ("0002", "0002")
-        assert "portico_audit_of" in await index_names(schema)
-        await schema.downgrade()
-        assert await schema.current() == ("0001", "0002")
-        assert "portico_audit_of" not in await index_names(schema)
-        assert await sql(schema, "SELECT count(*) FROM portico_audit") == [(4,)]
+        assert await schema.current() == (NEEDED, NEEDED) == ("0003", "0003")
+        shapes = [await shape_of(schema)]
+        for at in ("0002", "0001"):
+            await schema.downgrade()
+            assert await schema.current() == (at, NEEDED)
+            assert await sql(schema, "SELECT count(*) FROM portico_audit") == [(4,)]
+            shapes.append(await shape_of(schema))
+        assert shapes == [(True, True), (True, False), (False, False)]
         await schema.upgrade("0002")
-        assert "portico_audit_of" in await index_names(schema)
+        await schema.upgrade()
+        assert await shape_of(schema) == (True, True)
     async with opened(table, tmp_path) as registry:
         assert (await registry.load(), await registry.history()) == before
         assert await registry.write([Change("upstreams", "b", {})], ALICE) == 3
@@ -75,7 +81,7 @@ async def test_the_way_down_to_nothing_takes_everything_and_leads_up_again(
         await registry.write([Change("upstreams", "a", {})], ALICE)
     async with schema_of(table) as schema:
         await schema.downgrade("")
-        assert await schema.current() == ("", "0002")
+        assert await schema.current() == ("", NEEDED)
         with pytest.raises(RegistryDown):
             await schema._database.run(lambda: sql(schema, "SELECT * FROM portico_records"))
         await schema.upgrade()
@@ -106,16 +112,13 @@ async def test_what_was_left_half_done_is_brought_to_its_end(table: Json, tmp_pa
         await registry.write([Change("upstreams", "a", {})], ALICE)
         before = await registry.load()
     async with schema_of(table) as schema:
-        for done in ("", "0001"):  # the tables, the index are there, but it was not taken down that they are
+        for done in ("0002", "0001", ""):  # what there is, is there, but it was not taken down that it is
+            await sql(schema, f"DELETE FROM {VERSIONS}")
             if done:
-                await schema.downgrade("0001")
-                await schema.upgrade()
-                await sql(schema, f"UPDATE {VERSIONS} SET version_num = '{done}'")
-            else:
-                await sql(schema, f"DELETE FROM {VERSIONS}")
-            assert await schema.current() == (done, "0002")
+                await sql(schema, f"INSERT INTO {VERSIONS} (version_num) VALUES ('{done}')")
+            assert await schema.current() == (done, NEEDED)
             await schema.upgrade()
-            assert await schema.current() == ("0002", "0002")
+            assert await schema.current() == (NEEDED, NEEDED)
     async with opened(table, tmp_path) as registry:
         assert await registry.load() == before
 
@@ -129,7 +132,7 @@ async def test_two_that_upgrade_at_once_do_it_once(table: Json) -> None:
         await schema.upgrade()
         await schema.downgrade("")
         await asyncio.gather(upgrade(), upgrade())
-        assert await schema.current() == ("0002", "0002")
+        assert await schema.current() == (NEEDED, NEEDED)
         assert await sql(schema, "SELECT id, revision FROM portico_revision") == [(1, 0)]
 
 
@@ -137,8 +140,8 @@ async def test_there_is_no_way_to_a_revision_that_is_not_that_way(table: Json) -
     async with schema_of(table) as schema:
         await schema.upgrade()
         acts: list[tuple[Any, str, str]] = [
-            (schema.upgrade, "0003", "there is no revision '0003'; did you mean '0002'?"),
-            (schema.upgrade, "0001", "revision 0001 is not above 0002"),
+            (schema.upgrade, "0008", "there is no revision '0008'; did you mean '0003'?"),
+            (schema.upgrade, "0001", "revision 0001 is not above 0003"),
             (schema.downgrade, "0009", "there is no revision '0009'"),
         ]
         for act, revision, said in acts:
@@ -153,7 +156,7 @@ async def test_there_is_no_way_to_a_revision_that_is_not_that_way(table: Json) -
 async def test_a_schema_that_is_not_what_is_needed_is_told_with_what_to_do(kind: str, tmp_path: Path) -> None:
     table = TABLES[kind](tmp_path)
     async with schema_of(table) as schema, opened(table, tmp_path) as registry:
-        for at, said in (("0001", "has revision 0001, and 0002"), ("", "has no tables, and 0002")):
+        for at, said in (("0001", "has revision 0001, and 0003"), ("", "has no tables, and 0003")):
             await schema.downgrade(at)
             with pytest.raises(RegistryDown, match=f"the schema of the database {said} is needed") as down:
                 await registry.load()

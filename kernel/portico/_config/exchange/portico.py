@@ -1,8 +1,8 @@
 """Portico's own configuration as a form of exchange: written from records, and read back as items.
 
 What it writes is a configuration file that `gateway serve` takes. What such a file cannot say (descriptions,
-tags, owners, overrides, what is disabled) stands in comments that begin with `#record `, one JSON object
-each, so that an import gives the same records again.
+tags, owners, who made it and when, overrides, what is disabled) stands in comments that begin with
+`#record `, one JSON object each, so that an import gives the same records again.
 """
 
 from __future__ import annotations
@@ -55,17 +55,18 @@ def to_portico(items: Iterable[Item], secrets: Secrets = "env") -> tuple[str, li
         if secrets == "env":
             config = _environment(config, variables)
         about = {key: value for key, value in item.about.items() if value != _DEFAULTS.get(key)}
-        told = {"kind": item.kind, "name": item.name}
+        told = {"kind": item.kind, "name": item.name, **({"made": item.made} if item.made else {})}
         if item.kind in _TABLES and about.get("enabled", True):
-            tables.setdefault(item.kind, {})[item.name] = config
+            table = tables.setdefault(item.kind, {})
+            table[item.name] = {**table.get(item.name, {}), **config}  # what else `local` has may be there
         elif item.kind in _OWN and about.get("enabled", True):
             local = tables.setdefault("upstreams", {}).setdefault(LOCAL, {"use": LOCAL})
             local.setdefault(item.kind, {})[item.name] = config
         else:
             extra.append({**told, "config": config, "about": about})
             continue
-        if about:
-            extra.append({**told, "about": about})
+        if about or item.made:
+            extra.append({**told, **({"about": about} if about else {})})
     for variable, name in variables.items():
         notes.append((f"${{env:{variable}}}", f"stands for the secret {name!r}"))
         if variable != name:
@@ -90,18 +91,20 @@ def from_portico(tables: Mapping[str, Any], text: str = "") -> Taken:
     """
     notes: list[tuple[str, str]] = []
     found: dict[tuple[str, str], Item] = {}
+    belongs = "not taken over: it belongs in the configuration file of the gateway"
     upstreams = tables.get("upstreams")
     for name, table in upstreams.items() if isinstance(upstreams, Mapping) else ():
         if isinstance(table, Mapping) and table.get("use", name) == LOCAL:
             for kind in _OWN:
                 for each, config in (table.get(kind) or {}).items():
                     found[kind, each] = Item(kind, each, config)
+            others = [key for key in table if key not in (*_OWN, "use")]
+            notes += [(f"upstreams.{name}.{key}", belongs) for key in others]
         else:
             _table("upstreams", name, table, found, notes)
     servers = tables.get("servers")
     for name, table in servers.items() if isinstance(servers, Mapping) else ():
         _table("servers", name, table, found, notes)
-    belongs = "not taken over: it belongs in the configuration file of the gateway"
     notes += [(other, belongs) for other in tables if other not in _TABLES]
     variables: dict[str, str] = {}
     for line in text.splitlines():
@@ -141,8 +144,8 @@ def _comment(
     if kind not in ORDER or not isinstance(config, Mapping):
         notes.append((f"{kind}.{name}", "left out: the file has no table for it"))
         return
-    about = said.get("about")
-    found[kind, name] = Item(kind, name, dict(config), about if isinstance(about, dict) else {})
+    about, made = (each if isinstance(each := said.get(key), dict) else {} for key in ("about", "made"))
+    found[kind, name] = Item(kind, name, dict(config), about, made)
 
 
 def _unmasked(node: Any, stem: str, place: str, notes: list[tuple[str, str]]) -> Any:

@@ -61,7 +61,7 @@ def entry_of(row: Row[Any]) -> Entry:
     return Entry(
         revision=values["revision"],
         at=values["at"],
-        author=Author(values["subject"], values["via"], values["peer"]),
+        author=Author(values["subject"], values["via"], values["peer"], values["request"] or ""),
         kind=values["kind"],
         name=values["name"],
         version=values["version"],

@@ -16,7 +16,7 @@ from portico.api import ConfigError, nearest
 from portico_plugins.registries.sql.database import Database
 from portico_plugins.registries.sql.engine import WRITING
 
-NEEDED: Final = "0002"
+NEEDED: Final = "0003"
 """The newest revision; known here so that Alembic is imported only where there is something to change."""
 
 VERSIONS: Final = "portico_schema"

@@ -42,6 +42,7 @@ class Name(TypeDecorator[str]):
 # `Any`, because sqlmodel would have types, and means instances of them, too.
 _KIND: Final[Any] = Name(32)
 _NAME: Final[Any] = Name(MAX_NAME)
+_REQUEST: Final[Any] = String(64)
 TEXT: Final[Any] = Text().with_variant(LONGTEXT(), "mysql")
 """Text of any length. JSON is kept as text: JSONB has no NUL, and its own idea of numbers."""
 
@@ -97,6 +98,7 @@ class Audit(_Base, table=True):
     version: int = Field(sa_type=BigInteger)
     before: str | None = Field(sa_type=TEXT)
     after: str | None = Field(sa_type=TEXT)
+    request: str | None = Field(sa_type=_REQUEST)
 
 
 def _table(row: Any) -> Table:

@@ -18,7 +18,7 @@ async def local(config: LocalConfig, host: Host) -> AsyncIterator[Upstream]:
     """Offer what the config holds; nothing is started for it."""
     from .upstream import LocalUpstream  # not before it is needed
 
-    yield LocalUpstream(config)
+    yield LocalUpstream(config, host)
 
 
 LOCAL = Factory(

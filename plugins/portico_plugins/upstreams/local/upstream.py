@@ -1,25 +1,32 @@
-"""Prompts and resources out of the configuration."""
+"""Prompts and resources of the gateway's own, as an upstream."""
 
 from __future__ import annotations
 
-import mimetypes
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from portico.api import (
+    GATEWAY,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     Era,
     Exchange,
+    Host,
     Json,
     Offer,
+    Principal,
     Refused,
     Result,
     State,
     Target,
+    Upstream,
 )
+from portico_plugins.upstreams.local.config import LocalConfig
+from portico_plugins.upstreams.local.prompts import Prompts, argument, listed
+from portico_plugins.upstreams.local.resources import Resources, definition
 
-from .config import PLACE, LocalConfig, Prompt, Resource
+MAX_COMPLETIONS: Final = 100
+"""The most values an answer may have (2026-07-28, completion)."""
 
 
 class LocalUpstream:
@@ -27,72 +34,83 @@ class LocalUpstream:
 
     Args:
         config: The table.
+        host: The kernel.
     """
 
-    def __init__(self, config: LocalConfig) -> None:
+    def __init__(self, config: LocalConfig, host: Host) -> None:
         self._config = config
-        self._by_uri = {each.uri: each for each in config.resources.values()}
+        self._host = host
+        self._watched: dict[Principal, frozenset[str]] = {}
+        self.resources = Resources(config)
+        self._prompts = Prompts(config, self.resources)
         self.state = State.READY
         self.reason = ""
+        one = {name: each for name, each in config.resources.items() if not each.names}
+        many = {name: each for name, each in config.resources.items() if each.names}
         self.offer = Offer(
-            prompts=tuple(_prompt(name, each) for name, each in config.prompts.items()),
-            resources=tuple(_resource(name, each) for name, each in config.resources.items()),
+            prompts=tuple(listed(name, each) for name, each in config.prompts.items()),
+            resources=tuple(definition(name, each) for name, each in one.items()),
+            templates=tuple(definition(name, each) for name, each in many.items()),
             capabilities={
-                **({"prompts": {}} if config.prompts else {}),
-                **({"resources": {}} if config.resources else {}),
+                **({"prompts": {"listChanged": True}} if config.prompts else {}),
+                **({"resources": {"listChanged": True, "subscribe": True}} if config.resources else {}),
+                "completions": {},
             },
             eras=frozenset(Era),
         )
 
     async def send(self, exchange: Exchange, target: Target) -> Result:
-        """Fill in a prompt, or read a resource.
+        """Fill in a prompt, read a resource, or propose values.
 
         Raises:
-            Refused: -32602 for an argument or URI that is wrong; -32601 for what it cannot do.
+            Refused: -32602 for a name, argument or URI that is wrong; -32601 for what it cannot do.
         """
-        if exchange.method == "prompts/get" and target.name in self._config.prompts:
-            return Result(value=self._filled(self._config.prompts[target.name], exchange.params))
+        params = exchange.params
+        if exchange.method == "prompts/get":
+            return Result(value=await self._prompts.get(target.name, params.get("arguments")))
         if exchange.method == "resources/read":
-            found = self._by_uri.get(target.name)
-            if found is None:
-                raise Refused(INVALID_PARAMS, "Resource not found", {"uri": target.name})
-            content = {"text": found.text} if found.blob is None else {"blob": found.blob}
-            return Result(value={"contents": [{"uri": found.uri, "mimeType": _type_of(found), **content}]})
+            return Result(value={"contents": [await self.resources.content(target.name)]})
+        if exchange.method == "completion/complete":
+            values, begun = self._proposals(params, target.name)
+            found = [each for each in values if each.lower().startswith(begun.lower())]
+            more = len(found) > MAX_COMPLETIONS
+            completion = {"values": found[:MAX_COMPLETIONS], "total": len(found), "hasMore": more}
+            return Result(value={"completion": completion})
         raise Refused(METHOD_NOT_FOUND, "Method not found")
 
-    def _filled(self, prompt: Prompt, params: Json) -> Json:
-        given: Any = params.get("arguments") or {}
-        if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
-            raise Refused(INVALID_PARAMS, "Invalid params: arguments of prompts are strings")
-        missing = [each.name for each in prompt.arguments if each.required and each.name not in given]
-        if missing:
-            raise Refused(INVALID_PARAMS, f"Invalid params: missing arguments: {', '.join(missing)}")
-        values = {each.name: given.get(each.name, each.default) for each in prompt.arguments}
-        size = len(prompt.template) + sum(len(values[name]) for name in PLACE.findall(prompt.template))
-        if size > self._config.max_size:
-            raise Refused(INVALID_PARAMS, "Invalid params: the prompt would become too long")
-        text = PLACE.sub(lambda match: values[match[1]], prompt.template)
-        said = {"description": prompt.description} if prompt.description else {}
-        return {**said, "messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
+    def _proposals(self, params: Json, name: str) -> tuple[Sequence[str], str]:
+        """The values something may have, and how the one that is looked for begins.
 
+        Raises:
+            Refused: -32602: the request is not what the specification says, or there is no such argument.
+        """
+        asked: Any = params.get("argument")
+        asked = asked if isinstance(asked, dict) else {}
+        wanted, begun, ref = asked.get("name"), asked.get("value"), params.get("ref")
+        if not isinstance(wanted, str) or not isinstance(begun, str) or not isinstance(ref, dict):
+            raise Refused(INVALID_PARAMS, "Invalid params: argument must have a name and a value")
+        if ref.get("type") == "ref/prompt" and name in self._config.prompts:
+            found = argument(self._config.prompts[name], wanted)
+            if found is not None:
+                return found.values, begun
+        resource = self.resources.by_template(name) if ref.get("type") == "ref/resource" else None
+        if resource is not None and wanted in resource.names:
+            variable = resource.variables.get(wanted)
+            return (variable.values if variable is not None else ()), begun
+        raise Refused(INVALID_PARAMS, f"Invalid params: there is no argument {wanted[:128]!r}")
 
-def _words(title: str, description: str) -> Json:
-    return {key: value for key, value in (("title", title), ("description", description)) if value}
+    async def watch(self, principal: Principal, uris: frozenset[str]) -> None:
+        """Remember which resources are watched; they change when the table does, see `succeed`."""
+        if uris:
+            self._watched[principal] = uris
+        else:
+            self._watched.pop(principal, None)
 
-
-def _prompt(name: str, prompt: Prompt) -> Json:
-    arguments = [
-        {"name": each.name, **_words("", each.description), "required": each.required}
-        for each in prompt.arguments
-    ]
-    return {"name": name, **_words(prompt.title, prompt.description), "arguments": arguments}
-
-
-def _resource(name: str, resource: Resource) -> Json:
-    words = _words(resource.title, resource.description)
-    return {"uri": resource.uri, "name": name, **words, "mimeType": _type_of(resource)}
-
-
-def _type_of(resource: Resource) -> str:
-    guessed = resource.mime_type or mimetypes.guess_type(resource.uri)[0]
-    return guessed or ("text/plain" if resource.blob is None else "application/octet-stream")
+    def succeed(self, before: Upstream) -> None:
+        """Stand where another table stood: whoever watches a resource that is another now hears of it."""
+        if not isinstance(before, LocalUpstream):
+            return
+        self._watched = dict(before._watched)  # noqa: SLF001  (of its own class)
+        everybody = frozenset().union(*self._watched.values())
+        for uri in self.resources.changed(before.resources, sorted(everybody)):
+            self._host.wiring.resource_updated(self._host.name, GATEWAY, {"uri": uri})
