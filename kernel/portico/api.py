@@ -1,5 +1,14 @@
 """The public API: everything a plugin may use. `portico._core` is private and may change in any release."""
 
+from portico._config.exchange.catalog import (
+    Catalog,
+    CatalogDown,
+    CatalogPage,
+    NoCatalog,
+    as_upstream,
+    catalog_at,
+    ways_to_have,
+)
 from portico._config.exchange.items import Item, OnConflict, Planned, Taken
 from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
@@ -54,6 +63,8 @@ from portico._core.contracts import (
     doc,
     input_required,
 )
+from portico._core.definitions import Definitions, Pinned, UpstreamPins
+from portico._core.differences import Difference
 from portico._core.door import Denied, Door
 from portico._core.endpoint import (
     Endpoint,
@@ -84,6 +95,8 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
+from portico._core.owners import PROXIED
+from portico._core.pins import OnChange
 from portico._core.protocol.calls import (
     Asking,
     Frames,
@@ -154,6 +167,7 @@ from portico._core.records import (
     Schema,
     Stale,
 )
+from portico._core.shadows import Conflict
 from portico._core.single import carry_out
 from portico._core.specs import (
     API_VERSION,
@@ -199,6 +213,7 @@ __all__ = [
     "OVERLOADED",
     "PARSE_ERROR",
     "POLICY_DENIED",
+    "PROXIED",
     "RATE_LIMITED",
     "RESOURCE_NOT_FOUND_LEGACY",
     "ROUTING_HEADERS",
@@ -218,6 +233,9 @@ __all__ = [
     "Author",
     "Cache",
     "CacheFactory",
+    "Catalog",
+    "CatalogDown",
+    "CatalogPage",
     "Challenge",
     "Change",
     "Client",
@@ -225,10 +243,13 @@ __all__ = [
     "Command",
     "ConfigError",
     "ConfigLoader",
+    "Conflict",
     "Credential",
     "CredentialFactory",
     "Credentials",
+    "Definitions",
     "Denied",
+    "Difference",
     "Direct",
     "Door",
     "Endpoint",
@@ -251,13 +272,16 @@ __all__ = [
     "Message",
     "ModernCall",
     "Next",
+    "NoCatalog",
     "NoRegistry",
     "Observer",
     "ObserverFactory",
     "Offer",
+    "OnChange",
     "OnConflict",
     "Outcome",
     "Page",
+    "Pinned",
     "Planned",
     "Policy",
     "PolicyFactory",
@@ -298,11 +322,14 @@ __all__ = [
     "Unread",
     "Upstream",
     "UpstreamFactory",
+    "UpstreamPins",
     "Watchable",
     "Wiring",
     "Wrong",
+    "as_upstream",
     "at_least",
     "carry_out",
+    "catalog_at",
     "check_envelope",
     "check_routing",
     "check_version",
@@ -332,5 +359,6 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "ways_to_have",
     "write_toml",
 ]

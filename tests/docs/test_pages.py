@@ -58,6 +58,7 @@ def _help(*words: str) -> str:
 
 
 GROUPS = {
+    "pins",
     "plugins",
     "upstreams",
     "servers",

@@ -97,11 +97,11 @@ def component(name: str, **config: Any) -> Component:
 class Worker:
     """A worker's rounds."""
 
-    def __init__(self, timers: Timers, interval: float = 30.0, threshold: int = 3) -> None:
+    def __init__(self, timers: Timers, interval: float = 30.0, threshold: int = 3, known: Any = None) -> None:
         self.log = RecordingLog()
         self.plane = Plane(Load(10), self.log)
         self.rounds = Rounds(
-            self.plane, interval, threshold, timers, self.log, timers.after, chance=lambda: 0.5
+            self.plane, interval, threshold, timers, self.log, known, timers.after, chance=lambda: 0.5
         )
         self.told: list[Json] = []
 

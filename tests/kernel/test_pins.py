@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import attrs
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from portico._core.differences import differences
 from portico._core.odd_text import odd_text
 from portico._core.pins import MOST_ABSENT, OnChange, Pins, Seen, Verdict, key_of, look, settle
 from portico._core.shadows import conflicts, skeleton
+from portico._core.steps import finished
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -26,16 +28,22 @@ def tool(name: str = "t", **more: object) -> Json:
     return {"name": name, "inputSchema": {"type": "object"}, **more}
 
 
-def seen_of(*tools: Json, **more: object) -> dict[str, Seen]:
-    return look(attrs.evolve(Offer(tools=tools), **more), {})
+def looked(offer: Offer, before: dict[str, Seen]) -> dict[str, Seen]:
+    return finished(look(offer, before))
+
+
+def seen_of(*tools: Json) -> dict[str, Seen]:
+    return looked(Offer(tools=tools), {})
 
 
 def first_sight(seen: dict[str, Seen]) -> Pins:
-    return settle(Pins(), seen, set(seen), "quarantine", 1.0).pins
+    return settle(Pins(), seen, set(seen), {}, "quarantine", 1.0).pins
 
 
-def again(pins: Pins, seen: dict[str, Seen], on_change: OnChange, *, fresh: bool = True) -> Verdict:
-    return settle(pins, seen, set(seen) if fresh else set(), on_change, 2.0)
+def again(
+    pins: Pins, seen: dict[str, Seen], on_change: OnChange, *, fresh: bool = True, former: Any = None
+) -> Verdict:
+    return settle(pins, seen, set(seen) if fresh else set(), former or {}, on_change, 2.0)
 
 
 def test_the_order_of_members_is_no_change_and_everything_else_is() -> None:
@@ -45,21 +53,23 @@ def test_the_order_of_members_is_no_change_and_everything_else_is() -> None:
     base = tool(
         description="d", title="T", annotations={"readOnlyHint": True}, icons=[{"src": "x"}], _meta={}
     )
-    digests = {
-        each.digest
-        for change in (
-            {}, {"description": "e"}, {"title": "U"}, {"annotations": {"readOnlyHint": 1}},
-            {"_meta": {"a": 1}},
-            {"icons": [{"src": "y"}]}, {"inputSchema": {"type": "object", "required": []}}, {"new": None},
-        )
-        for each in seen_of({**base, **change}).values()
-    }  # fmt: skip
+    changes: list[Json] = [
+        {},
+        {"description": "e"},
+        {"title": "U"},
+        {"annotations": {"readOnlyHint": 1}},
+        {"_meta": {"a": 1}},
+        {"icons": [{"src": "y"}]},
+        {"inputSchema": {"type": "object", "required": []}},
+        {"new": None},
+    ]
+    digests = {each.digest for more in changes for each in seen_of({**base, **more}).values()}
     assert len(digests) == 8
 
 
 def test_what_a_resource_says_of_its_content_is_no_part_of_its_definition() -> None:
     def of(**more: object) -> str:
-        (found,) = look(Offer(resources=({"uri": "a://b", "name": "b", **more},)), {}).values()
+        (found,) = looked(Offer(resources=({"uri": "a://b", "name": "b", **more},)), {}).values()
         return found.digest
 
     plain = of(annotations={"audience": ["user"]})
@@ -70,8 +80,8 @@ def test_what_a_resource_says_of_its_content_is_no_part_of_its_definition() -> N
 
 def test_a_definition_that_is_the_same_object_is_not_looked_at_again() -> None:
     definition = tool()
-    first = look(Offer(tools=(definition,)), {})
-    assert look(Offer(tools=(definition, tool("u"))), first)["tools/t"] is first["tools/t"]
+    first = looked(Offer(tools=(definition,)), {})
+    assert looked(Offer(tools=(definition, tool("u"))), first)["tools/t"] is first["tools/t"]
 
 
 def test_every_kind_of_definition_is_pinned_and_the_instructions_too() -> None:
@@ -82,7 +92,7 @@ def test_every_kind_of_definition_is_pinned_and_the_instructions_too() -> None:
         templates=({"uriTemplate": "a://{x}"},),
         instructions="Be kind.",
     )
-    assert set(look(offer, {})) == {
+    assert set(looked(offer, {})) == {
         "tools/t", "prompts/p", "resources/a://b", "templates/a://{x}", "instructions",
     }  # fmt: skip
 
@@ -94,7 +104,7 @@ def test_a_change_is_held_back_shown_or_taken_over() -> None:
     assert held.pins.digests == pins.digests
     assert held.pins.pending["tools/t"].definition == tool(description="d")
     warned = again(pins, after, "warn")
-    assert (warned.held, warned.pins.pending.keys()) == (frozenset(), {"tools/t"})
+    assert (len(warned.held), set(warned.pins.pending)) == (0, {"tools/t"})
     accepted = again(pins, after, "accept")
     assert (accepted.held, accepted.pins.pending) == (frozenset(), {})
     assert accepted.pins.definitions() == {"tools/t": tool(description="d")}
@@ -104,7 +114,7 @@ def test_a_change_is_held_back_shown_or_taken_over() -> None:
 def test_a_change_is_told_once_and_its_moment_kept() -> None:
     after = seen_of(tool(description="d"))
     held = again(first_sight(seen_of(tool())), after, "quarantine")
-    later = settle(held.pins, after, set(after), "quarantine", 9.0)
+    later = settle(held.pins, after, set(after), {}, "quarantine", 9.0)
     assert (later.pins is held.pins, later.changed) == (True, ())
     assert later.held == held.held
 
@@ -114,7 +124,7 @@ def test_what_was_approved_holds_and_only_that() -> None:
     after = seen_of(tool(description="d"), tool("u", description="e"))
     held = again(pins, after, "quarantine").pins
     approved = again(held.approved(["tools/t"]), after, "quarantine")
-    assert (approved.held, approved.pins.pending.keys()) == (frozenset({("tools", "u")}), {"tools/u"})
+    assert (set(approved.held), set(approved.pins.pending)) == ({("tools", "u")}, {"tools/u"})
     assert approved.pins.definitions()["tools/t"] == tool(description="d")
 
 
@@ -149,9 +159,28 @@ def test_processes_that_see_different_things_do_not_correct_each_other_for_ever(
             assert (after.pins is pins, after.changed) == (True, ())
 
 
+def test_what_another_process_has_seen_is_held_back_here_too() -> None:
+    before, after = seen_of(tool()), seen_of(tool(description="d"))
+    held = again(first_sight(before), after, "quarantine").pins
+    here = again(held, before, "quarantine", fresh=False)
+    assert (set(here.held), here.pins is held) == ({("tools", "t")}, True)
+    assert again(held, before, "warn", fresh=False).held == frozenset()
+
+
+def test_who_has_not_looked_again_does_not_take_an_approved_change_for_another() -> None:
+    before, after = seen_of(tool()), seen_of(tool(description="d"))
+    pins = first_sight(before)
+    approved = again(pins, after, "quarantine").pins.approved(["tools/t"])
+    stale = again(approved, before, "quarantine", fresh=False, former=pins.digests)
+    assert (set(stale.held), stale.pins is approved) == (set(), True)
+    assert again(approved, before, "quarantine", former=pins.digests).held == {("tools", "t")}
+    other = again(approved, seen_of(tool(title="T")), "quarantine", fresh=False, former=pins.digests)
+    assert other.held == {("tools", "t")}
+
+
 def test_of_what_is_not_offered_any_more_only_so_much_is_remembered_and_resources_go_first() -> None:
     many = tuple({"uri": f"a://{number}"} for number in range(MOST_ABSENT))
-    pins = first_sight(look(Offer(tools=(tool(), tool("u")), resources=many), {}))
+    pins = first_sight(looked(Offer(tools=(tool(), tool("u")), resources=many), {}))
     left = again(pins, seen_of(tool("v")), "warn").pins
     assert len(left.digests) == MOST_ABSENT + 1
     assert {"tools/t", "tools/u", "tools/v"} <= left.digests.keys()

@@ -126,7 +126,7 @@ async def test_a_probe_that_is_let_go_in_mid_air_says_nothing(timers: Timers) ->
     up = worker.add("a", Slow())
     await timers.on(30)
     assert up.probes == 1
-    worker.rounds.stop()
+    await worker.rounds.close()
     held.set()
     await settle()
     assert worker.log.events == []

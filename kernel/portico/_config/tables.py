@@ -168,8 +168,9 @@ class GatewaySettings:
     state: Path | None = attrs.field(
         default=None,
         metadata=doc(
-            "Folder for what a gateway with a registry keeps of it, so that it can start while that is away; "
-            "`.portico` beside the configuration file by default."
+            "Folder for what a gateway keeps so that it can start while its registry or upstreams are away: "
+            "the records, and what each upstream offered last. With a registry, `.portico` beside the "
+            "configuration file by default; without one, nothing is kept by default."
         ),
     )
     encryption_keys: dict[str, Secret] = attrs.field(

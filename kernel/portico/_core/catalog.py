@@ -80,7 +80,7 @@ def view_steps(
         "templates": template_names,
     }
     held_back = (yield from withholding(held, items, by_kind, templates)) if held else None
-    heard = [(name, each) for name, each in chosen if not held or INSTRUCTIONS not in held.get(name, ())]
+    unheard = [name for name, things in (held or {}).items() if INSTRUCTIONS in things]
     return View(
         items=items,
         tools=tools.targets,
@@ -96,7 +96,7 @@ def view_steps(
         fills={method: overriding for method, overriding in fills.items() if overriding},
         renamed_uris=renamed_uris,
         capabilities=capabilities_of(chosen, spec.growing),
-        instructions=instructions_of(heard),
+        instructions=instructions_of(chosen, unheard),
         ttl_ms=min((offer.ttl_ms for offer in listed), default=0),
         public=bool(listed) and all(offer.public for offer in listed),
         conflicts=conflicts,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from portico._core.contracts import Log
-from portico._core.shadows import Conflict, conflicts
+from portico._core.shadows import Conflict, conflicts, searched
 from portico._core.steps import Steps, finished, slice_of
 from portico._core.view import ServerSpec, View
 
@@ -33,8 +33,7 @@ class Disputes:
 
     def all(self) -> list[Conflict]:
         """Names of upstreams that others have, too, or that look like them, in the servers that show both."""
-        found = (each for spec, view in self._views() for each in conflicts(spec.name, view, spec.separator))
-        return [each for each in found if each is not None]
+        return [each for spec, view in self._views() for each in conflicts(spec.name, view, spec.separator)]
 
     def report(self) -> None:
         """Log those that are new; of many, the first."""
@@ -60,7 +59,7 @@ class Disputes:
             if self._judged.get(spec.name) == shown:
                 continue
             yield
-            for each in conflicts(spec.name, view, spec.separator):
+            for each in searched(spec.name, view, spec.separator):
                 if each is not None and each not in self._reported:
                     self._reported.add(each)
                     new.append(each)

@@ -16,6 +16,7 @@ import msgspec
 from portico._core.contracts import Json, Offer
 from portico._core.held import INSTRUCTIONS
 from portico._core.odd_text import odd_text
+from portico._core.steps import Steps
 from portico._core.union import as_object
 
 OnChange = Literal["accept", "warn", "quarantine"]
@@ -118,13 +119,17 @@ class Pins:
             loose={**self.loose, **{key: each.definition for key, each in now.items()}},
         )
 
+    def tight(self) -> Pins:
+        """The same with every definition in `packed`."""
+        if self.packed and not self.loose:
+            return self
+        packed = _packed({key: each for key, each in self.definitions().items() if key in self.digests})
+        return attrs.evolve(self, packed=packed, loose={})
+
     def as_config(self) -> Json:
         """As their record holds them: nothing an upstream says stands in it as it is, but names."""
-        packed = self.packed
-        if self.loose or not packed:
-            packed = _packed({k: each for k, each in self.definitions().items() if k in self.digests})
         pending = {key: attrs.asdict(each) for key, each in self.pending.items()}
-        return {"digests": dict(self.digests), "definitions": packed, "pending": pending}
+        return {"digests": dict(self.digests), "definitions": self.tight().packed, "pending": pending}
 
     @classmethod
     def of(cls, config: Json) -> Pins:
@@ -162,18 +167,25 @@ class Verdict:
 
 
 def settle(
-    pins: Pins, seen: Mapping[str, Seen], fresh: AbstractSet[str], on_change: OnChange, now: float
+    pins: Pins,
+    seen: Mapping[str, Seen],
+    fresh: AbstractSet[str],
+    former: Mapping[str, str],
+    on_change: OnChange,
+    now: float,
 ) -> Verdict:
     """Compare what an upstream offers with its pins.
 
     Several processes see the same upstream, not at the same time, and one that always offers something else
     may show each of them another thing. So what has been known for a while is not said twice (`fresh`): the
-    processes would correct each other for ever.
+    processes would correct each other for ever. And one that has not looked again since a change was approved
+    of elsewhere must not take what it knows (`former`) for the next change.
 
     Args:
         pins: As they were.
         seen: What it offers.
         fresh: The keys of what it has not offered here before; the pins follow these only.
+        former: Digests of what was pinned before, where something else was approved of since.
         on_change: What becomes of changes.
         now: In seconds since 1970.
     """
@@ -184,9 +196,11 @@ def settle(
         if pinned is None:
             digests[key], loose[key] = each.digest, each.definition
             new.append(key)
-        elif pinned == each.digest:
+        elif pinned == each.digest or (key not in fresh and former.get(key) == each.digest):
             if key in fresh:
                 pending.pop(key, None)
+            elif waiting is not None and on_change == "quarantine":
+                held.append((each.kind, each.own))  # another process knows more
         elif on_change == "accept":
             if key in fresh:
                 digests[key], loose[key] = each.digest, each.definition
@@ -209,9 +223,10 @@ def settle(
     return Verdict(pins if after == pins else after, frozenset(held), tuple(new), tuple(changed))
 
 
-def look(offer: Offer, before: Mapping[str, Seen]) -> dict[str, Seen]:
+def look(offer: Offer, before: Mapping[str, Seen]) -> Steps[dict[str, Seen]]:
     """What an offer has, by key; what was looked at before is not looked at again."""
     out: dict[str, Seen] = {}
+    looked = 0
     for kind, field in _FIELDS.items():
         for definition in getattr(offer, kind):
             own = str(definition.get(field))
@@ -220,6 +235,9 @@ def look(offer: Offer, before: Mapping[str, Seen]) -> dict[str, Seen]:
                 known = before.get(key)
                 if known is None or known.definition is not definition:
                     known = _seen(kind, own, definition)
+                    looked += 1
+                    if looked % 10 == 0:
+                        yield
                 out[key] = known
     if text := offer.instructions.strip():
         out[INSTRUCTIONS[0]] = _seen(*INSTRUCTIONS, {"instructions": text})

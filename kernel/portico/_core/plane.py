@@ -33,7 +33,7 @@ _SHORT: Final = 0.005
 """Seconds; a shorter look is followed by the next at once."""
 
 
-Vet = Callable[[str, Offer], frozenset[tuple[str, str]]]
+Vet = Callable[[str, Offer], Steps[frozenset[tuple[str, str]]]]
 """Says what is to be held back of an upstream's offer, as `(kind, own name)`."""
 
 
@@ -131,11 +131,11 @@ class Plane:
         endpoint.close()
 
     def _view(self, spec: ServerSpec) -> Steps[View]:
-        offers = {name: found.offer for name in spec.upstreams if (found := self.upstreams.get(name))}
+        offers = {name: self.tending.offer(name) for name in spec.upstreams if name in self.upstreams}
         held = {}
         if self._vet is not None:
             for name, offer in offers.items():
-                if of := self._vet(name, offer):
+                if of := (yield from self._vet(name, offer)):
                     held[name] = of
                 yield
         self.disputes.report_soon()
@@ -292,7 +292,7 @@ class Plane:
         target = self.upstreams.get(upstream)
         if target is None or _as_watchable(target) is None:
             return False
-        resources = target.offer.capabilities.get("resources")
+        resources = self.tending.offer(upstream).capabilities.get("resources")
         return isinstance(resources, dict) and bool(resources.get("subscribe"))
 
     def tell(self, upstream: str, principal: Principal, method: str, params: Json) -> None:

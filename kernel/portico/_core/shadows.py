@@ -46,7 +46,12 @@ class Conflict:
     why: Literal["same", "left_out", "similar", "mimics"]
 
 
-def conflicts(server: str, view: View, separator: str) -> Iterator[Conflict | None]:
+def conflicts(server: str, view: View, separator: str) -> Iterator[Conflict]:
+    """All of a virtual server; see `searched`."""
+    return (each for each in searched(server, view, separator) if each is not None)
+
+
+def searched(server: str, view: View, separator: str) -> Iterator[Conflict | None]:
     """All of a virtual server, with a None now and then, so that one can pause however few there are.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from portico._core.contracts import Json, Offer
@@ -54,9 +54,15 @@ def has_tasks(capabilities: Json) -> bool:
     return isinstance(extensions, dict) and TASKS_EXTENSION in extensions
 
 
-def instructions_of(chosen: Sequence[tuple[str, Offer]]) -> str:
-    """Their instructions, each under its upstream's name where there are several upstreams."""
-    said = [(name, offer.instructions.strip()) for name, offer in chosen if offer.instructions.strip()]
+def instructions_of(chosen: Sequence[tuple[str, Offer]], unheard: Collection[str] = ()) -> str:
+    """Their instructions, each under its upstream's name where there are several upstreams.
+
+    Args:
+        chosen: Upstreams and their offers.
+        unheard: Upstreams whose instructions are left out.
+    """
+    every = [(name, offer.instructions.strip()) for name, offer in chosen if name not in unheard]
+    said = [(name, text) for name, text in every if text]
     if len(chosen) == 1 and said:
         return said[0][1]
     return "\n\n".join(f"[{name}] {text}" for name, text in said)

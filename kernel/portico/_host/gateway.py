@@ -31,6 +31,7 @@ from portico._core.seal import Seal
 from portico._host.access import in_line
 from portico._host.app import build_app
 from portico._host.forward import Forwarder
+from portico._host.known import Known
 from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import limits_of
 from portico._host.pinning import Pinning
@@ -99,9 +100,12 @@ class Composer:
         self.load = Load(gateway.max_in_flight)
         self.strain = strain_of(gateway, self.load, self.clock, log, place.slot.turn if place else None)
         self.parking = Parking(self.seal, gateway.park_timeout)
-        self.pinning = Pinning(settings, self._offer_changed, log, self.clock)
+        self.pinning = Pinning(settings, self._offer_changed, self._looked, log, self.clock)
         self.plane = Plane(self.load, log, self.pinning.vet)
-        self.rounds = Rounds(self.plane, gateway.health_interval, gateway.health_failures, self.clock, log)
+        state = gateway.state or (settings.base / ".portico" if settings.registry else None)
+        known = Known(state / "offers", log) if state is not None else None
+        seconds, times = gateway.health_interval, gateway.health_failures
+        self.rounds = Rounds(self.plane, seconds, times, self.clock, log, known)
         self.rounds.quarantined = self.pinning.held_back
         self.stage = LiveStage(self)
         self.roster: Roster | None = None
@@ -131,6 +135,9 @@ class Composer:
 
     def _offer_changed(self, upstream: str) -> None:
         self.plane.offer_changed(upstream)
+
+    async def _looked(self) -> None:
+        await self.plane.looked()
 
     def _logger(self, component: Component) -> Log:
         from portico._host.log import logger
@@ -334,10 +341,10 @@ async def started(
             )
         finally:
             composer.strain.stop()
-            composer.rounds.stop()
             if composer.roster is not None:
                 await composer.roster.stop()
                 await composer.stage.close()
+            await composer.rounds.close()
             if composer.forwarder is not None:
                 composer.forwarder.close()
 

@@ -14,6 +14,7 @@ from portico._core.contracts import Clock, Log, Offer
 from portico._core.errors import ConfigError
 from portico._core.pins import OnChange, Pins, Seen, look, settle
 from portico._core.records import Author, Change, Record, RegistryDown, Stale
+from portico._core.steps import Steps
 from portico._host.composed import LOCAL, Key
 
 KIND: Final = "pins"
@@ -43,6 +44,7 @@ class Known:
         offer: What was looked at last.
         seen: What it has.
         fresh: Keys of what it has not offered here before, unless the registry knows of it by now.
+        former: What was pinned before, where another process has approved of something else.
         held: What is held back of it.
         policy: What was done about changes then.
     """
@@ -53,6 +55,7 @@ class Known:
     offer: Offer | None = None
     seen: dict[str, Seen] = attrs.field(factory=dict)
     fresh: set[str] = attrs.field(factory=set)
+    former: dict[str, str] = attrs.field(factory=dict)
     held: frozenset[tuple[str, str]] = _NOTHING
     policy: OnChange = "accept"
 
@@ -65,13 +68,22 @@ class Pinning:
     Args:
         settings: Say what becomes of changes.
         tell: Told of an upstream whose definitions are to be looked at again.
+        told: Returns when all that was told is in effect.
         log: The kernel's.
         clock: Time.
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[str], None], log: Log, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[str], None],
+        told: Callable[[], Awaitable[None]],
+        log: Log,
+        clock: Clock,
+    ) -> None:
         self._settings = settings
         self._tell = tell
+        self._told = told
         self._log = log
         self._clock = clock
         self._known: dict[str, Known] = {}
@@ -83,25 +95,31 @@ class Pinning:
 
     # --- what the data plane asks -----------------------------------------------------------------------
 
-    def vet(self, upstream: str, offer: Offer) -> frozenset[tuple[str, str]]:
+    def vet(self, upstream: str, offer: Offer) -> Steps[frozenset[tuple[str, str]]]:
         """What is to be held back of an offer, as `(kind, own name)`."""
         known = self._known.get(upstream)
         if known is not None and known.offer is offer:
             return known.held
-        policy = self.policy(upstream)
-        if policy is None or self._waiting:
+        if self.policy(upstream) is None or self._waiting:
             return _NOTHING
+        seen = yield from look(offer, known.seen if known is not None else {})
+        policy = self.policy(upstream)  # much may have happened meanwhile
+        if policy is None:
+            return _NOTHING
+        known = self._known.get(upstream)
         if known is None:
             known = self._known[upstream] = self._recalled(upstream)
-        seen = look(offer, known.seen)
+        if known.offer is offer:
+            return known.held
         known.fresh |= {key for key, each in seen.items() if not _same(known.seen.get(key), each)}
         known.seen, known.offer = seen, offer
-        self._settle(upstream, known, seen, policy)
+        self._settle(upstream, known, policy)
         return known.held
 
-    def _settle(self, name: str, known: Known, seen: Mapping[str, Seen], policy: OnChange) -> None:
+    def _settle(self, name: str, known: Known, policy: OnChange) -> None:
+        seen = known.seen
         first = not known.pins.digests
-        verdict = settle(known.pins, seen, known.fresh, policy, self._clock.time())
+        verdict = settle(known.pins, seen, known.fresh, known.former, policy, self._clock.time())
         known.pins, known.held, known.policy = verdict.pins, verdict.held, policy
         if verdict.new and not first:
             self._log.info("definitions.new", upstream=name, definitions=_some(verdict.new))
@@ -141,12 +159,13 @@ class Pinning:
         """Look at nothing before the registry has been asked: what is new may be known there."""
         self._waiting, self._write = True, write
 
-    def begin(self) -> None:
-        """Look at everything from now on."""
+    async def begin(self) -> None:
+        """Look at everything from now on; what is held back is so when this returns."""
         self._waiting = False
         for key in self._settings.components:
             if key[0] == "upstreams":
                 self._tell(key[1])
+        await self._told()
 
     def take_up(self, settings: Settings, everything: Mapping[Key, Record]) -> None:
         """Go by other settings, and by what the registry has now.
@@ -167,15 +186,20 @@ class Pinning:
             if version != known.version:
                 kept = self._read(record) if record is not None else Pins()
                 # Deleted pins are forgotten here, too; those that were never written are not.
-                known.pins = kept.above(known.pins) if record is not None else Pins()
-                known.kept, known.version = kept, version
+                pins = kept.above(known.pins) if record is not None else Pins()
+                for key, before in known.pins.digests.items():
+                    if pins.digests.get(key, before) != before:
+                        known.former[key] = before
+                        if key in known.seen and known.seen[key].digest == before:
+                            known.fresh.discard(key)
+                known.pins, known.kept, known.version = pins, kept, version
             elif policy == known.policy:
                 continue
             else:
                 known.fresh.update(known.pins.pending)
             if known.offer is not None:
                 held = known.held
-                self._settle(name, known, look(known.offer, known.seen), policy)
+                self._settle(name, known, policy)
                 if known.held != held:
                     self._tell(name)
 
@@ -193,6 +217,10 @@ class Pinning:
     async def _flush(self, write: Write) -> None:
         again = DELAY
         try:
+            for name in self._differing():
+                if (known := self._known.get(name)) is not None:
+                    known.pins = known.pins.tight()
+                await asyncio.sleep(0)
             await write(self._changes, AUTHOR)
         except Stale:
             pass  # another worker was first: what it wrote is in effect now, and this decides anew

@@ -89,8 +89,7 @@ class Roster:
                 revision, records = known
                 self._log.warning("registry.snapshot", revision=revision, records=len(records))
                 await self._act(revision, records, keep=False)
-        self._pinning.begin()
-        await self._stage.settled()  # what is held back is so before anybody is served
+        await self._pinning.begin()
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def stop(self) -> None:

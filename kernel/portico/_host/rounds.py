@@ -17,7 +17,9 @@ from portico._core.errors import UPSTREAM_UNAVAILABLE, Refused
 from portico._core.health import Condition, Health
 from portico._core.plane import Plane
 from portico._core.timers import timers
+from portico._host.known import Known
 
+_NOTHING: Final = Offer()
 _LIMIT: Final = 30.0
 """Seconds a probe may take."""
 
@@ -38,8 +40,10 @@ def _after(seconds: float, call: Callable[[], object]) -> Due:
 class _Seen:
     """What is known of one upstream here."""
 
+    component: Component
     health: Health
     interval: float
+    last: Offer | None = None
     fresh: bool = True
     due: Due | None = None
     probing: asyncio.Task[None] | None = None
@@ -57,6 +61,7 @@ class Rounds:
         threshold: How many probes in a row have to fail.
         clock: Time.
         log: The kernel's.
+        known: Keeps what upstreams offered last; None keeps nothing.
         after: Has something called in so many seconds.
         chance: Random numbers, at least 0 and below 1.
 
@@ -72,6 +77,7 @@ class Rounds:
         threshold: int,
         clock: Clock,
         log: Log,
+        known: Known | None = None,
         after: Callable[[float, Callable[[], object]], Due] = _after,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -82,6 +88,7 @@ class Rounds:
         self._threshold = threshold
         self._clock = clock
         self._log = log
+        self._known = known
         self._after = after
         self._chance = chance
         self._seen: dict[str, _Seen] = {}
@@ -96,10 +103,12 @@ class Rounds:
     def take_up(self, component: Component) -> None:
         """An upstream is there, or has been put in another's place."""
         name = component.name
-        if name in self._seen:
-            self.let_go(name)
+        self._drop(name)
         health = Health(self._threshold, self._clock.time())
-        self._seen[name] = _Seen(health, self._interval_of(component))
+        seen = self._seen[name] = _Seen(component, health, self._interval_of(component))
+        upstream = self._plane.upstreams.get(name)
+        if self._known is not None and upstream is not None and upstream.state is not State.READY:
+            seen.last = self._known.read(component)
         self.changed(name)
 
     def adjust(self, component: Component) -> None:
@@ -116,23 +125,34 @@ class Rounds:
 
     def let_go(self, name: str) -> None:
         """An upstream is no more."""
+        self._drop(name)
+        if self._known is not None:
+            self._known.forget(name)
+
+    def _drop(self, name: str) -> None:
         seen = self._seen.pop(name, None)
         self._heard.pop(name, None)
         if seen is not None:
             _quit(seen)
 
-    def stop(self) -> None:
+    async def close(self) -> None:
         """Make no more rounds."""
         for name in list(self._seen):
-            self.let_go(name)
+            self._drop(name)
         for task in self._refreshing:
             task.cancel()
+        if self._known is not None:
+            await self._known.close()
 
     def changed(self, name: str) -> None:
         """An upstream said something: how it is, or that its offer is another."""
         seen, upstream = self._seen.get(name), self._plane.upstreams.get(name)
         if seen is not None and upstream is not None:
             seen.health.says(upstream.state, upstream.reason, self._clock.time())
+            if upstream.state is State.READY:
+                seen.last = None
+                if self._known is not None and self.mine(name):
+                    self._known.keep_soon(seen.component, upstream.offer)
             self._go_on(name, seen)
 
     def condition(self, name: str) -> Condition:
@@ -151,8 +171,9 @@ class Rounds:
         return condition
 
     def offer(self, name: str) -> Offer:
-        """What an upstream offers."""
-        return self._plane.upstreams[name].offer
+        """What an upstream offers; what it offered last, if it has been away since this process began."""
+        seen, offer = self._seen.get(name), self._plane.upstreams[name].offer
+        return seen.last if seen is not None and seen.last is not None and offer == _NOTHING else offer
 
     async def refresh(self, name: str) -> bool:
         """Have an upstream's lists fetched again, by all workers; whether there is one that can."""

@@ -35,18 +35,7 @@ class Snapshot:
             OSError: It cannot be written.
         """
         data = msgspec.json.encode({"form": _FORM, "revision": revision, "records": list(records)})
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        beside = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        replace(self._path, data)
 
     def read(self) -> tuple[int, list[Record]] | None:
         """What it holds; None when there is no file, or none that is of any use."""
@@ -57,6 +46,26 @@ class Snapshot:
             return said["revision"], [_record(each) for each in said["records"]]
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Have a file hold something else, all at once, for its owner only; its folder is made when it is needed.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _record(said: dict[str, Any]) -> Record:

@@ -16,9 +16,10 @@ import attrs
 from portico._config.describe import Row, rows
 from portico._config.discovery import GROUP, Plugin, discover
 from portico._config.strict import structured
+from portico._config.tables import UpstreamSettings
 from portico._config.wording import Wrong, dotted, hints_of
 from portico._core.specs import KINDS
-from portico.api import ConfigError, ConfigLoader, Factory, Host, Secret, Wiring
+from portico.api import ConfigError, ConfigLoader, Factory, Host, Secret
 from portico.testing.doubles import RecordingWiring, make_host
 from portico.testing.running import running_gateway
 
@@ -89,23 +90,33 @@ async def _check_factory(
     factory: Factory[Any, Any], kind: str | None, config: Mapping[str, Any] | None, host: Host | None
 ) -> list[str]:
     problems = [*_check_words(factory.name, factory.summary), *_check_config(factory.config)]
+    if kind == "upstreams":
+        theirs = {field.name for field in attrs.fields(factory.config)}
+        reserved = sorted({"use", *(field.name for field in attrs.fields(UpstreamSettings))} & theirs)
+        problems += [
+            f"config key {name!r} never reaches it: the gateway has one of that name" for name in reserved
+        ]
     if factory.posture not in _POSTURES:
         problems.append(f"posture {factory.posture!r} is none of {', '.join(sorted(_POSTURES))}")
     async with AsyncExitStack() as stack:
         if host is None:
-            host = make_host(kind=kind or "upstreams", wiring=await stack.enter_async_context(_wiring(kind)))
+            host = await stack.enter_async_context(_host(kind))
         problems += await _check_starts(factory, kind, config, host)
     return [f"{factory.name}: {problem}" for problem in dict.fromkeys(problems)]
 
 
 @asynccontextmanager
-async def _wiring(kind: str | None) -> AsyncIterator[Wiring]:
-    """What a component is wired to: transports need virtual servers, which only a gateway has."""
+async def _host(kind: str | None) -> AsyncIterator[Host]:
+    """What a component is created with.
+
+    Transports need virtual servers, which only a gateway has; its own transports are there to be named.
+    """
     if kind != "transports":
-        yield RecordingWiring()
+        yield make_host(kind=kind or "upstreams", wiring=RecordingWiring())
         return
     async with running_gateway() as running:
-        yield running.gateway.plane
+        gateway = running.gateway
+        yield make_host(kind=kind, wiring=gateway.plane, components=gateway.transports)
 
 
 async def _check_starts(

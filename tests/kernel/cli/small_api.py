@@ -19,6 +19,29 @@ ABOUT = {"enabled": True, "description": "", "tags": [], "owner": "", "team": ""
 TOKEN = "let-me-in-please"
 
 
+PIN_STATES = ["pinned", "changed", "quarantined"]
+CHANGED: dict[str, Any] = {
+    "upstream": "docs",
+    "definition": "tools/search",
+    "state": "quarantined",
+    "digest": "a" * 64,
+    "offered": "b" * 64,
+    "since": "2026-11-21T05:00:00.000Z",
+    "odd": ["description: U+202E RIGHT-TO-LEFT OVERRIDE"],
+    "before": {"name": "search"},
+    "after": {"name": "search", "description": "Finds\u202e.\nTwice."},
+    "differences": [
+        {"path": "description", "what": "added", "before": None, "after": "Finds\u202e.\nTwice."},
+        {"path": "inputSchema.type", "what": "changed", "before": "object", "after": ["object"]},
+    ],
+}
+
+
+def pinned(pin: dict[str, Any]) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"offered": None, "since": None, "odd": [], "differences": []}
+    return {**pin, "digest": pin["offered"], "state": "pinned", **nothing}
+
+
 class Refused(Exception):
     """A problem to answer with."""
 
@@ -36,6 +59,7 @@ class SmallApi:
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
         self.token: str | None = None
         self.page = 2
+        self.pins = [CHANGED, pinned(CHANGED) | {"definition": "tools/read"}]
         self.revision = 0
         self.url = ""
 
@@ -103,6 +127,25 @@ class SmallApi:
                     "info": {"name": "docs", "version": "1"},
                     "tools": tools,
                 }
+            case "GET", ["conflicts"]:
+                names = {"server": "default", "kind": "tools", "name": "s\u0435arch", "why": "similar"}
+                return {"items": [{**names, "upstream": "evil", "other": "docs"}], "total": 1}
+            case "GET", ["pins"]:
+                states, only = query.get("state", PIN_STATES), query.get("upstream", ["docs"])
+                items = [each for each in self.pins if each["state"] in states and only == ["docs"]]
+                return {"items": items, "total": len(items), "next_cursor": None}
+            case "GET", ["pins", "docs"]:
+                return {"upstream": "docs", "on_change": "quarantine", "version": 4, "items": self.pins}
+            case "POST", ["pins", "docs", "approve"]:
+                if headers.get("If-Match", '"4"') != '"4"':
+                    raise Refused(412, "pins 'docs' has version 4")
+                if not dry:
+                    approved = body["digests"]
+                    self.pins = [
+                        each if approved.get(each["definition"]) != each["offered"] else pinned(each)
+                        for each in self.pins
+                    ]
+                return {"upstream": "docs", "on_change": "quarantine", "version": 5, "items": self.pins}
             case "GET", [kind]:
                 every = [each for (its, _), each in sorted(self.records.items()) if its == kind]
                 if "origin" in query:

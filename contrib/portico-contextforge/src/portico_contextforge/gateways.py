@@ -13,6 +13,7 @@ from portico_contextforge.errors import Trouble, later
 from portico_contextforge.lists import each_of, listed
 from portico_contextforge.naming import ident, record_name
 from portico_contextforge.reading import Fields
+from portico_contextforge.renaming import keeps_secrets, renamed
 from portico_contextforge.shown import MASK, gateway_of, moment
 from portico_contextforge.table import Answer, Call
 
@@ -75,8 +76,9 @@ async def update(call: Call) -> Answer:
     """Change one; what the body does not have stays."""
     managed = call.catalog.gateway(call.ident)
     fields = Fields(call.fields("gateway"))
-    if record_name(fields.text("name", managed.name)) not in (managed.name, ""):
-        fields.problems.append(("name", "A gateway keeps its name: delete it and register it anew"))
+    name = record_name(fields.text("name", managed.name))
+    if not name:
+        fields.problems.append(("name", "A name has at least one letter or digit"))
     config: Json = dict(managed.config)
     config["url"] = fields.text("url", str(config.get("url", "")))
     if "transport" in fields:
@@ -90,14 +92,23 @@ async def update(call: Call) -> Answer:
         }
         config["pass_upstream_authorization"] = not headers
     about = fields.about(managed.about)
+    management = call.host.management
+    if name not in ("", managed.name) and keeps_secrets(config):
+        fields.problems.append(
+            ("name", "With another name it needs its credentials anew: nobody can see them")
+        )
     fields.check()
-    version = managed.record.version if managed.record else 0
-    await call.host.management.change(
-        [Change("upstreams", managed.name, config, about, version)], call.author
-    )
+    if name == managed.name:
+        version = managed.record.version if managed.record else 0
+        changes = [Change("upstreams", name, config, about, version)]
+    elif management.get("upstreams", name) is not None:
+        raise Trouble(409, "Gateway name already exists")
+    else:
+        changes = renamed(management, managed, name, config, about)
+    await management.change(changes, call.author)
     if about.enabled:
-        await _settled(call, managed.name)
-    return Answer(_shown(call, managed.name))
+        await _settled(call, name)
+    return Answer(_shown(call, name))
 
 
 async def delete(call: Call) -> Answer:

@@ -30,6 +30,9 @@ _PASSED: Final = frozenset(
         "prompts/list", "prompts/get", "completion/complete",
     }
 )  # fmt: skip
+_GATEWAY_CODES: Final = 40_000
+"""From here on they are the gateway's own; JSON-RPC's and MCP's are negative."""
+
 _NO_SESSION: Final = "Method not found: it needs a session; connect to /servers/ID/mcp or /mcp"
 _NO_CLIENT: Final = "Method not found: only clients can answer this, and here is none"
 
@@ -184,15 +187,27 @@ async def render(call: Call) -> Answer:
     name = call.serving.name_of(endpoint, "prompts", thing.upstream, thing.own)
     if name is None:
         raise missing("Prompt", call.ident)
-    return Answer(await requested(call, "prompts/get", {"name": name, "arguments": given}))
+    try:
+        return Answer(await requested(call, "prompts/get", {"name": name, "arguments": given}))
+    except Refused as refusal:
+        if refusal.code >= _GATEWAY_CODES:
+            raise
+        raise Trouble(422, refusal.message) from None  # of the upstream: the arguments are wrong
 
 
 async def read(call: Call) -> Answer:
-    """The content of a resource, by its id or URI."""
-    thing = call.catalog.find("resources", call.ident)
-    uri = call.serving.endpoint().view.advertised_uri(thing.upstream, thing.own)
+    """The content of a resource, by its id or URI; one of a template is not listed, and has no other id."""
+    try:
+        thing = call.catalog.find("resources", call.ident)
+    except Trouble:
+        if ":" not in call.ident:
+            raise
+        ident, uri, shown_uri = call.ident, call.ident, call.ident
+    else:
+        ident, shown_uri = thing.id, thing.own
+        uri = call.serving.endpoint().view.advertised_uri(thing.upstream, thing.own)
     content = await _content(call, uri)
-    shown = {"type": "resource", "id": thing.id, "uri": thing.own, "mime_type": content.get("mimeType")}
+    shown = {"type": "resource", "id": ident, "uri": shown_uri, "mime_type": content.get("mimeType")}
     return Answer({**shown, **{key: content[key] for key in ("text", "blob") if key in content}})
 
 

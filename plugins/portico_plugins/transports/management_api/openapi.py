@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
-from portico.api import Factory, Json
+from portico.api import Factory, Json, OnChange
 from portico_plugins.transports.management_api import bodies
 from portico_plugins.transports.management_api.classes import schema_of
+from portico_plugins.transports.management_api.pins import UpstreamPins
 from portico_plugins.transports.management_api.problems import TITLES
 from portico_plugins.transports.management_api.table import ETAGS, JSON, PREFIX, Operation, Query
 
@@ -36,7 +37,8 @@ def describe(operations: Sequence[Operation]) -> Json:
     _, schemas = msgspec.json.schema_components(list(dict.fromkeys(structs)), ref_template=_REF)
     configs = {factory.name: schema_of(factory.config, factory.summary) for factory in upstream_factories()}
     for name, schema in configs.items():
-        schema["properties"] = {"use": {"const": name}, **schema["properties"]}
+        common = {"use": {"const": name}, "on_change": {"enum": list(get_args(OnChange))}}
+        schema["properties"] = {**common, **schema["properties"]}
         schemas[f"upstream.{name}"] = schema
     paths: Json = {}
     for operation in operations:
@@ -110,7 +112,7 @@ def _responses(operation: Operation) -> Json:
         if struct is not None:
             schema = {"$ref": _REF.format(name=struct.__name__)}
             out[str(status)]["content"] = {JSON: {"schema": schema}}
-        if struct is bodies.Item:
+        if struct in (bodies.Item, UpstreamPins):
             etag = {"description": "The record's version.", "schema": {"type": "string"}}
             out[str(status)]["headers"] = {"ETag": etag}
     trouble = {"schema": {"$ref": _REF.format(name="Trouble")}}

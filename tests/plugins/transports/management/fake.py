@@ -15,18 +15,23 @@ from portico.api import (
     Author,
     Change,
     ConfigError,
+    Conflict,
+    Difference,
     Entry,
     FromFile,
     Json,
+    Made,
     Managed,
     Offer,
     Outcome,
+    Pinned,
     Principal,
     Record,
     Ref,
     RegistryDown,
     Secret,
     Stale,
+    UpstreamPins,
 )
 from portico.testing import FakeClock, RecordingLog, make_host
 from portico_plugins.auth.token import TOKEN, TokenConfig
@@ -35,6 +40,71 @@ from portico_plugins.transports.management_api import MANAGEMENT_API, Management
 MASK = "**********"
 ALICE = {"authorization": "Bearer alice-0123456789abcdef"}
 TIME = Managed("upstreams", "time", {"command": ["time"]}, About(tags=("clock",)), "file")
+
+
+class FakeDefinitions:
+    """The pins of two upstreams; a tool of one is quarantined until it is approved of."""
+
+    def __init__(self) -> None:
+        self.version = 3
+        self.held = True
+        self.approved: list[tuple[str, Mapping[str, str] | None, str]] = []
+        self.down = False
+
+    def all(self, upstream: str | None = None) -> Sequence[Pinned]:
+        """Without details."""
+        every = [each for name in ("git", "time") for each in self._of(name)]
+        return [
+            attrs.evolve(each, before=None, after=None, differences=())
+            for each in every
+            if upstream in (None, each.upstream)
+        ]
+
+    def _of(self, upstream: str) -> list[Pinned]:
+        if upstream == "git":
+            return [Pinned("git", "tools/log", "pinned", "a" * 64)]
+        zones = Pinned("time", "tools/zones", "changed", "d" * 64, "e" * 64, 2.0, ("name: U+200B",))
+        if not self.held:
+            return [Pinned("time", "tools/now", "pinned", "c" * 64), zones]
+        before, after = {"name": "now", "title": "Now"}, {"name": "now"}
+        field = Difference("title", "removed", "Now", None)
+        now = Pinned("time", "tools/now", "quarantined", "b" * 64, "c" * 64, 1.5, (), before, after, [field])
+        return [now, zones]
+
+    def get(self, upstream: str) -> UpstreamPins | None:
+        """With details."""
+        if upstream not in ("git", "time"):
+            return None
+        version = self.version if upstream == "time" else 0
+        return UpstreamPins(upstream, "quarantine", version, self._of(upstream))
+
+    async def approve(
+        self,
+        upstream: str,
+        definitions: Mapping[str, str] | None,
+        author: Author,
+        *,
+        expected: int | None = None,
+        dry_run: bool = False,
+    ) -> UpstreamPins:
+        """Approve of the one there is."""
+        if self.down:
+            raise RegistryDown("away")
+        wanted = {"tools/now": ""} if definitions is None else definitions
+        if set(wanted) != {"tools/now"} or not self.held or upstream != "time":
+            raise ConfigError([(f"pins.{upstream}", "has not changed")])
+        if expected not in (None, self.version) or wanted["tools/now"] not in ("", "c" * 64):
+            raise Stale("pins", upstream, self.version)
+        if not dry_run:
+            self.held, self.version = False, self.version + 1
+            self.approved.append((upstream, definitions, author.subject))
+        found = self.get(upstream)
+        assert found is not None
+        return found
+
+    def conflicts(self) -> Sequence[Conflict]:
+        """One."""
+        return [Conflict("default", "tools", "Log", "time", "git", "similar")]
 
 
 class FakeManagement:
@@ -48,7 +118,10 @@ class FakeManagement:
         self.entries: list[Entry] = []
         self.revision = 0
         self.down = ""
+        self.lost = ""
+        self.clock = FakeClock()
         self.probed: list[tuple[str, Json]] = []
+        self.definitions = FakeDefinitions()
         self.lists: dict[str, Offer] = {
             "time": Offer(tools=({"name": "now", "description": "The time"}, {"name": "zones"})),
             "git": Offer(tools=({"name": "log", "title": "History"},)),
@@ -91,7 +164,9 @@ class FakeManagement:
             if change.config is None:
                 after.pop(key, None)
                 if before:
-                    entries.append(Entry(self.revision + 1, 1.0, author, *key, version, before, None))
+                    entries.append(
+                        Entry(self.revision + 1, self.clock.time(), author, *key, version, before, None)
+                    )
                 continue
             if "wrong" in change.config:
                 raise ConfigError([(f"{change.kind}.{change.name}.wrong", "expected it to be right")])
@@ -99,11 +174,15 @@ class FakeManagement:
                 name: before.config.get(name) if each == MASK and before else each
                 for name, each in change.config.items()
             }
+            first = change.made or Made(1.0, author.subject)
+            created = (before.created, before.created_by) if before else (first.at, first.by)
             after[key] = record = Record(
                 *key, config, change.about, version + 1, self.revision + 1,
-                1.0, author.subject, 1.0, author.subject, author.via,
+                *created, 1.0, author.subject, author.via,
             )  # fmt: skip
-            entries.append(Entry(self.revision + 1, 1.0, author, *key, version + 1, before, record))
+            entries.append(
+                Entry(self.revision + 1, self.clock.time(), author, *key, version + 1, before, record)
+            )
             made.append(self._managed(record))
         if not dry_run and entries:
             self.revision += 1
@@ -134,6 +213,18 @@ class FakeManagement:
         if config and "wrong" in config:
             raise ConfigError([(f"prompts.{name}.wrong", "expected it to be right")])
         return {"messages": [{"role": "user", "content": {"type": "text", "text": str(arguments)}}]}
+
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
+        """Pretend: every secret changes."""
+        if self.down:
+            raise RegistryDown(self.down)
+        if self.lost:
+            raise ConfigError([(f"secrets.{self.lost}", "has a secret that cannot be opened")])
+        found = [record for (kind, _), record in self.records.items() if kind == "secrets"]
+        changes = [Change(each.kind, each.name, {**each.config, "again": 1}, each.about) for each in found]
+        if not dry_run:
+            await self.change(changes, author)
+        return len(found)
 
     async def refresh(self, upstream: str) -> Managed | None:
         """Pretend."""
@@ -174,7 +265,7 @@ async def served(
 ) -> AsyncIterator[Served]:
     """The API over a `FakeManagement`, asked by alice."""
     management = management or FakeManagement()
-    clock, log = FakeClock(), RecordingLog()
+    clock, log = management.clock, RecordingLog()
     tokens = TokenConfig({"alice": Secret("alice-0123456789abcdef")})
     async with TOKEN.create(tokens, make_host("people", "auth")) as people:
         host = make_host(
