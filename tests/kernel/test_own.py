@@ -163,6 +163,13 @@ async def test_records_join_what_the_file_has_and_keep_its_limits(shelf: str) ->
             await management.change([resource("two", {"uri": "note://house", "text": ""})], ALICE)
         with pytest.raises(FromFile):
             await management.change([prompt("house", GREET)], ALICE)
+        listed = [(each.name, each.origin, each.state) for each in management.all("prompts")]
+        assert listed == [("greet", "registry", "ready"), ("house", "file", "ready")]
+        assert management.all("resources")[0].config == {"uri": "note://house", "text": "rules"}
+        tried = await management.render("house", {})
+        assert tried["messages"][0]["content"]["text"] == "House"
+        with pytest.raises(ConfigError, match="declares one of this name"):
+            await management.render("house", {}, GREET)
 
 
 async def test_no_record_takes_the_place_of_the_upstream_that_has_them(shelf: str) -> None:

@@ -113,3 +113,24 @@ async def test_a_legacy_client_that_subscribes_reads_what_is_new(request: pytest
         async with asyncio.timeout(10):
             assert await heard.get() == "card://7"
         assert text(await client.read_resource("card://7")) == "The card 7"
+
+
+async def test_the_api_says_what_is_wrong_with_one_and_where(request: pytest.FixtureRequest) -> None:
+    async with served(str(request.node.name)) as (_, api):
+        for path, config, place in (
+            ("resources/large", {"uri": "note://large", "text": "x" * 1_000_001}, "resources.large.text"),
+            ("resources/card", {**CARD, "text": "{{ ide }}"}, "resources.card.text"),
+            (
+                "prompts/review",
+                {**REVIEW, "messages": [{"text": "{{ '' .__class__ }}"}]},
+                "prompts.review.messages[0].text",
+            ),
+        ):
+            answer = await api.http.put(f"/api/v1/{path}", json={"config": config})
+            assert answer.status_code == 422
+            assert [each["path"] for each in answer.json()["errors"]] == [place]
+        answer = await api.http.put("/api/v1/resources/large", json={"config": {"text": "x" * 5_000_000}})
+        assert answer.status_code == 413
+        trial = {"arguments": {"change": "+ a", "tone": "strict"}}
+        tried = (await api.http.post("/api/v1/prompts/review/render", json=trial)).json()
+        assert tried["messages"][0]["content"]["text"] == "Be strict.\n> + a"
