@@ -59,6 +59,10 @@ ITEMS = [
         "servers", "people", {"upstreams": ["docs"]}, {"description": "Für alle", "owner": "me", "team": "t"}
     ),
     Item("overrides", "docs/tools/find", {"name": "search"}, {"visibility": "team"}),
+    Item("upstreams", "old", {"use": "mcp", "url": "https://x.example"}, {}, {"at": "2025-01-01T00:00:00Z"}),
+    Item(
+        "prompts", "mine", {"template": "x"}, {"enabled": False}, {"at": "2025-01-01T00:00:00Z", "by": "ann"}
+    ),
 ]
 
 
@@ -171,7 +175,7 @@ def test_renaming_an_upstream_takes_its_servers_and_overrides_along() -> None:
     ("on_conflict", "action"), [("skip", "skip"), ("overwrite", "overwrite"), ("fail", "conflict")]
 )
 def test_a_name_in_use_is_treated_as_was_asked(on_conflict: Any, action: str) -> None:
-    planned = plan(ITEMS, THERE, on_conflict)
+    planned = plan([item for item in ITEMS if not item.made], THERE, on_conflict)
     assert [each.item.kind for each in planned] == [
         "upstreams",
         "upstreams",

@@ -245,6 +245,7 @@ async def test_a_prompt_of_a_gateway_is_rendered(forge: Forge) -> None:
     assert (prompt["name"], prompt["originalName"]) == ("fast-time-compare-zones", "compare_zones")
     said = await forge.ask("POST", f"/prompts/{prompt['name']}", {"first": "UTC", "second": "CET"})
     assert "UTC or CET" in said["messages"][0]["content"]["text"]
+    assert "first" in (await forge.ask("GET", f"/prompts/{prompt['id']}", status=422))["detail"]
 
 
 async def test_a_resource_is_created_read_changed_and_deleted(forge: Forge) -> None:

@@ -30,6 +30,9 @@ _PASSED: Final = frozenset(
         "prompts/list", "prompts/get", "completion/complete",
     }
 )  # fmt: skip
+_GATEWAY_CODES: Final = 40_000
+"""From here on they are the gateway's own; JSON-RPC's and MCP's are negative."""
+
 _NO_SESSION: Final = "Method not found: it needs a session; connect to /servers/ID/mcp or /mcp"
 _NO_CLIENT: Final = "Method not found: only clients can answer this, and here is none"
 
@@ -184,7 +187,12 @@ async def render(call: Call) -> Answer:
     name = call.serving.name_of(endpoint, "prompts", thing.upstream, thing.own)
     if name is None:
         raise missing("Prompt", call.ident)
-    return Answer(await requested(call, "prompts/get", {"name": name, "arguments": given}))
+    try:
+        return Answer(await requested(call, "prompts/get", {"name": name, "arguments": given}))
+    except Refused as refusal:
+        if refusal.code >= _GATEWAY_CODES:
+            raise
+        raise Trouble(422, refusal.message) from None  # of the upstream: the arguments are wrong
 
 
 async def read(call: Call) -> Answer:

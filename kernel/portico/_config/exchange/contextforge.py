@@ -109,7 +109,7 @@ def _servers(entities: Mapping[str, Any], upstreams: _Upstreams, notes: Notes) -
         chosen: dict[str, None] = {}
         tools: list[str] = []
         ids = each.get("tool_ids") or each.get("associated_tools") or each.get("associatedTools") or []
-        for tool in map(str, ids):
+        for tool in map(str, _list(ids)):
             found = upstreams.of(tool)
             if found is None:
                 notes.append((place, f"its tool {tool!r} belongs to no gateway of this export"))
@@ -154,7 +154,9 @@ def _arguments(each: Json) -> Iterator[Json]:
         required = [name for name, one in found.items() if one.get("required")]
     else:
         schema = schema if isinstance(schema, Mapping) else {}
-        found, required = schema.get("properties") or {}, schema.get("required") or []
+        properties = schema.get("properties")
+        found = properties if isinstance(properties, Mapping) else {}
+        required = _list(schema.get("required"))
     for name, said in found.items():
         argument: Json = {"name": name}
         if isinstance(said, Mapping) and said.get("description"):
@@ -181,7 +183,7 @@ def _about(each: Json) -> Json:
         about["description"] = str(each["description"])
     tags = [
         str(tag.get("label") or tag.get("id")) if isinstance(tag, Mapping) else str(tag)
-        for tag in each.get("tags") or []
+        for tag in _list(each.get("tags"))
     ]
     if tags:
         about["tags"] = tags
@@ -194,10 +196,13 @@ def _about(each: Json) -> Json:
 
 
 def _each(entities: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Json]]:
-    found = entities.get(kind)
-    for index, each in enumerate(found if isinstance(found, list) else ()):
+    for index, each in enumerate(_list(entities.get(kind))):
         if isinstance(each, dict):
             yield f"{kind}.{each.get('name') or each.get('uri') or index}", each
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _slug(name: str) -> str:

@@ -24,12 +24,13 @@ _MOST: Final = 48
 
 @attrs.frozen
 class Item:
-    """Something to make a record of; `about` as the management API takes it."""
+    """Something to make a record of; `about` and `made` as the management API takes them."""
 
     kind: str
     name: str
     config: Json
     about: Json = attrs.field(factory=dict)
+    made: Json = attrs.field(factory=dict)
 
 
 @attrs.frozen
