@@ -14,6 +14,7 @@ import pytest
 
 from portico.api import Author, Change, ConfigError, FromFile, Json, Management, Refused
 from portico.testing import RunningGateway, running_gateway
+from portico_plugins.upstreams.local.upstream import LocalUpstream
 from tests.kernel import kept
 from tests.plugins.transports.scripted import Scripted
 from tests.plugins.transports.web import Web
@@ -277,6 +278,20 @@ async def test_a_legacy_session_hears_of_them_until_it_wants_no_more(shelf: str)
         ]
         await management.change(changes, ALICE)
         assert await update(stream) == "note://big"
+
+
+async def test_an_upstream_that_cannot_take_over_takes_its_place_all_the_same(
+    shelf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def succeed(self: Any, before: Any) -> None:
+        raise RuntimeError("I will not")
+
+    monkeypatch.setattr(LocalUpstream, "succeed", succeed)
+    async with managed(shelf) as (gateway, management):
+        await management.change([resource("one", NOTE)], ALICE)
+        await management.change([resource("one", {**NOTE, "text": "new"})], ALICE)
+        assert await text(gateway, "note://one") == "new"
+        assert any(line.level == "error" and "I will not" in repr(line) for line in gateway.log.lines)
 
 
 async def test_nobody_is_refused_a_resource_in_the_moment_in_which_it_changes(shelf: str) -> None:
