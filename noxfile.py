@@ -99,6 +99,17 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def registries(session: nox.Session) -> None:
+    """Every registry under `kill -9` of the gateway, and the databases away; bounded, under two minutes.
+
+    `python -m tests.faults writes --writes 10000` and `outage --seconds 60` are the long forms.
+    """
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.faults", "writes")
+    session.run("python", "-m", "tests.faults", "outage")
+
+
+@nox.session(default=False)
 def soak(session: nox.Session) -> None:
     """Everything at once for half an hour, and nothing may have grown; `-- --seconds 60` for a short one."""
     session.install("-e", ".[test]")

@@ -41,6 +41,9 @@ class Server(abc.ABC):
         tmp: Where its log goes; by default to its data, which is elsewhere: it does not run as root, and
             cannot enter the folders of root.
         durable: Whether what is committed is flushed to the disk.
+
+    Attributes:
+        options: Further words of its command line.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Server(abc.ABC):
 
     def __init__(self, tmp: Path | None = None, *, durable: bool = True) -> None:
         self.durable = durable
+        self.options: list[str] = []
         self.port = _free_port()
         self.home = Path(tempfile.mkdtemp(prefix=f"portico-{self.name}-"))
         self.data = self.home / "data"
@@ -88,7 +92,11 @@ class Server(abc.ABC):
             deadline = time.monotonic() + _SECONDS
             while True:
                 self._process = process = subprocess.Popen(
-                    self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._as
+                    [*self._command(), *self.options],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    **self._as,
                 )
                 self._watch_over(process.pid)
                 while process.poll() is None and time.monotonic() < deadline:

@@ -1,5 +1,14 @@
 """The public API: everything a plugin may use. `portico._core` is private and may change in any release."""
 
+from portico._config.exchange.catalog import (
+    Catalog,
+    CatalogDown,
+    CatalogPage,
+    NoCatalog,
+    as_upstream,
+    catalog_at,
+    ways_to_have,
+)
 from portico._config.exchange.items import Item, OnConflict, Planned, Taken
 from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
@@ -86,6 +95,7 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
+from portico._core.owners import PROXIED
 from portico._core.pins import OnChange
 from portico._core.protocol.calls import (
     Asking,
@@ -203,6 +213,7 @@ __all__ = [
     "OVERLOADED",
     "PARSE_ERROR",
     "POLICY_DENIED",
+    "PROXIED",
     "RATE_LIMITED",
     "RESOURCE_NOT_FOUND_LEGACY",
     "ROUTING_HEADERS",
@@ -222,6 +233,9 @@ __all__ = [
     "Author",
     "Cache",
     "CacheFactory",
+    "Catalog",
+    "CatalogDown",
+    "CatalogPage",
     "Challenge",
     "Change",
     "Client",
@@ -258,6 +272,7 @@ __all__ = [
     "Message",
     "ModernCall",
     "Next",
+    "NoCatalog",
     "NoRegistry",
     "Observer",
     "ObserverFactory",
@@ -311,8 +326,10 @@ __all__ = [
     "Watchable",
     "Wiring",
     "Wrong",
+    "as_upstream",
     "at_least",
     "carry_out",
+    "catalog_at",
     "check_envelope",
     "check_routing",
     "check_version",
@@ -342,5 +359,6 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "ways_to_have",
     "write_toml",
 ]

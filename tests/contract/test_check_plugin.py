@@ -30,6 +30,11 @@ class Needy:
     token: bytes = attrs.field(metadata=doc("No example says what this may be."))
 
 
+@attrs.frozen
+class Reserved:
+    on_change: str = attrs.field(default="", metadata=doc("What to do about changes."))
+
+
 class Fine:
     async def __call__(self, exchange: Exchange, call_next: Next) -> Result:
         return await call_next(exchange)
@@ -79,6 +84,14 @@ async def test_an_undocumented_key_is_found() -> None:
 
 async def test_a_config_that_nothing_says_how_to_fill_is_found() -> None:
     assert "cannot be configured by defaults and examples" in (await problems(factory(config=Needy)))[0]
+
+
+async def test_a_key_of_an_upstream_that_is_the_gateways_own_is_found() -> None:
+    with pytest.raises(BrokenContract) as error:
+        await check_plugin(factory(config=Reserved), kind="upstreams")
+    assert "fine: config key 'on_change' never reaches it: the gateway has one of that name" in (
+        error.value.problems
+    )
 
 
 async def test_a_create_that_is_no_context_manager_is_found() -> None:

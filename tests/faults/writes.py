@@ -203,7 +203,7 @@ async def writes(
             entries = await registry.history(limit=10**9)
         verdict.entries = len(entries)
         now = {record.name: record for record in records}
-        verdict.breaches += _audit(entries, writers, now, revision)
+        verdict.breaches += audit(entries, writers, now, revision)
     verdict.seconds = round(time.monotonic() - begun, 1)
     return verdict
 
@@ -248,7 +248,7 @@ def _number(config: Json) -> int:
     return int(config["description"].split()[0])
 
 
-def _audit(
+def audit(
     entries: Sequence[Entry], writers: Sequence[Writer], records: Mapping[str, Any], revision: int
 ) -> list[str]:
     """Whether the trail, newest first, says of every write what it was, once, and comes to the records."""

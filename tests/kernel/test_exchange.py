@@ -60,26 +60,64 @@ ITEMS = [
         "servers", "people", {"upstreams": ["docs"]}, {"description": "Für alle", "owner": "me", "team": "t"}
     ),
     Item("overrides", "docs/tools/find", {"name": "search"}, {"visibility": "team"}),
+    Item("upstreams", "old", {"use": "mcp", "url": "https://x.example"}, {}, {"at": "2025-01-01T00:00:00Z"}),
+    Item(
+        "prompts", "mine", {"template": "x"}, {"enabled": False}, {"at": "2025-01-01T00:00:00Z", "by": "ann"}
+    ),
+]
+
+
+OWN = [
+    Item(
+        "prompts",
+        "all of it",
+        {
+            "title": "Preis: ${{ price }}, $${kein Geheimnis}",
+            "arguments": [{"name": "price", "values": ["1", "2"], "closed": True, "default": "1"}],
+            "messages": [
+                {"text": 'Line\n"""{% if price %}\n{{ price }}{% endif %}', "annotations": {"priority": 0.5}},
+                {"type": "resource", "source": "logo"},
+                {"role": "assistant", "type": "image", "data": "iVBORw0KGgo=", "mime_type": "image/png"},
+            ],
+        },
+    ),
+    Item("resources", "logo", {"uri": "m://logo", "blob": "AAE=", "annotations": {"audience": ["user"]}}),
+    Item(
+        "resources",
+        "card",
+        {"uri": "card://{id}{?q}", "text": "{{ id }}", "variables": {"id": {"values": ["1"]}}},
+        {"tags": ["a"]},
+    ),
 ]
 
 
 @pytest.mark.parametrize("secrets", ["env", "secret"])
 def test_an_export_comes_back_as_it_was(secrets: Any) -> None:
-    text, notes = to_portico(ITEMS, secrets)
+    text, notes = to_portico(ITEMS + OWN, secrets)
     name, taken = take(text, "gateway.toml")
     assert name == "Portico configuration"
-    assert sorted(taken.items, key=str) == sorted(ITEMS, key=str)
+    assert sorted(taken.items, key=str) == sorted(ITEMS + OWN, key=str)
     assert taken.notes == []
     assert [place for place, _ in notes] == (["${env:DOCS_KEY}"] if secrets == "env" else [])
 
 
 def test_an_export_is_a_configuration_that_a_gateway_takes() -> None:
-    served = [item for item in ITEMS if item.kind in ("upstreams", "servers")]
-    tables = tomllib.loads(to_portico(served)[0])
+    limits = Item("upstreams", "local", {"use": "local", "max_resource": 100})
+    tables = tomllib.loads(to_portico([*ITEMS, *OWN, limits])[0])
     settings = load(Document(tables), discover(), {"DOCS_KEY": "a secret"})
     assert settings.servers["people"].upstreams == ("docs",)
     assert settings.components["upstreams", "docs"].config.headers["A"].reveal() == "a secret"
     assert ("upstreams", "off") not in settings.components
+    own = settings.components["upstreams", "local"].config
+    assert (own.max_resource, len(own.prompts), len(own.resources)) == (100, 2, 2)
+    assert own.prompts["all of it"].title == "Preis: ${{ price }}, ${kein Geheimnis}"
+    assert own.resources["logo"].annotations.audience == ("user",)
+
+
+def test_limits_of_the_gateways_own_things_belong_to_its_file() -> None:
+    taken = take('[upstreams.local]\nmax_size = 5\nprompts.p.template = "x"\n', "gateway.toml")[1]
+    assert [(item.kind, item.name) for item in taken.items] == [("prompts", "p")]
+    assert [place for place, _ in taken.notes] == ["upstreams.local.max_size"]
 
 
 def test_masked_values_are_exported_as_references_and_named() -> None:
@@ -138,7 +176,7 @@ def test_renaming_an_upstream_takes_its_servers_and_overrides_along() -> None:
     ("on_conflict", "action"), [("skip", "skip"), ("overwrite", "overwrite"), ("fail", "conflict")]
 )
 def test_a_name_in_use_is_treated_as_was_asked(on_conflict: Any, action: str) -> None:
-    planned = plan(ITEMS, THERE, on_conflict)
+    planned = plan([item for item in ITEMS if not item.made], THERE, on_conflict)
     assert [each.item.kind for each in planned] == [
         "upstreams",
         "upstreams",
@@ -147,6 +185,14 @@ def test_a_name_in_use_is_treated_as_was_asked(on_conflict: Any, action: str) ->
         "overrides",
     ]
     assert [each.action for each in planned] == [action, "create", "create", "create", action]
+
+
+def test_what_is_shown_comes_before_the_prompts_that_show_it() -> None:
+    planned = plan(OWN, THERE, "fail")
+    assert [each.item.name for each in planned] == ["logo", "card", "all of it"]
+    renamed = plan(OWN, {("resources", "logo")}, "rename")
+    assert [each.item.name for each in renamed] == ["logo-2", "card", "all of it"]
+    assert renamed[2].item.config["messages"][1] == {"type": "resource", "source": "logo-2"}
 
 
 # --- server.json -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from portico._core.owners import PROXIED
 from portico._host.guard import Guard
 from portico._host.limits import Limits
 
@@ -299,6 +300,21 @@ async def test_headers_a_client_may_not_set_never_reach_the_application(name: by
     assert app.headers == [HOST, (b"accept", b"*/*")]
     assert app.scopes[0]["client"] == ("127.0.0.1", 1234)
     assert len(request["headers"]) == 3  # the server's own scope is left alone
+
+
+@pytest.mark.parametrize(
+    ("name", "proxied"),
+    [
+        (b"x-forwarded-for", True),
+        (b"forwarded", True),
+        (b"via", True),
+        (b"x-real-ip", True),
+        (b"x-user", None),
+    ],
+)
+async def test_a_request_that_says_it_came_through_a_proxy_is_marked(name: bytes, proxied: object) -> None:
+    _, app = await ask(Limits(), scope([HOST, (name, b"192.0.2.1")]))
+    assert app.scopes[0].get(PROXIED) is proxied
 
 
 async def test_only_a_trusted_proxy_is_believed_about_the_client() -> None:

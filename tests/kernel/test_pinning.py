@@ -314,7 +314,7 @@ async def test_without_a_registry_pins_last_as_long_as_the_process() -> None:
             await gw.gateway.plane.upstreams["a"].refresh()  # type: ignore[attr-defined]
             await until(gw, ["u"])
             assert await code(gw) == TOOL_DEFINITION_CHANGED
-            assert gw.gateway.plane.status()["a"]["state"] == "ready"
+            assert gw.gateway.plane.status()["a"]["state"] == "quarantined"
             server.tools = [tool(), tool("u")]
             await gw.gateway.plane.upstreams["a"].refresh()  # type: ignore[attr-defined]
             await until(gw, ["t", "u"])

@@ -214,12 +214,15 @@ class Credentials:
         peer: The client's IP address, "" on stdio.
         server: The virtual server asked for.
         secure: Whether the connection is TLS.
+        proxied: Whether the request says it came through a proxy, so that `peer` may be that one's (see
+            `PROXIED`).
     """
 
     headers: Mapping[str, str]
     peer: str
     server: str
     secure: bool = False
+    proxied: bool = False
 
 
 # --- the exchange ---------------------------------------------------------------------------------

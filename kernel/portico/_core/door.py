@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from typing import Final
 from urllib.parse import urlsplit
 
 from portico._core.contracts import AuthScheme, Challenge, Credentials, Log, Principal
 from portico._core.errors import PorticoError
-
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
 class Denied(PorticoError):
@@ -52,7 +49,7 @@ class Door:
         """
         principal = await self._authenticated(credentials)
         if principal is None or principal.source in self._open:
-            _judge_local(credentials.peer, credentials.headers)
+            _judge_local(credentials)
             principal = principal or Principal("anonymous", "local")
         if self._scope and self._scope not in principal.scopes:
             bearer = f'Bearer error="insufficient_scope", scope="{self._scope}"'
@@ -82,18 +79,19 @@ class Door:
         raise Denied(challenge.status, "unauthenticated", f"Credentials: {challenge.reason}", headers)
 
 
-def _judge_local(peer: str, headers: Mapping[str, str]) -> None:
+def _judge_local(credentials: Credentials) -> None:
     """Nobody asked who it is: then it is somebody on this machine, and no web page.
 
     Raises:
         Denied: 403.
     """
     try:
-        local = ipaddress.ip_address(peer.partition("%")[0]).is_loopback
+        local = ipaddress.ip_address(credentials.peer.partition("%")[0]).is_loopback
     except ValueError:
         local = False
-    if not local or any(name in headers for name in _FORWARDED):
+    if not local or credentials.proxied:
         raise Denied(403, "not-local", "Without credentials, only callers on this machine are served")
+    headers = credentials.headers
     origin = headers.get("origin")
     foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
     if foreign or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):

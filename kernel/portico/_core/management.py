@@ -109,7 +109,8 @@ class Management(Protocol):
         """Check changes, write them, and have this process act on them.
 
         It returns when the change is in effect here: an upstream has been created, though it may still be
-        connecting. Other workers and replicas follow within a second.
+        connecting. Other workers and replicas follow within a second. Without any changes it only brings
+        this process up to date.
 
         Args:
             changes: All are made, or none.

@@ -11,6 +11,12 @@ from portico._core.seal import Seal, Unsealable
 FORWARDED = "portico.forwarded"
 """Marks the scope of a request that came from another worker. It is never forwarded again."""
 
+PROXIED = "portico.proxied"
+"""Marks the scope of a request that says it came through a proxy: its peer's address is not its client's.
+
+The headers that say so never reach an application.
+"""
+
 Lost = Callable[[bool], None]
 """Told that there will be no (more) answer from the owner; `True` if some of the answer has been written."""
 

@@ -14,6 +14,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portico._core.contracts import Admission, Direct
+from portico._core.owners import PROXIED
 from portico._host.limits import Limits
 from portico._host.sites import Hosts, Origins, Proxies
 
@@ -56,6 +57,8 @@ _DROPPED: Final = (
     b"x-envoy-",
     b"x-portico-",
 )
+_PROXIES: Final = (b"forwarded", b"via", b"x-real-ip")
+"""What proxies say besides `x-forwarded-...`."""
 _DROPPED_ANY: Final = b""  # no header has this name
 _REMEMBERED: Final = 4096
 
@@ -212,6 +215,8 @@ class Guard:
         kinds = self._kinds
         kept = [pair for pair in scope["headers"] if (kinds.get(pair[0]) or self._classify(pair[0])) != _DROP]
         trimmed = {**scope, "headers": kept}
+        if any(name in _PROXIES or name.startswith(b"x-forwarded-") for name, _ in scope["headers"]):
+            trimmed[PROXIED] = True
         if self._proxies is not None:
             self._proxies.apply(trimmed, scope["headers"])
         return trimmed

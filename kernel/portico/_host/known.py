@@ -20,6 +20,8 @@ _FORM: Final = 1
 _MOST: Final = 32 * 1024 * 1024
 """Bytes; more than that of one upstream is not kept."""
 
+_AT_LAST: Final = 2.0
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -87,6 +89,8 @@ class Known:
                 await asyncio.to_thread(self.keep, component, self._kept[key])
             except OSError as error:
                 self._log.warning("upstream.not_kept", upstream=component.name, error=str(error))
+            if key not in self._kept:
+                self.forget(component.name)  # meanwhile it has gone
         self._keeping = None
 
     def forget(self, name: str) -> None:
@@ -98,7 +102,10 @@ class Known:
             self._path(name).unlink(missing_ok=True)
 
     async def close(self) -> None:
-        """Return when what was to be kept is."""
+        """Return when what was to be kept is, or soon."""
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping], timeout=_AT_LAST)
+            self._waiting.clear()
         if self._keeping is not None:
             await asyncio.wait([self._keeping])
 

@@ -100,7 +100,7 @@ class Crew:
         self._report = report
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
-        self._stages: list[list[_Owner]] = []
+        self._stages: list[list[Owner]] = []
 
     async def start(self, components: Sequence[Component]) -> None:
         """Start components together.
@@ -108,7 +108,7 @@ class Crew:
         Raises:
             Exception: What one raised, unless it is an upstream; a note names the component.
         """
-        owners = [_Owner(each, self._report) for each in components]
+        owners = [Owner(each, self._report) for each in components]
         # Kept before anything starts: whatever happens, what was begun is ended.
         self._stages.insert(self._place_of(owners), owners)
         for owner in owners:
@@ -116,7 +116,37 @@ class Crew:
         for owner in owners:
             self.live[owner.component.key] = await owner.started(self._start_timeout)
 
-    def _place_of(self, owners: Sequence[_Owner]) -> int:
+    def begin(self, component: Component) -> Owner:
+        """Start an upstream beside what there is of its name; `put` has it take that place."""
+        owner = Owner(component, self._report)
+        place = self._place_of([owner])
+        if place and any(each.component.kind == "upstreams" for each in self._stages[place - 1]):
+            self._stages[place - 1].append(owner)
+        else:
+            self._stages.insert(place, [owner])
+        owner.start(self._make_host(component, self.live))
+        return owner
+
+    async def started(self, owner: Owner) -> Any:
+        """What `begin` has begun, once it runs."""
+        return await owner.started(self._start_timeout)
+
+    def put(self, owner: Owner, live: Any) -> Sequence[Owner]:
+        """Have it take its place; those before it belong to the caller, who has to `end` them."""
+        key = owner.component.key
+        before = [each for stage in self._stages for each in stage if each.component.key == key]
+        before = [each for each in before if each is not owner]
+        self.release(before)
+        self.live[key] = live
+        return before
+
+    def release(self, owners: Collection[Owner]) -> None:
+        """Have these belong to the caller, who has to `end` them."""
+        for stage in self._stages:
+            if any(owner in stage for owner in owners):
+                stage[:] = [owner for owner in stage if owner not in owners]
+
+    def _place_of(self, owners: Sequence[Owner]) -> int:
         """Upstreams that come later stop when upstreams do: after what stands in front of them."""
         if owners and owners[0].component.kind == "upstreams":
             for place in range(len(self._stages), 0, -1):
@@ -124,16 +154,15 @@ class Crew:
                     return place
         return len(self._stages)
 
-    def take_out(self, keys: Collection[Key]) -> Sequence[_Owner]:
+    def take_out(self, keys: Collection[Key]) -> Sequence[Owner]:
         """Have some of them belong to the caller, who has to `end` them."""
         leaving = [owner for stage in self._stages for owner in stage if owner.component.key in keys]
-        for stage in self._stages:
-            stage[:] = [owner for owner in stage if owner not in leaving]
+        self.release(leaving)
         for owner in leaving:
             self.live.pop(owner.component.key, None)
         return leaving
 
-    async def end(self, owners: Sequence[_Owner]) -> None:
+    async def end(self, owners: Sequence[Owner]) -> None:
         """Stop what was taken out; never raises what they raise."""
         await asyncio.gather(*(owner.stop(self._stop_timeout) for owner in owners))
 
@@ -143,7 +172,7 @@ class Crew:
             await self.end(self._stages.pop())
 
 
-class _Owner:
+class Owner:
     """The task one component lives in."""
 
     def __init__(self, component: Component, report: Report) -> None:

@@ -145,7 +145,7 @@ class Roster:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
         self._pinning.take_up(composed.settings, records)
         self._stage.show(composed.overrides)
-        await self._stage.become(before, composed.settings)
+        await self._stage.become(before, composed.settings, at_first=self._watching is None)
         self._records, self._composed, self._revision = records, composed, revision
         if keep:
             try:

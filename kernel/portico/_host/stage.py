@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from portico._config.settings import Component, Settings
-from portico._core.contracts import Json, Offer, State, Successor, Target, Upstream
+from portico._core.contracts import Json, Offer, State, Target, Upstream
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.health import Condition
 from portico._core.overrides import Overrides
 from portico._host.alone import request
+from portico._host.arrivals import Arrivals
 from portico._host.lifecycle import Crew
 
 if TYPE_CHECKING:
     from portico._host.gateway import Composer
-    from portico._host.lifecycle import Key
+    from portico._host.lifecycle import Key, Owner
 
 _PROBE_SECONDS: Final = 20.0
+_PATIENCE: Final = 0.5
+"""Seconds a change waits for the upstreams it brings; what is slower comes later, and holds up nothing."""
+
+_PATIENCE_AT_FIRST: Final = 30.0
+"""The same, before the gateway serves."""
 
 
 class LiveStage:
@@ -38,6 +44,7 @@ class LiveStage:
         self.crew: Crew
         self._composer = composer
         self._leaving: set[asyncio.Task[None]] = set()
+        self._arrivals = Arrivals(composer, self._leave)
 
     def check(self, settings: Settings) -> None:
         """Whether these settings could be in effect.
@@ -50,7 +57,7 @@ class LiveStage:
             if all(("auth", scheme) in known for scheme in server.auth):
                 self._composer.check_open(name, server, known)
 
-    async def become(self, before: Settings, after: Settings) -> None:
+    async def become(self, before: Settings, after: Settings, *, at_first: bool) -> None:
         """Start, stop and change what differs."""
         plane, crew = self._composer.plane, self.crew
         come = [each for key, each in after.components.items() if before.components.get(key) != each]
@@ -59,17 +66,7 @@ class LiveStage:
         for component in others:
             await crew.start([component])
         upstreams = [each for each in come if each.kind == "upstreams"]
-        replaced = [each.key for each in upstreams if each.key in crew.live]
-        predecessors = {key[1]: crew.live[key] for key in replaced}
-        if upstreams:
-            old = crew.take_out(replaced)
-            await crew.start(upstreams)
-            self._leave(old, replaced)
-        for component in upstreams:
-            plane.upstreams[component.name] = crew.live[component.key]
-            self._composer.rounds.take_up(component)
-        for name, predecessor in predecessors.items():
-            self._succeed(name, predecessor)
+        await self._arrivals.bring(crew, upstreams, _PATIENCE_AT_FIRST if at_first else _PATIENCE)
         for name in before.servers.keys() - after.servers.keys():
             plane.remove(name)
         for name, server in after.servers.items():
@@ -78,42 +75,32 @@ class LiveStage:
             new = name not in plane.endpoints
             view = await plane.foreseen(self._composer.spec(name, server)) if new else None
             self._composer.put_up(name, server, crew.live, view)
-        for component in upstreams:
-            plane.offer_changed(component.name)
         await self.settled()
         # Nobody is led to them any more.
         leaving = [key for key in gone if key[0] == "upstreams"]
-        for _, name in leaving:
-            plane.upstreams.pop(name, None)
-            self._composer.rounds.let_go(name)
-        self._leave(crew.take_out(leaving), leaving)
+        for key in leaving:
+            self._arrivals.turn_back(crew, key[1])
+            plane.upstreams.pop(key[1], None)
+            self._composer.rounds.let_go(key[1])
+            self._leave(crew.take_out([key]), key[1])
         for component in after.components.values():
             if component.kind == "upstreams":
                 self._composer.rounds.adjust(component)
 
-    def _succeed(self, name: str, predecessor: Upstream) -> None:
-        upstream: object = self._composer.plane.upstreams[name]
-        if isinstance(upstream, Successor):
-            try:
-                upstream.succeed(predecessor)
-            except Exception as error:  # a plugin that fails in this must not hold up the others
-                self._composer.report(("upstreams", name), "run", error)
-
-    def _leave(self, owners: Any, keys: Iterable[Key]) -> None:
-        """Stop upstreams when the calls that they have are over."""
-        names = {name for _, name in keys}
-        if not names:
+    def _leave(self, owners: Sequence[Owner], name: str) -> None:
+        """Stop those that were an upstream when the calls that they have are over."""
+        if not owners:
             return
-        task = asyncio.get_running_loop().create_task(self._leave_at_last(owners, names))
+        task = asyncio.get_running_loop().create_task(self._leave_at_last(owners, name))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    async def _leave_at_last(self, owners: Any, names: set[str]) -> None:
+    async def _leave_at_last(self, owners: Sequence[Owner], name: str) -> None:
         load = self._composer.load
         running = [
             call.task
             for call in load.calls
-            if (target := call.exchange.target) is not None and target.upstream in names
+            if (target := call.exchange.target) is not None and target.upstream == name
         ]
         try:
             if running:
@@ -122,7 +109,8 @@ class LiveStage:
             await self.crew.end(owners)
 
     async def close(self) -> None:
-        """Wait for no call any more."""
+        """Wait for no call any more, and for no upstream."""
+        await self._arrivals.close()
         for task in self._leaving:
             task.cancel()
         if self._leaving:
@@ -193,6 +181,8 @@ class LiveStage:
 
     def condition(self, upstream: str) -> Condition:
         """How an upstream is."""
+        if upstream not in self._composer.plane.upstreams and (coming := self._arrivals.condition(upstream)):
+            return coming
         return self._composer.rounds.condition(upstream)
 
     def offers(self) -> Mapping[str, Offer]:

@@ -22,8 +22,11 @@ class Stage(Protocol):
         """
         ...
 
-    async def become(self, before: Settings, after: Settings) -> None:
-        """Start, stop and change what differs; when it returns, clients see it, and what `show` was told."""
+    async def become(self, before: Settings, after: Settings, *, at_first: bool) -> None:
+        """Start, stop and change what differs; when it returns, clients see it, and what `show` was told.
+
+        Upstreams that are slow come later; `at_first`, before the gateway serves, they get more time.
+        """
         ...
 
     def show(self, overrides: Overrides) -> None:

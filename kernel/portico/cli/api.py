@@ -127,8 +127,8 @@ class Api:
 
         said = {key: "true" if value is True else value for key, value in (query or {}).items() if value}
         target = f"{self._base}{_PREFIX}/" + "/".join(quote(step, safe="") for step in path)
-        target += f"?{urlencode(said)}" if said else ""
-        headers = {"Accept": "application/json, application/problem+json", "X-Portico-Via": self.via}
+        target += f"?{urlencode(said, doseq=True)}" if said else ""
+        headers = {"Accept": "application/json, application/problem+json", "Portico-Via": self.via}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         if version is not None:
@@ -179,11 +179,11 @@ class Api:
             '[transports.api] with use = "management_api"'
         )
 
-    def everything(self, kind: str, **query: Any) -> Iterator[Json]:
+    def everything(self, kind: str, /, **query: Any) -> Iterator[Json]:
         """All items of a list, page after page."""
         cursor: str | None = None
         while True:
-            page = self.request("GET", [kind], query={**query, "limit": _PAGE, "cursor": cursor}).body
+            page = self.request("GET", [kind], query={"limit": _PAGE, **query, "cursor": cursor}).body
             yield from page["items"]
             following = page.get("next_cursor")
             if not following or following == cursor:

@@ -29,6 +29,7 @@ BUILT_IN: Final = {
     "overrides": "Manage how definitions of upstreams are shown.",
     "pins": "See what upstreams have changed about their definitions, and approve of it.",
     "secrets": "Manage what ${secret:NAME} stands for.",
+    "history": "Show who changed what.",
     "export": "Write what is managed as a configuration file.",
     "import": "Take over a configuration, mcpServers JSON, server.json or ContextForge export.",
     "catalog": "Find servers in an MCP Registry, and add them.",

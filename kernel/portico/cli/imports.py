@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, Final
 
 import click
@@ -12,7 +10,7 @@ import click
 from portico._config.exchange.items import OnConflict, Planned, Taken, plan, secrets_of
 from portico._core.contracts import Json
 from portico.cli.api import Api, Problem
-from portico.cli.show import as_json, counted, line, table
+from portico.cli.show import as_json, counted, line, progress, table
 
 STRATEGIES: Final = ("skip", "overwrite", "rename", "fail")
 
@@ -44,7 +42,7 @@ def carry_out(
     planned = plan(taken.items, versions, on_conflict)
     conflicts = any(each.action == "conflict" for each in planned)
     wanted = [] if conflicts else [each for each in planned if each.action in _MADE]
-    results = iter(_sent(api, wanted, versions, dry_run=dry_run, atomic=atomic))
+    results = iter(_sent(api, wanted, versions, dry_run=dry_run, atomic=atomic, raw=raw))
     rows = []
     for each in planned:
         result = next(results) if not conflicts and each.action in _MADE else None
@@ -60,7 +58,13 @@ def carry_out(
 
 
 def _sent(
-    api: Api, wanted: Sequence[Planned], versions: Mapping[Any, int], *, dry_run: bool, atomic: bool
+    api: Api,
+    wanted: Sequence[Planned],
+    versions: Mapping[Any, int],
+    *,
+    dry_run: bool,
+    atomic: bool,
+    raw: bool,
 ) -> list[Json]:
     changes = [
         {
@@ -70,6 +74,7 @@ def _sent(
             "config": each.item.config,
             "about": each.item.about,
             **({"version": versions[each.item.kind, each.item.name]} if each.action == "overwrite" else {}),
+            **({"made": each.item.made} if each.item.made else {}),
         }
         for each in wanted
     ]
@@ -77,12 +82,7 @@ def _sent(
         return []
     try:
         found = api.bulk(changes, "all" if atomic else "each", dry_run)
-        long = len(changes) > 1 and sys.stderr.isatty()
-        with (
-            click.progressbar(found, length=len(changes), label="Importing", file=sys.stderr)
-            if long
-            else nullcontext(found)
-        ) as bar:
+        with progress(found, "Importing", len(changes), raw=raw) as bar:
             return list(bar)
     except Problem as problem:
         if not atomic or problem.status not in (409, 412, 422):

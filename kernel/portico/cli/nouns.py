@@ -120,9 +120,13 @@ def _list(noun: Noun) -> click.Command:
     @api_options
     @click.option("--search", metavar="TEXT", help="Only those with this in their name, description or tags.")
     @click.option("--tag", multiple=True, help="Only those with this tag. Repeatable.")
+    @click.option("--owner", help="Only those that belong to this subject.")
+    @click.option("--team", help="Only those that belong to this team.")
+    @click.option("--visibility", type=click.Choice(_VISIBILITIES), help="Only those of this visibility.")
+    @click.option("--state", help="Only those in this state.")
     @json_option
-    def command(api: Api, search: str | None, tag: tuple[str, ...], raw: bool) -> None:
-        items = list(api.everything(noun.kind, q=search, tag=list(tag)))
+    def command(api: Api, search: str | None, tag: tuple[str, ...], raw: bool, **only: str | None) -> None:
+        items = list(api.everything(noun.kind, q=search, tag=list(tag), **only))
         records.listed(items, f"{noun.one}s", raw)
 
     return command

@@ -6,11 +6,14 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, TypeVar
 
 import click
 
 from portico._core.contracts import Json
+
+T = TypeVar("T")
 
 # All but newline and tab of what could move the cursor, end a line or reorder the text.
 _CONTROL: Final = re.compile(
@@ -88,6 +91,22 @@ def block(item: Any) -> str:
         resource: Json = item["resource"]
         return safe(resource["text"]) if "text" in resource else f"[resource {safe(resource.get('uri'))}]"
     return f"[{safe(kind)}; --json shows it]"
+
+
+def progress(
+    items: Iterable[T], label: str, length: int, *, raw: bool
+) -> AbstractContextManager[Iterable[T]]:
+    """The items, with a bar on stderr that says how far it is: of several, for people, on a terminal.
+
+    Args:
+        items: What takes its time.
+        label: What stands before the bar.
+        length: How many there are.
+        raw: Whether machines read what is printed.
+    """
+    if raw or length < 2 or not sys.stderr.isatty():
+        return nullcontext(items)
+    return click.progressbar(items, length=length, label=label, file=sys.stderr)
 
 
 def as_json(value: Any) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from click.testing import Result
 
-from portico.cli.registry_v01 import UrlRegistry
-from tests.kernel.cli.small_api import SmallApi, serving
+from portico.cli.registry_v01 import Registry
+from tests.kernel.cli.small_api import SmallApi
+from tests.kernel.small_registry import ENTRIES, small_registry
 
 Cli = Callable[..., Result]
 DOCS = {"use": "mcp", "url": "https://docs.example.com/mcp", "headers": {"K": "${secret:docs-key}"}}
@@ -55,7 +53,7 @@ def test_what_is_exported_and_imported_elsewhere_is_the_same(manage: Cli, filled
     assert imported.exit_code == 0, imported.output
     assert "5 items: 5 created; 0 notes" in imported.stdout
     assert {key: (each["config"], each["about"]) for key, each in filled.records.items()} == before
-    assert filled.requests[-1][2]["X-Portico-Via"] == "import"
+    assert filled.requests[-1][2]["Portico-Via"] == "import"
 
 
 def test_an_export_goes_to_stdout_and_may_have_what_the_file_says(manage: Cli, filled: SmallApi) -> None:
@@ -147,62 +145,10 @@ def test_what_cannot_be_imported_is_a_plain_sentence(manage: Cli) -> None:
 # --- the catalog -----------------------------------------------------------------------------------
 
 
-def entry(name: str, description: str, **more: Any) -> dict[str, Any]:
-    """What a registry says of a server."""
-    meta = {"status": "active", "publishedAt": "2025-10-01T00:00:00Z", "isLatest": True}
-    server = {"name": name, "description": description, "version": "1.0.0", **more}
-    return {"server": server, "_meta": {"io.modelcontextprotocol.registry/official": meta}}
-
-
-REMOTE = {"remotes": [{"type": "streamable-http", "url": "https://weather.example/mcp"}]}
-PACKAGE = {
-    "packages": [
-        {"registryType": "npm", "identifier": "@e/news", "version": "1.0.0", "transport": {"type": "stdio"}}
-    ]
-}
-BUNDLE = {
-    "packages": [{"registryType": "mcpb", "identifier": "https://x/y.mcpb", "transport": {"type": "stdio"}}]
-}
-ENTRIES = [
-    entry("io.example/weather", "Forecasts for \x1b[31meverywhere", **REMOTE),
-    entry("io.example/weather-news", "News of the weather", **PACKAGE),
-    entry("io.example/weather-edit", "A bundle", **BUNDLE),
-    entry("io.example/other", "Something else", **REMOTE),
-]
-
-
 @pytest.fixture
 def registry() -> Iterator[str]:
-    """An MCP Registry (v0.1) with the entries above, two on a page."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            steps = [unquote(step) for step in parts.path.split("/")]
-            answer: Any = None
-            if steps == ["", "v0.1", "servers"]:
-                found = [each for each in ENTRIES if query.get("search", "") in each["server"]["name"]]
-                start = int(query.get("cursor", "0"))
-                metadata: dict[str, Any] = {"count": len(found[start : start + 2])}
-                if start + 2 < len(found):
-                    metadata["nextCursor"] = str(start + 2)
-                answer = {"servers": found[start : start + 2], "metadata": metadata}
-            elif steps[:3] == ["", "v0.1", "servers"] and steps[4:] in (
-                ["versions", "latest"],
-                ["versions", "1.0.0"],
-            ):
-                answer = next((each for each in ENTRIES if each["server"]["name"] == steps[3]), None)
-            data = json.dumps(answer or {"title": "Not Found", "status": 404}).encode()
-            self.send_response(200 if answer else 404)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Say nothing."""
-
-    with serving(Handler) as url:
+    """An MCP Registry."""
+    with small_registry() as url:
         yield url
 
 
@@ -246,7 +192,7 @@ def test_a_server_of_a_registry_is_added_as_an_upstream(manage: Cli, api: SmallA
         "use": "mcp",
         "url": "https://weather.example/mcp",
     }
-    assert api.requests[-1][2]["X-Portico-Via"] == "catalog"
+    assert api.requests[-1][2]["Portico-Via"] == "catalog"
     again = manage("catalog", "add", "io.example/weather", "--registry", source)
     assert (again.exit_code, "conflict" in again.stdout) == (1, True)
     other = ("catalog", "add", "io.example/weather-news", "--name", "news", "--registry", source)
@@ -271,4 +217,4 @@ def test_a_registry_that_is_none_is_a_plain_sentence(cli: Cli, api: SmallApi) ->
     assert (plain.exit_code, "is not encrypted" in plain.stderr) == (2, True)
     Path("x.json").write_text("{}")
     assert "no server of an MCP Registry" in cli("catalog", "search", "--registry", "x.json").stderr
-    assert UrlRegistry(api.url).get("io.example/weather", "latest") is None
+    assert Registry(api.url).get("io.example/weather", "latest") is None

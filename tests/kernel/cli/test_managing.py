@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +59,7 @@ def test_every_noun_can_be_added_listed_shown_changed_and_removed(
 def test_an_upstream_is_added_by_its_url_in_one_line(manage: Cli, api: SmallApi) -> None:
     assert manage("upstreams", "add", "docs", "--url", DOCS["url"]).stdout == "upstream docs created: ready\n"
     assert api.records["upstreams", "docs"]["config"] == DOCS
-    assert api.requests[-1][2]["X-Portico-Via"] == "cli"
+    assert api.requests[-1][2]["Portico-Via"] == "cli"
 
 
 def test_a_table_may_come_from_a_file_or_stdin(manage: Cli, api: SmallApi, tmp_path: Path) -> None:
@@ -175,6 +178,46 @@ def test_upstreams_are_refreshed_and_those_that_fail_are_named(manage: Cli, api:
     assert (result.exit_code, "There is no 'nope'" in result.stderr) == (1, True)
     assert "docs refreshed" in result.stdout
     assert manage("upstreams", "refresh").exit_code == 2
+
+
+def test_only_people_on_a_terminal_see_how_far_it_is(api: SmallApi, tmp_path: Path) -> None:
+    for number in range(3):
+        api.put("upstreams", f"docs{number}", DOCS)
+
+    def refresh(*args: str) -> tuple[str, bytes]:
+        """Its stdout, and what it writes to a terminal that is its stderr."""
+        terminal, stderr = os.openpty()
+        command = [
+            sys.executable,
+            "-m",
+            "portico",
+            "upstreams",
+            "refresh",
+            "--all",
+            "--gateway",
+            api.url,
+            *args,
+        ]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, check=True, cwd=tmp_path, timeout=60
+        )
+        os.close(stderr)
+        said = b""
+        with contextlib.suppress(OSError), os.fdopen(terminal, "rb", 0) as reader:  # EIO is its end
+            while chunk := reader.read(4096):
+                said += chunk
+        return done.stdout, said
+
+    stdout, shown = refresh()
+    assert (stdout.count("refreshed: ready"), b"Refreshing" in shown, b"100%" in shown) == (3, True, True)
+    stdout, shown = refresh("--json")
+    assert (len(json.loads(stdout)["items"]), shown) == (3, b"")
+
+
+def test_nothing_but_a_terminal_gets_a_progress_bar(manage: Cli, api: SmallApi) -> None:
+    for number in range(3):
+        api.put("upstreams", f"docs{number}", DOCS)
+    assert manage("upstreams", "refresh", "--all").stderr == ""
 
 
 def test_tools_are_changed_by_overrides(manage: Cli, api: SmallApi) -> None:

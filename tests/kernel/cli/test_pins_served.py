@@ -136,8 +136,10 @@ async def test_a_change_is_quarantined_everywhere_survives_a_restart_and_is_appr
                 while not client.heard:
                     await asyncio.sleep(0)
             assert "quarantined" in await run(url, "upstreams", "list")
-            history = json.loads(await run(url, "pins", "show", "docs", "--json"))
-            assert history["version"] == 2  # first seen, then changed: each by one of the workers
+            async with asyncio.timeout(15):
+                while (shown := json.loads(await run(url, "pins", "show", "docs", "--json")))["version"] < 2:
+                    await asyncio.sleep(0)
+            assert shown["version"] == 2  # first seen, then changed: each written by one of the workers
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening

@@ -6,16 +6,15 @@ import asyncio
 import json
 from collections.abc import Callable
 
-import pytest
 from click.testing import Result
 
-from tests.kernel.cli.test_with_a_gateway import gateway
+from tests.kernel.cli.running import gateway
 
 Cli = Callable[..., Result]
 
 
-async def test_a_prompt_goes_back_to_what_it_was(cli: Cli, request: pytest.FixtureRequest) -> None:
-    async with gateway(str(request.node.name)) as url:
+async def test_a_prompt_goes_back_to_what_it_was(cli: Cli) -> None:
+    async with gateway() as url:
 
         async def run(*args: str, code: int = 0) -> str:
             result = await asyncio.to_thread(cli, *args, "--gateway", url)
@@ -35,7 +34,7 @@ async def test_a_prompt_goes_back_to_what_it_was(cli: Cli, request: pytest.Fixtu
         listed = (await run("prompts", "versions", "greet")).splitlines()
         assert [row.split()[0] for row in listed] == ["VERSION", "2", "1"]
         assert listed[1].split()[1] == "*"
-        assert listed[1].endswith("anonymous  api  config.template")
+        assert listed[1].endswith("anonymous  cli  config.template")
 
         assert "greet would be as in version 1" in await run("prompts", "rollback", "greet", "--dry-run")
         assert "greet is as in version 1; that is version 3" in await run("prompts", "rollback", "greet")

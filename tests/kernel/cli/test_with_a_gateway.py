@@ -3,64 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import json
-import socket
-import tomllib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 from click.testing import Result
 
-from portico._config.discovery import GROUP, discover
-from portico._config.settings import Document, Settings, load
-from portico._host.ending import Ending
-from portico._host.serve import serve
-from tests.kernel import kept
+from tests.kernel.cli.running import MANAGED, gateway
 from tests.plugins.upstreams.kit import serving
 from tests.plugins.upstreams.scripted import Scripted
 
 Cli = Callable[..., Result]
-CONFIG = """
-[registries.main]
-use = "kept"
-shelf = "{}"
-[transports.api]
-use = "management_api"
-[transports.http]
-use = "streamable_http"
-"""
-
-
-def settings(shelf: str) -> Settings:
-    points = list(importlib.metadata.entry_points(group=GROUP))
-    points.append(importlib.metadata.EntryPoint("kept", kept.__name__, GROUP))
-    if not any(point.name == "management_api" for point in points):  # an older installation beside
-        module = "portico_plugins.transports.management_api"
-        points.append(importlib.metadata.EntryPoint("management_api", module, GROUP))
-    document = Document(tomllib.loads(CONFIG.format(shelf)), "test")
-    return load(document, discover(entry_points=points))
-
-
-@asynccontextmanager
-async def gateway(shelf: str) -> AsyncIterator[str]:
-    """Serve on a free port; gives the URL."""
-    sock = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    ready, ending = asyncio.Event(), Ending()
-    serves = asyncio.create_task(serve(settings(shelf), [sock], ending, lambda _: ready.set()))
-    waits = asyncio.create_task(ready.wait())
-    try:
-        await asyncio.wait((serves, waits), return_when=asyncio.FIRST_COMPLETED)
-        if serves.done():
-            serves.result()
-        yield url
-    finally:
-        waits.cancel()
-        ending.stop.set()
-        await serves
 
 
 def upstream() -> Scripted:
@@ -69,11 +24,9 @@ def upstream() -> Scripted:
     return made
 
 
-async def test_what_the_commands_do_is_what_clients_see(
-    cli: Cli, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_the_commands_do_is_what_clients_see(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCS_KEY", "hush hush hush")
-    async with serving(upstream()) as docs, gateway(str(request.node.name)) as url:
+    async with serving(upstream()) as docs, gateway() as url:
 
         async def run(*args: str, fails: bool = False) -> str:
             flag = "--url" if args == ("tools",) else "--gateway"
@@ -110,3 +63,105 @@ async def test_what_the_commands_do_is_what_clients_see(
         text = Path("backup.toml").read_text()
         assert '"${env:DOCS_KEY}"' in text
         assert "hush" not in text
+
+
+def commands(cli: Cli, url: str) -> Callable[..., Awaitable[str]]:
+    """Runs commands against one gateway; what does not end well is a failure."""
+
+    async def run(*args: str) -> str:
+        result = await asyncio.to_thread(cli, *args, "--gateway", url)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+async def test_what_was_made_by_somebody_is_still_theirs_after_export_and_import(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = '[auth.people]\nuse = "token"\ntokens = { carol = "carol-0123456789abcdef" }\n'
+    monkeypatch.setenv("PORTICO_TOKEN", "carol-0123456789abcdef")
+    theirs = MANAGED.replace('"management_api"', '"management_api"\nauth = ["people"]') + people
+    async with gateway(theirs) as one, gateway() as other:
+        first, second = commands(cli, one), commands(cli, other)
+        about = ("--tag", "a", "--owner", "ann", "--team", "core", "--visibility", "team")
+        await first(
+            "upstreams", "add", "docs", "--url", "http://127.0.0.1:1/mcp", "--description", "D", *about
+        )
+        await first("prompts", "add", "hello", "--set", "template=Hi", *about)
+        await first("overrides", "add", "docs/tools/find", "--set", "name=search", *about)
+        await first("export", "-o", "all.toml")
+        assert "3 created" in await second("import", "all.toml")
+        for kind, name in (("upstreams", "docs"), ("prompts", "hello"), ("overrides", "docs/tools/find")):
+            before = json.loads(await first(kind, "show", name, "--json"))
+            after = json.loads(await second(kind, "show", name, "--json"))
+            assert before["created_by"] == "carol"
+            for fact in ("created", "created_by", "config", "about"):
+                assert after[fact] == before[fact]
+            assert (after["updated_by"], after["via"]) == ("anonymous", "import")
+
+
+async def test_lists_are_filtered_by_what_is_said_of_records(cli: Cli) -> None:
+    async with gateway() as url:
+        run = commands(cli, url)
+        await run(
+            "prompts", "add", "one", "--set", "template=x", "--tag", "a", "--tag", "b", "--owner", "ann"
+        )
+        await run("prompts", "add", "two", "--set", "template=x", "--tag", "a", "--team", "core")
+        await run("prompts", "add", "three", "--set", "template=x", "--visibility", "private", "--disabled")
+
+        async def names(*args: str) -> list[str]:
+            found = json.loads(await run("prompts", "list", "--json", *args))
+            return [each["name"] for each in found["items"]]
+
+        assert await names("--tag", "a") == ["one", "two"]
+        assert await names("--tag", "a", "--tag", "b") == ["one"]
+        assert await names("--owner", "ann") == ["one"]
+        assert await names("--team", "core") == ["two"]
+        assert await names("--visibility", "private") == ["three"]
+        assert await names("--state", "disabled") == ["three"]
+        assert await names("--search", "ANN") == ["one"]
+
+
+async def test_history_tells_who_changed_what(cli: Cli) -> None:
+    async with gateway() as url:
+        run = commands(cli, url)
+        assert await run("history") == "nothing was changed\n"
+        await run("prompts", "add", "one", "--set", "template=x")
+        await run("prompts", "edit", "one", "--set", "template=y", "--description", "Y")
+        await run("secrets", "set", "key", "--from-env", "HOME")
+        await run("prompts", "rm", "one")
+        lines = [line.split() for line in (await run("history")).splitlines()]
+        assert lines[0] == ["REVISION", "WHEN", "WHO", "BY", "WHAT", "KIND", "NAME", "CHANGED"]
+        assert [(line[0], line[5], line[7]) for line in lines[1:]] == [
+            ("4", "deleted", "one"),
+            ("3", "created", "key"),
+            ("2", "changed", "one"),
+            ("1", "created", "one"),
+        ]
+        assert lines[3][8:] == ["about.description,", "config.template"]
+        of_one = json.loads(await run("history", "prompts", "one", "--json", "--limit", "2"))
+        assert ([each["revision"] for each in of_one["items"]], of_one["more"]) == ([4, 2], True)
+        older = json.loads(await run("history", "--before", "3", "--json"))
+        assert [each["revision"] for each in older["items"]] == [2, 1]
+
+
+async def test_secrets_are_put_under_a_new_key_by_a_command(cli: Cli, tmp_path: Path) -> None:
+    keys = '[gateway.encryption_keys]\nfirst = "' + "x" * 32 + '"\n'
+    async with gateway(keys + MANAGED) as url:
+        run = commands(cli, url)
+        await run("secrets", "set", "key", "--from-env", "HOME")
+        assert await run("secrets", "rotate") == "every secret is under the current key\n"
+        assert json.loads(await run("secrets", "rotate", "--json"))["changed"] == 0
+
+
+async def test_who_only_says_to_be_near_by_is_not_served_without_credentials() -> None:
+    async with gateway() as url, httpx2.AsyncClient(base_url=url) as http:
+        assert (await http.get("/api/v1/status")).status_code == 200
+        for headers in (
+            {"x-forwarded-for": "127.0.0.1"},
+            {"forwarded": "for=127.0.0.1"},
+            {"via": "1.1 proxy"},
+        ):
+            answer = await http.get("/api/v1/status", headers=headers)
+            assert (answer.status_code, answer.json()["type"]) == (403, "urn:portico:problem:not-local")

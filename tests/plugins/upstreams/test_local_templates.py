@@ -100,6 +100,7 @@ def test_a_template_is_filled_in(template: str, text: str) -> None:
         "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
         "{{ " + "1+" * 3000 + "1 }}",
         "{% if 1 %}" * 100 + "{% endif %}" * 100,
+        "{{ who }}" * 6000,
         "x" * (templates.MAX_TEMPLATE + 1),
     ],
 )
@@ -144,6 +145,16 @@ def test_a_wrong_template_is_refused_with_the_line_and_what_there_is_instead() -
 def test_what_cannot_be_seen_beforehand_fails_and_does_nothing(template: str) -> None:
     with pytest.raises(templates.Failed, match=r"line 1: "):
         filled(template, who="Ada")
+
+
+def test_templates_are_kept_up_to_a_size() -> None:
+    kept = templates._Kept(100)
+    first = kept.get("{{ who }}", NAMES)
+    assert kept.get("{{ who }}", NAMES) is first
+    wrong = kept.get("{{ whom }}", NAMES)
+    assert isinstance(wrong, str)
+    kept.get("{{ who }}" + "x" * 91, NAMES)
+    assert kept.get("{{ who }}", NAMES) is not first
 
 
 LOOPS = "{% for a in range(10000) %}{% for b in range(10000) %}"

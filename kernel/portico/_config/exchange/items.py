@@ -13,7 +13,7 @@ from portico._core.contracts import Json
 OnConflict = Literal["skip", "overwrite", "rename", "fail"]
 Action = Literal["create", "overwrite", "skip", "conflict"]
 
-ORDER: Final = ("upstreams", "prompts", "resources", "servers", "overrides")
+ORDER: Final = ("upstreams", "resources", "prompts", "servers", "overrides")
 """The kinds that are exchanged, each after what it may refer to. Values of secrets never are."""
 
 _ILLEGAL: Final = re.compile(r"[^a-zA-Z0-9_-]+")
@@ -24,12 +24,13 @@ _MOST: Final = 48
 
 @attrs.frozen
 class Item:
-    """Something to make a record of; `about` as the management API takes it."""
+    """Something to make a record of; `about` and `made` as the management API takes them."""
 
     kind: str
     name: str
     config: Json
     about: Json = attrs.field(factory=dict)
+    made: Json = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -129,7 +130,7 @@ def plan(
     names = {kind: set(used) for kind, used in taken.items()}
     for item in items:
         names[item.kind].add(item.name)
-    moved: dict[str, str] = {}
+    moved: Moved = {}
     planned: list[Planned] = []
     for item in sorted(items, key=lambda each: ORDER.index(each.kind)):
         item = _following(item, moved)
@@ -138,8 +139,7 @@ def plan(
         elif on_conflict == "rename" and item.kind != "overrides":
             name = unused(item.name, names[item.kind])
             names[item.kind].add(name)
-            if item.kind == "upstreams":
-                moved[item.name] = name
+            moved[item.kind, item.name] = name
             planned.append(Planned(attrs.evolve(item, name=name), "create", item.name))
         elif on_conflict == "overwrite":
             planned.append(Planned(item, "overwrite"))
@@ -148,13 +148,30 @@ def plan(
     return planned
 
 
-def _following(item: Item, moved: Mapping[str, str]) -> Item:
+Moved = dict[tuple[str, str], str]
+"""Kind and name -> the name it is given."""
+
+
+def _following(item: Item, moved: Moved) -> Item:
+    """With what it refers to by the names that are given."""
+
+    def now(kind: str, name: Any) -> Any:
+        return moved.get((kind, str(name)), name)
+
     if item.kind == "servers":
         upstreams = item.config.get("upstreams")
         if isinstance(upstreams, list):
-            config = {**item.config, "upstreams": [moved.get(str(name), name) for name in upstreams]}
+            config = {**item.config, "upstreams": [now("upstreams", name) for name in upstreams]}
             return attrs.evolve(item, config=config)
+    if item.kind == "prompts" and isinstance(item.config.get("messages"), list):
+        messages = [
+            {**each, "source": now("resources", each["source"])}
+            if isinstance(each, Mapping) and "source" in each
+            else each
+            for each in item.config["messages"]
+        ]
+        return attrs.evolve(item, config={**item.config, "messages": messages})
     if item.kind == "overrides":
         upstream, slash, rest = item.name.partition("/")
-        return attrs.evolve(item, name=f"{moved.get(upstream, upstream)}{slash}{rest}")
+        return attrs.evolve(item, name=f"{now('upstreams', upstream)}{slash}{rest}")
     return item

@@ -1,8 +1,8 @@
 """Portico's own configuration as a form of exchange: written from records, and read back as items.
 
 What it writes is a configuration file that `gateway serve` takes. What such a file cannot say (descriptions,
-tags, owners, overrides, what is disabled) stands in comments that begin with `#record `, one JSON object
-each, so that an import gives the same records again.
+tags, owners, who made it and when, overrides, what is disabled) stands in comments that begin with
+`#record `, one JSON object each, so that an import gives the same records again.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def to_portico(items: Iterable[Item], secrets: Secrets = "env") -> tuple[str, li
         if secrets == "env":
             config = _environment(config, variables)
         about = {key: value for key, value in item.about.items() if value != _DEFAULTS.get(key)}
-        told = {"kind": item.kind, "name": item.name}
+        told = {"kind": item.kind, "name": item.name, **({"made": item.made} if item.made else {})}
         if item.kind in _TABLES and about.get("enabled", True):
             table = tables.setdefault(item.kind, {})
             table[item.name] = {**table.get(item.name, {}), **config}  # what else `local` has may be there
@@ -65,8 +65,8 @@ def to_portico(items: Iterable[Item], secrets: Secrets = "env") -> tuple[str, li
         else:
             extra.append({**told, "config": config, "about": about})
             continue
-        if about:
-            extra.append({**told, "about": about})
+        if about or item.made:
+            extra.append({**told, **({"about": about} if about else {})})
     for variable, name in variables.items():
         notes.append((f"${{env:{variable}}}", f"stands for the secret {name!r}"))
         if variable != name:
@@ -144,8 +144,8 @@ def _comment(
     if kind not in ORDER or not isinstance(config, Mapping):
         notes.append((f"{kind}.{name}", "left out: the file has no table for it"))
         return
-    about = said.get("about")
-    found[kind, name] = Item(kind, name, dict(config), about if isinstance(about, dict) else {})
+    about, made = (each if isinstance(each := said.get(key), dict) else {} for key in ("about", "made"))
+    found[kind, name] = Item(kind, name, dict(config), about, made)
 
 
 def _unmasked(node: Any, stem: str, place: str, notes: list[tuple[str, str]]) -> Any:

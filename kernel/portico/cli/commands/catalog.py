@@ -6,9 +6,7 @@ from itertools import islice
 
 import click
 
-from portico._config.exchange.items import Taken, without_environment
-from portico._config.exchange.server_json import from_server
-from portico._core.contracts import Json
+from portico._config.exchange.catalog import as_upstream, ways_to_have
 from portico.cli.api import EPILOG, Api, api_options
 from portico.cli.failures import Misuse
 from portico.cli.imports import carry_out
@@ -50,7 +48,7 @@ def search(words: tuple[str, ...], source: str, limit: int, offset: int, raw: bo
         [
             line(each["name"]),
             line(each.get("version") or "-"),
-            ways(each),
+            line(",".join(ways_to_have(each))) or "-",
             line(each.get("description") or ""),
         ]
         for each in servers
@@ -58,17 +56,6 @@ def search(words: tuple[str, ...], source: str, limit: int, offset: int, raw: bo
     click.echo("\n".join(table(["SERVER", "VERSION", "AS", "DESCRIPTION"], rows)) if rows else "no servers")
     if more:
         click.echo(f"There are more: --offset {offset + limit} shows them.", err=True)
-
-
-def ways(server: Json) -> str:
-    """How a server can be had: `remote`, `npm`, ..."""
-    found: dict[str, None] = {"remote": None} if server.get("remotes") else {}
-    for each in server.get("packages") or ():
-        if isinstance(each, dict):
-            found[line(each.get("registryType") or each.get("registry_type") or "?")] = None
-    if server.get("status") in ("deprecated", "deleted"):
-        found[str(server["status"])] = None
-    return ",".join(found) or "-"
 
 
 @command.command("add")
@@ -101,10 +88,8 @@ def add(
     if found is None:
         version = "" if server_version == "latest" else f" {server_version}"
         raise Misuse(f"{source} has no server {server!r}{version}; `gateway catalog search` lists them")
-    taken = from_server(found, prefer, name or "")
-    clean = without_environment(taken.items)
     api.via = "catalog"
-    every = Taken(clean.items, [*taken.notes, *clean.notes])
+    every = as_upstream(found, prefer, name or "")
     if not every.items:
         raise Misuse("; ".join(f"{place}: {message}" for place, message in every.notes))
     carry_out(api, every, "fail", dry_run=dry_run, atomic=False, raw=raw)

@@ -9,6 +9,7 @@ import click
 
 from portico._config.exchange.items import ORDER, Item
 from portico._config.exchange.portico import Secrets, to_portico
+from portico._core.contracts import Json
 from portico.cli.api import EPILOG, Api, api_options
 from portico.cli.failures import Failure
 from portico.cli.show import counted, line
@@ -34,7 +35,7 @@ def command(output: Path | None, secrets: Secrets, every: bool, api: Api) -> Non
     """
     origin = None if every else "registry"
     items = [
-        Item(kind, str(each["name"]), each["config"], each["about"])
+        Item(kind, str(each["name"]), each["config"], each["about"], _made(each))
         for kind in ORDER
         for each in api.everything(kind, origin=origin)
     ]
@@ -49,3 +50,8 @@ def command(output: Path | None, secrets: Secrets, every: bool, api: Api) -> Non
         click.echo(f"Wrote {counted(len(items), 'records')} to {output}.", err=True)
     for place, note in notes:
         click.echo(f"gateway: {line(place)}: {line(note)}", err=True)
+
+
+def _made(item: Json) -> Json:
+    """When a record was made, and by whom; nothing of what comes from the file."""
+    return {"at": item["created"], "by": item.get("created_by") or ""} if item.get("created") else {}

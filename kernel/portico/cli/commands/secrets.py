@@ -10,7 +10,7 @@ import click
 from portico.cli.api import EPILOG, Api, api_options
 from portico.cli.failures import Misuse
 from portico.cli.nouns import SECRETS, add_list, add_rm, dry_run_option, json_option, version_option
-from portico.cli.show import as_json, line
+from portico.cli.show import as_json, counted, line
 
 
 @click.group("secrets", epilog=EPILOG)
@@ -55,3 +55,22 @@ def set_secret(
         as_json(answer.body)
     else:
         click.echo(f"secret {line(name)} {'would be ' if dry_run else ''}set")
+
+
+@command.command("rotate")
+@api_options
+@dry_run_option
+@json_option
+def rotate(api: Api, dry_run: bool, raw: bool) -> None:
+    """Put every secret under the first of the gateway's encryption keys.
+
+    Afterwards the others are of no use to it, and can be taken out of `gateway.encryption_keys`.
+    """
+    answer = api.request("POST", ["secrets", "rotate"], query={"dry_run": dry_run}).body
+    if raw:
+        as_json(answer)
+        return
+    changed = int(answer["changed"])
+    what = "would have" if dry_run else "have" if changed != 1 else "has"
+    said = f"{counted(changed, 'records')} {what} secrets under the current key now"
+    click.echo(said if changed else "every secret is under the current key")

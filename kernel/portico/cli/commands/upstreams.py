@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from portico.cli.api import Api, Problem, api_options
 from portico.cli.nouns import UPSTREAMS, config_of, file_option, json_option, noun_group, reaching, set_option
 from portico.cli.records import state_of
-from portico.cli.show import arguments, as_json, counted, line, table
+from portico.cli.show import arguments, as_json, counted, line, progress, table
 
 command = noun_group(UPSTREAMS)
 
@@ -52,7 +50,7 @@ def refresh(names: tuple[str, ...], every: bool, api: Api, raw: bool) -> None:
         raise click.UsageError("name upstreams, or say --all")
     wanted = [str(item["name"]) for item in api.everything("upstreams")] if every else list(names)
     done, failed = [], []
-    with click.progressbar(wanted, label="Refreshing", file=sys.stderr) as bar:
+    with progress(wanted, "Refreshing", len(wanted), raw=raw) as bar:
         for name in bar:
             try:
                 done.append(api.request("POST", ["upstreams", name, "refresh"]).body)

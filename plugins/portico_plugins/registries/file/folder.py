@@ -72,6 +72,8 @@ class Folder:
         self._staging = staging
         self._seen: dict[Place, Seen] = {}
         self._places: dict[Key, Place] = {}
+        self._unclear: set[str] = set()
+        """Folders in which a file may be of any record that seems to have none."""
         self.wrong: dict[Path, str] = {}
 
     # --- reading ---------------------------------------------------------------------------------------
@@ -88,7 +90,7 @@ class Folder:
         self.wrong = {}
         kinds = {stem_of(kind): kind for kind in (*KINDS_MANAGED, *(kind for kind, _ in records))}
         before, self._seen = self._seen, {}
-        unclear: set[str] = set()
+        self._unclear = set()
         for folder, kind in kinds.items():
             try:
                 for stem, found in self._files(folder):
@@ -101,8 +103,8 @@ class Folder:
                 pass
             except OSError as error:
                 self.wrong[self._root / folder] = error.strerror or str(error)
-                unclear.add(kind)
-        return [*self._differing(records), *self._missing(records, unclear)]
+                self._unclear.add(folder)
+        return [*self._differing(records), *self._missing(records)]
 
     def edits_of(self, records: Mapping[Key, Record], keys: Iterable[Key]) -> list[Edit]:
         """What the files of a few records want: as `edits`, and quick however many others there are."""
@@ -116,12 +118,16 @@ class Folder:
                     known = self._read(kind, place, now, records, known)
             except FileNotFoundError:
                 known = None
-            if known is None and (kind, name) in records:
+            if known is None and (kind, name) in records and place[0] not in self._unclear:
                 found.append(Edit(Change(kind, name, None), self._left(kind)))
             elif known is not None and known.key == (kind, name):
                 self._seen[place], self._places[kind, name] = known, place
                 found += self._differs(known, records)
         return found
+
+    def has(self, key: Key) -> bool:
+        """Whether a record has a file, as far as was seen."""
+        return key in self._places
 
     def _differing(self, records: Mapping[Key, Record]) -> Iterator[Edit]:
         places: dict[Key, Place] = {}
@@ -153,14 +159,13 @@ class Folder:
         own = key is not None and stem_of(key[1]) == place[1]
         return (key is None or self._places.get(key) != place, not own, place)
 
-    def _missing(self, records: Mapping[Key, Record], unclear: set[str]) -> Iterator[Edit]:
-        # A file that nobody can read may be of any record that seems to have none.
-        lost = [(place[0], seen.key) for place, seen in self._seen.items() if seen.wants is None]
-        unknown = {folder for folder, key in lost if key is None or key not in records}
+    def _missing(self, records: Mapping[Key, Record]) -> Iterator[Edit]:
+        for (folder, _), seen in self._seen.items():
+            if seen.wants is None and (seen.key is None or seen.key not in records):
+                self._unclear.add(folder)
         for kind, name in records:
-            if (kind, name) in self._places or kind in unclear or stem_of(kind) in unknown:
-                continue
-            yield Edit(Change(kind, name, None), self._left(kind))
+            if (kind, name) not in self._places and stem_of(kind) not in self._unclear:
+                yield Edit(Change(kind, name, None), self._left(kind))
 
     def _left(self, kind: str) -> float:
         """When a file that is missing may have gone; seconds since 1970."""

@@ -228,8 +228,13 @@ class FileRegistry:
                 break
             earlier.setdefault((entry.kind, entry.name), []).append(entry)
         behind = [edit for edit in edits if self._is_earlier(edit.change, earlier)]
-        missing = [earlier[edit.change.kind, edit.change.name][0] for edit in behind]
-        self._folder.move(self._folder.stage(missing))
+        keys = {(edit.change.kind, edit.change.name) for edit in behind}
+        keys |= {
+            key
+            for key, entries in earlier.items()
+            if entries[0].after is not None and entries[-1].before is None and not self._folder.has(key)
+        }
+        self._folder.move(self._folder.stage([earlier[key][0] for key in sorted(keys)]))
         self._mark()
         return [edit for edit in edits if edit not in behind]
 

@@ -19,6 +19,7 @@ from portico_plugins.registries.sql.engine import WRITING, make_engine
 
 T = TypeVar("T")
 
+AWAY: Final = "the database cannot be reached"
 REFUSES: Final = "the database refuses"
 """What is said of a database that is there, and says no."""
 
@@ -142,16 +143,19 @@ def _how_away(error: Exception) -> str | None:
     if isinstance(error, RegistryDown):
         return None
     if isinstance(error, DBAPIError):
+        if error.orig is not None and isinstance(error.orig.__cause__, OSError):
+            return AWAY
         # These two are faults of ours, or of somebody who changes the tables by hand.
         return None if isinstance(error, IntegrityError | DataError) else REFUSES
     if isinstance(error, SQLAlchemyError):
         return None if isinstance(error, StatementError) else "the database cannot be used"
     if isinstance(error, OSError | EOFError | sqlite3.Error):
-        return "the database cannot be reached"
+        return AWAY
     return REFUSES if type(error).__module__.startswith("asyncpg") else None
 
 
 def _in_full(error: Exception) -> str:
     """Without the statement and what was in it."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return f"{type(cause).__name__}: {cause}".partition("\n")[0]
+    first: BaseException = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    said = [f"{type(each).__name__}: {each}" for each in (first, first.__cause__) if each is not None]
+    return ", from ".join(each.partition("\n")[0] for each in said)

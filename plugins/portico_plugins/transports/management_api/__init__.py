@@ -58,6 +58,18 @@ class ManagementApiConfig:
     key_seconds: float = attrs.field(
         default=3600.0, validator=positive, metadata=doc("Seconds an idempotency key is remembered.")
     )
+    catalog: str = attrs.field(
+        default="",
+        metadata=doc(
+            "The MCP Registry (v0.1) that `/catalog` shows and adds servers from: its URL, or a file of its "
+            "answers, relative to the working directory.",
+            example="https://registry.modelcontextprotocol.io",
+        ),
+    )
+    catalog_allow_private: bool = attrs.field(
+        default=False,
+        metadata=doc("Whether that URL may have a loopback or private address."),
+    )
 
 
 class ManagementApi:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+import attrs
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from portico.api import Host, PorticoError
+from portico_plugins.transports.management_api.again import request_of
 from portico_plugins.transports.management_api.door import Entrance
 from portico_plugins.transports.management_api.keys import Keys
 from portico_plugins.transports.management_api.others import operations
@@ -53,8 +55,9 @@ class Api:
             [(ref.name, host.component(ref)) for ref in config.auth], config.scope, host.log
         )
         self._most = config.max_body
+        self._seconds = config.key_seconds
         self._keys = Keys(config.max_keys, config.key_seconds, host.clock)
-        self._operations = operations(config.max_changes)
+        self._operations = operations(config.max_changes, config.catalog, config.catalog_allow_private)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -89,10 +92,13 @@ class Api:
         check_preconditions(operation, headers)
         query = read_query(operation, scope["query_string"])
         raw = await self._read(headers, receive)
-        call = Call(self._host, principal, author, name, query, headers, _body(operation, headers, raw))
+        body = _body(operation, headers, raw)
+        since = self._host.clock.time() - self._seconds
+        call = Call(self._host, principal, author, name, query, headers, body, since)
         key = headers.get("idempotency-key")
         if key is None or not operation.idempotent:
             return await operation.handler(call)
+        call.author = attrs.evolve(author, request=request_of(principal, operation.id, key, raw))
         place = (principal.key, operation.id, str(call.dry_run), key)
         return await self._keys.once(place, raw, lambda: operation.handler(call))
 

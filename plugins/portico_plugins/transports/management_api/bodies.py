@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -35,12 +36,20 @@ class About(Struct, forbid_unknown_fields=True, frozen=True):
     visibility: Visibility = "public"
 
 
+class Made(Struct, forbid_unknown_fields=True, frozen=True):
+    """When a record that comes from elsewhere was first made, and by whom. One there is keeps its own."""
+
+    at: datetime.datetime
+    by: Word = ""
+
+
 class New(Struct, forbid_unknown_fields=True, frozen=True):
     """A record to be created."""
 
     name: Name
     config: Config
     about: About = About()
+    made: Made | UnsetType = UNSET
 
 
 class Whole(Struct, forbid_unknown_fields=True, frozen=True):
@@ -49,6 +58,7 @@ class Whole(Struct, forbid_unknown_fields=True, frozen=True):
     config: Config
     about: About = About()
     name: Name | UnsetType = UNSET
+    made: Made | UnsetType = UNSET
 
 
 class AboutPatch(Struct, forbid_unknown_fields=True, frozen=True):
@@ -78,6 +88,7 @@ class Step(Struct, forbid_unknown_fields=True, frozen=True):
     config: Config | UnsetType = UNSET
     about: About = About()
     version: Annotated[int, Meta(ge=0, le=2**53)] | UnsetType = UNSET
+    made: Made | UnsetType = UNSET
 
 
 class Bulk(Struct, forbid_unknown_fields=True, frozen=True):
@@ -203,6 +214,47 @@ class Reports(Struct, frozen=True):
     results: list[Report]
 
 
+class Chosen(Struct, forbid_unknown_fields=True, frozen=True):
+    """A server of the catalog to be added as an upstream."""
+
+    server: Name
+    version: Annotated[str, Meta(min_length=1, max_length=255)] = "latest"
+    name: Annotated[str, Meta(max_length=512)] = ""
+    prefer: Literal["remote", "package"] = "remote"
+
+
+class Offering(Struct, frozen=True):
+    """A server of the catalog. `ways`: how it can be had, such as `remote` or `npm`."""
+
+    name: str
+    title: str
+    version: str
+    description: str
+    ways: list[str]
+    server: dict[str, Any]
+
+
+class Offerings(Struct, frozen=True):
+    """A page of the catalog. It may have fewer than were asked for, and not be the last."""
+
+    items: list[Offering]
+    next_cursor: str | None
+
+
+class Note(Struct, frozen=True):
+    """Something that is to be known of what was added, and about what it is."""
+
+    about: str
+    message: str
+
+
+class Added(Struct, frozen=True):
+    """The upstream that was made of a server, and what there is to be done still."""
+
+    item: Item
+    notes: list[Note]
+
+
 class Event(Struct, frozen=True):
     """One line of the audit trail. `before` and `after` are left out where secrets may stand in them."""
 
@@ -221,10 +273,17 @@ class Event(Struct, frozen=True):
 
 
 class Events(Struct, frozen=True):
-    """A page of the audit trail, the newest first; go on with `before` = `next_before`."""
+    """A page of the audit trail, the newest first."""
 
     items: list[Event]
-    next_before: int | None
+    next_cursor: str | None
+
+
+class Rotated(Struct, frozen=True):
+    """How many records have, or would have, secrets under another key than before."""
+
+    changed: int
+    revision: int
 
 
 class Tool(Struct, frozen=True):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import UnsetType
 
-from portico.api import Change, PorticoError, Stale
+from portico.api import Change, Entry, PorticoError, Stale
+from portico_plugins.transports.management_api.again import Key, done
 from portico_plugins.transports.management_api.bodies import Bulk, Report, Reports, Step, read
 from portico_plugins.transports.management_api.problems import Problem, missing, problem_of
-from portico_plugins.transports.management_api.shown import item_of, said_of, trouble_of
-from portico_plugins.transports.management_api.table import Answer, Call
+from portico_plugins.transports.management_api.shown import item_of, made_of, said_of, trouble_of
+from portico_plugins.transports.management_api.table import REPLAYED, Answer, Call
 
 
 class Bulks:
@@ -30,7 +31,13 @@ class Bulks:
             wrong = [("changes", f"expected at most {self._most}, got {len(bulk.changes)}")]
             raise Problem(422, "invalid", "There are too many changes in it", wrong)
         _check(bulk.changes)
-        return await (self._all(call, bulk.changes) if bulk.mode == "all" else self._each(call, bulk.changes))
+        before = await done(call, many=len(bulk.changes))
+        if bulk.mode == "each":
+            return await self._each(call, bulk.changes, before)
+        if before:  # all of them were made, or none
+            results = [_made_before(call, step, before) for step in bulk.changes]
+            return Answer(200, Reports(call.host.management.revision, False, 0, results), REPLAYED)
+        return await self._all(call, bulk.changes)
 
     async def _all(self, call: Call, steps: Sequence[Step]) -> Answer:
         management = call.host.management
@@ -45,10 +52,13 @@ class Bulks:
             results.append(Report(step.kind, step.name, status, item_of(found) if found else None))
         return Answer(200, Reports(outcome.revision, call.dry_run, 0, results))
 
-    async def _each(self, call: Call, steps: Sequence[Step]) -> Answer:
+    async def _each(self, call: Call, steps: Sequence[Step], before: Mapping[Key, Entry]) -> Answer:
         management = call.host.management
         results = []
         for step in steps:
+            if (step.kind, step.name) in before:
+                results.append(_made_before(call, step, before))
+                continue
             try:
                 status = _status(call, step)
                 outcome = await management.change([_change(step)], call.author, dry_run=call.dry_run)
@@ -61,7 +71,8 @@ class Bulks:
                 made = next((item_of(each) for each in outcome.items), None)
                 results.append(Report(step.kind, step.name, status, made))
         failed = sum(each.problem is not None for each in results)
-        return Answer(200, Reports(management.revision, call.dry_run, failed, results))
+        replayed = REPLAYED if before else {}
+        return Answer(200, Reports(management.revision, call.dry_run, failed, results), replayed)
 
 
 def _check(steps: Sequence[Step]) -> None:
@@ -87,13 +98,21 @@ def _check(steps: Sequence[Step]) -> None:
         raise Problem(422, "invalid", "The changes are not what is expected", wrong)
 
 
+def _made_before(call: Call, step: Step, before: Mapping[Key, Entry]) -> Report:
+    """What is to be said of a step of a request that was carried out before."""
+    entry = before.get((step.kind, step.name))
+    found = call.host.management.get(step.kind, step.name)
+    status = 201 if entry is not None and entry.before is None else 200
+    return Report(step.kind, step.name, status, item_of(found) if found else None)
+
+
 def _change(step: Step) -> Change:
     if step.action == "create":
         expected: int | None = 0
     else:
         expected = None if isinstance(step.version, UnsetType) else step.version
     config = None if isinstance(step.config, UnsetType) else step.config
-    return Change(step.kind, step.name, config, said_of(step.about), expected)
+    return Change(step.kind, step.name, config, said_of(step.about), expected, made_of(step.made))
 
 
 def _status(call: Call, step: Step) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from portico.api import Author, AuthScheme, Credentials, Denied, Door, Log, Principal
+from portico.api import PROXIED, Author, AuthScheme, Credentials, Denied, Door, Log, Principal
 from portico_plugins.transports.management_api.problems import Problem
 
 _VIAS: Final = ("api", "cli", "import", "catalog")
@@ -27,14 +27,15 @@ class Entrance:
         """Who is calling, and how changes of theirs are signed.
 
         Raises:
-            Problem: 401, 403; or 400 for an unknown `X-Portico-Via`.
+            Problem: 401, 403; or 400 for an unknown `Portico-Via`.
         """
         peer = scope["client"][0] if scope.get("client") else ""
         try:
-            principal = await self._door.enter(Credentials(headers, peer, "", scope["scheme"] == "https"))
+            secure, proxied = scope["scheme"] == "https", bool(scope.get(PROXIED))
+            principal = await self._door.enter(Credentials(headers, peer, "", secure, proxied))
         except Denied as denied:
             raise Problem(denied.status, denied.word, denied.detail, headers=denied.headers) from None
-        via = headers.get("x-portico-via", "api")
+        via = headers.get("portico-via", "api")
         if via not in _VIAS:
-            raise Problem(400, "bad-header", f"X-Portico-Via is one of {', '.join(_VIAS)}")
+            raise Problem(400, "bad-header", f"Portico-Via is one of {', '.join(_VIAS)}")
         return principal, Author(principal.subject, via, peer)

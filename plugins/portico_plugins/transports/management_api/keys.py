@@ -1,4 +1,7 @@
-"""Idempotency keys: a create that is sent twice is carried out once, and answered the same."""
+"""Idempotency keys: a create that is sent twice is carried out once, and answered the same.
+
+Here are those whose request this process has answered itself; `again` knows of those of others.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from portico.api import Clock
+from portico_plugins.transports.management_api.again import reused
 from portico_plugins.transports.management_api.problems import Problem
-from portico_plugins.transports.management_api.table import Answer
+from portico_plugins.transports.management_api.table import REPLAYED, Answer
 
 LONGEST = 255
 
@@ -56,7 +60,7 @@ class Keys:
         kept = self._kept.get(place)
         if kept is not None:
             if kept.digest != digest:
-                raise Problem(422, "key-reused", "This Idempotency-Key was sent with another body")
+                raise reused()
             if kept.answer is None:
                 raise Problem(
                     409,
@@ -64,7 +68,7 @@ class Keys:
                     "The first request with this Idempotency-Key is not answered yet",
                     headers={"retry-after": "1"},
                 )
-            return attrs.evolve(kept.answer, headers={**kept.answer.headers, "idempotency-replayed": "true"})
+            return attrs.evolve(kept.answer, headers={**kept.answer.headers, **REPLAYED})
         kept = self._kept[place] = _Kept(digest, now + self._seconds)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)

@@ -16,16 +16,19 @@ from portico_plugins.transports.management_api.bodies import (
     Item,
     Offered,
     Reports,
+    Rotated,
     Status,
     Tool,
     Tools,
     read,
 )
 from portico_plugins.transports.management_api.bulk import Bulks
+from portico_plugins.transports.management_api.catalog import Servers
 from portico_plugins.transports.management_api.pins import pin_operations
 from portico_plugins.transports.management_api.problems import missing
 from portico_plugins.transports.management_api.records import DRY_RUN, NOUNS, PAGE, Records
 from portico_plugins.transports.management_api.shown import (
+    Number,
     cursor_of,
     event_of,
     item_of,
@@ -42,14 +45,17 @@ _TRAIL: Final = (
     Query("name", "Only of records of this name; needs `kind`."),
     Query("before", "Only from before this revision.", "integer", most=2**53),
     Query("limit", "No more than so many; 50 by default.", "integer", most=500, least=1),
+    PAGE[1],
 )
 
 
-def operations(max_changes: int) -> tuple[Operation, ...]:
+def operations(max_changes: int, catalog: str, allow_private: bool = False) -> tuple[Operation, ...]:
     """The whole route table.
 
     Args:
         max_changes: How many changes a bulk request may have.
+        catalog: Where servers are added from; "" for nowhere.
+        allow_private: Whether that may have a private address.
     """
     return (
         Operation("GET", "/status", "status", "How the gateway is.", status, {200: Status}),
@@ -109,6 +115,18 @@ def operations(max_changes: int) -> tuple[Operation, ...]:
             _TRAIL,
             problems=(503,),
         ),
+        Operation(
+            "POST",
+            "/secrets/rotate",
+            "rotateSecrets",
+            "Put every secret under the operator's current key.",
+            rotate,
+            {200: Rotated},
+            (DRY_RUN,),
+            kind="secrets",
+            problems=(409, 422, 503),
+        ),
+        *Servers(catalog, allow_private).operations(),
     )
 
 
@@ -166,7 +184,7 @@ async def tools(call: Call) -> Answer:
             found += [(upstream, at, each) for at, each in enumerate(offer.tools) if _has(each, text)]
     total = len(found)
     if "cursor" in call.query:
-        place = place_of(call.query["cursor"], str, int)
+        place = place_of(call.query["cursor"], str, Number)
         found = [each for each in found if each[:2] > place]
     limit = call.query.get("limit", 100)
     more = cursor_of(*found[limit - 1][:2]) if len(found) > limit else None
@@ -186,6 +204,22 @@ async def history(call: Call) -> Answer:
     """The audit trail."""
     limit = call.query.get("limit", 50)
     kind, name, before = call.query.get("kind"), call.query.get("name"), call.query.get("before")
-    entries = await call.host.management.history(kind, name, before=before, limit=limit)
-    more = entries[-1].revision if len(entries) >= limit else None
-    return Answer(200, Events([event_of(each) for each in entries], more))
+    # A write of many changes is one revision: a page may end within it.
+    skipped = 0
+    if "cursor" in call.query:
+        revision, skipped = place_of(call.query["cursor"], Number, Number)
+        before = revision + 1
+    entries = await call.host.management.history(kind, name, before=before, limit=skipped + limit + 1)
+    page = entries[skipped : skipped + limit]
+    more = None
+    if len(entries) > skipped + limit:
+        last = page[-1].revision
+        more = cursor_of(last, sum(each.revision == last for each in entries[: skipped + limit]))
+    return Answer(200, Events([event_of(each) for each in page], more))
+
+
+async def rotate(call: Call) -> Answer:
+    """Put every secret under the current key."""
+    management = call.host.management
+    changed = await management.rotate(call.author, dry_run=call.dry_run)
+    return Answer(200, Rotated(changed, management.revision))

@@ -52,7 +52,7 @@ def _description() -> bytes:
     from portico_plugins.transports.management_api.openapi import describe
     from portico_plugins.transports.management_api.others import operations
 
-    return msgspec.json.encode(describe(operations(1)))
+    return msgspec.json.encode(describe(operations(1, "")))
 
 
 async def _openapi(request: Request) -> Response:

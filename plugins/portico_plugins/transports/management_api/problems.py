@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from portico.api import ConfigError, FromFile, NoRegistry, PorticoError, RegistryDown, Stale, nearest
+from portico.api import (
+    CatalogDown,
+    ConfigError,
+    FromFile,
+    NoCatalog,
+    NoRegistry,
+    PorticoError,
+    RegistryDown,
+    Stale,
+    nearest,
+)
 
 RETRY_AFTER: Final = 5
 """Seconds after which a registry that is away may be back."""
@@ -23,6 +33,7 @@ TITLES: Final = {
     422: "Invalid",
     500: "Internal error",
     501: "Nothing is managed here",
+    502: "Catalog unavailable",
     503: "Registry unavailable",
 }
 
@@ -89,6 +100,8 @@ def problem_of(error: PorticoError, *, conditional: bool) -> Problem | None:
         return Problem(409, "from-file", str(error))
     if isinstance(error, NoRegistry):
         return Problem(501, "no-registry", str(error))
+    if isinstance(error, CatalogDown | NoCatalog):
+        return Problem(502, "catalog-down", str(error))
     if isinstance(error, RegistryDown):
         headers = {"retry-after": str(RETRY_AFTER)}
         return Problem(

@@ -8,13 +8,22 @@ from urllib.parse import quote
 import attrs
 
 from portico.api import Change, FromFile, Json, Managed, Stale
+from portico_plugins.transports.management_api.again import done
 from portico_plugins.transports.management_api.bodies import Deleted, Item, Items, New, Patch, Whole, read
 from portico_plugins.transports.management_api.problems import Problem, missing
-from portico_plugins.transports.management_api.shown import cursor_of, item_of, place_of, said_of, tag_of
+from portico_plugins.transports.management_api.shown import (
+    cursor_of,
+    item_of,
+    made_of,
+    place_of,
+    said_of,
+    tag_of,
+)
 from portico_plugins.transports.management_api.table import (
     JSON,
     MERGE_PATCH,
     PREFIX,
+    REPLAYED,
     Answer,
     Call,
     Operation,
@@ -29,9 +38,14 @@ PAGE: Final = (
     Query("cursor", "Where to go on: the `next_cursor` of the page before.", most=4096),
 )
 FILTERS: Final = (
-    Query("q", "Only those with this text in their name, description or tags, whatever its case."),
+    Query(
+        "q", "Only those with this text in their name, description, tags, owner or team, whatever its case."
+    ),
     Query("enabled", "Only those that are enabled, or not.", "boolean"),
     Query("tag", "Only those with this tag; repeated: with all of them.", many=True),
+    Query("owner", "Only those that belong to this subject."),
+    Query("team", "Only those that belong to this team."),
+    Query("visibility", "Only those of this visibility.", choices=("private", "team", "public")),
     Query(
         "origin", "Only those of the configuration file, or of the registry.", choices=("file", "registry")
     ),
@@ -131,17 +145,42 @@ class Records:
 
     async def create(self, call: Call) -> Answer:
         """Create one; 409 if there is one."""
-        new = read(call.body, New)
-        change = Change(self.kind, new.name, new.config, said_of(new.about), 0)
+        return await self.make(call, read(call.body, New))
+
+    async def make(self, call: Call, new: New) -> Answer:
+        """The same, of what has been read."""
+        change = Change(self.kind, new.name, new.config, said_of(new.about), 0, made_of(new.made))
+        if before := await self._before(call, new.name):
+            return before
         current = call.host.management.get(self.kind, new.name)
         if current is not None and current.origin == "registry":
             raise _exists(self.kind, new.name)
         try:
             answer = await self._write(call, change, current)
         except Stale:
+            # Whoever was faster may have been the same request, in another process.
+            if before := await self._before(call, new.name):
+                return before
             raise _exists(self.kind, new.name) from None
-        location = {"location": f"{PREFIX}/{self.kind}/{quote(new.name, safe='')}"}
-        return attrs.evolve(answer, headers={**answer.headers, **location})
+        return attrs.evolve(answer, headers={**answer.headers, **self._place(new.name)})
+
+    async def _before(self, call: Call, name: str) -> Answer | None:
+        """The answer to a create that was carried out before; None for one that was not.
+
+        Raises:
+            Problem: 409; it was, and what it made is gone.
+        """
+        if not await done(call, self.kind, name):
+            return None
+        found = call.host.management.get(self.kind, name)
+        if found is None or found.record is None:
+            raise Problem(
+                409, "gone", "This request was carried out before, and what it made is deleted since"
+            )
+        return Answer(201, item_of(found), {**tag_of(found), **self._place(name), **REPLAYED})
+
+    def _place(self, name: str) -> dict[str, str]:
+        return {"location": f"{PREFIX}/{self.kind}/{quote(name, safe='')}"}
 
     async def put(self, call: Call) -> Answer:
         """Create or replace one."""
@@ -152,7 +191,9 @@ class Records:
         current = call.host.management.get(self.kind, call.name)
         expected = self._expected(call, current, reads=False)
         return await self._write(
-            call, Change(self.kind, call.name, whole.config, said_of(whole.about), expected), current
+            call,
+            Change(self.kind, call.name, whole.config, said_of(whole.about), expected, made_of(whole.made)),
+            current,
         )
 
     async def patch(self, call: Call) -> Answer:
@@ -265,11 +306,15 @@ def _fits(managed: Managed, query: Any) -> bool:
     about = managed.about
     if "q" in query:
         text = query["q"].casefold()
-        if not any(text in each.casefold() for each in (managed.name, about.description, *about.tags)):
+        searched = (managed.name, about.description, about.owner, about.team, *about.tags)
+        if not any(text in each.casefold() for each in searched):
             return False
     return (
         query.get("enabled", about.enabled) == about.enabled
         and set(query.get("tag", ())) <= set(about.tags)
+        and query.get("owner", about.owner) == about.owner
+        and query.get("team", about.team) == about.team
+        and query.get("visibility", about.visibility) == about.visibility
         and query.get("origin", managed.origin) == managed.origin
         and query.get("state", managed.state) == managed.state
     )

@@ -5,18 +5,22 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import attrs
 import msgspec
+from msgspec import UnsetType
 
 from portico.api import About as RecordAbout
 from portico.api import Entry, Json, Managed, Record
-from portico_plugins.transports.management_api.bodies import About, Event, Item, Trouble, Wrong
+from portico.api import Made as RecordMade
+from portico_plugins.transports.management_api.bodies import About, Event, Item, Made, Trouble, Wrong
 from portico_plugins.transports.management_api.problems import TITLES, Problem
 
 _PLAIN: Final = frozenset({"overrides", "prompts", "resources", "pins"})
 """Kinds no secret has a place in."""
+
+_FAR: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 def item_of(managed: Managed) -> Item:
@@ -53,6 +57,20 @@ def said_of(about: About) -> RecordAbout:
     """What people say of it, as records have it."""
     tags = tuple(dict.fromkeys(about.tags))
     return RecordAbout(about.enabled, about.description, tags, about.owner, about.team, about.visibility)
+
+
+def made_of(made: Made | UnsetType) -> RecordMade | None:
+    """When and by whom a record was first made, as changes have it.
+
+    Raises:
+        Problem: 422; the moment has no zone, or is none of this age.
+    """
+    if isinstance(made, UnsetType):
+        return None
+    if made.at.tzinfo is None or not 0 <= made.at.timestamp() < _FAR:
+        wrong = [("made.at", "expected a moment since 1970 with its zone, such as 2026-01-31T12:00:00Z")]
+        raise Problem(422, "invalid", "The body is not what is expected", wrong)
+    return RecordMade(made.at.timestamp(), made.by)
 
 
 def tag_of(managed: Managed) -> dict[str, str]:
@@ -117,12 +135,16 @@ def _differences(before: Any, after: Any, place: str) -> Iterable[str]:
         yield place
 
 
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A number in a cursor, which anybody may have made up."""
+
+
 def cursor_of(*place: str | int) -> str:
     """An opaque cursor: where the next page begins."""
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
-def place_of(cursor: str, *types: type) -> tuple[Any, ...]:
+def place_of(cursor: str, *types: Any) -> tuple[Any, ...]:
     """What a cursor says.
 
     Raises:

@@ -16,6 +16,8 @@ from portico_plugins.transports.management_api.problems import Problem, unknown
 PREFIX: Final = "/api/v1"
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+REPLAYED: Final = {"idempotency-replayed": "true"}
+"""The header of an answer to a request that had been carried out before."""
 ETAGS: Final = r"""^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$"""
 """What `If-Match` and `If-None-Match` hold (RFC 9110, 13.1)."""
 
@@ -83,6 +85,7 @@ class Call:
         query: Parameters by name; those not given are absent, those that may be repeated lists.
         headers: By name in lower case.
         body: Decoded JSON; None without a body.
+        since: Seconds since 1970 from which on a request sent again is the same one.
     """
 
     host: Host
@@ -92,6 +95,7 @@ class Call:
     query: Mapping[str, Any]
     headers: Mapping[str, str]
     body: Any = None
+    since: float = 0.0
 
     @property
     def dry_run(self) -> bool:

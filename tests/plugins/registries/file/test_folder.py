@@ -232,6 +232,13 @@ async def test_files_that_were_not_come_to_are_made_up_for(killed: Path) -> None
     assert not file_of(killed, "deleted").exists()
 
 
+async def test_a_broken_file_does_not_keep_others_from_being_made_up_for(killed: Path) -> None:
+    file_of(killed, "nobody's").write_text("[config")
+    async with opened(killed) as registry:
+        assert (await registry.load())[0] == 2
+    assert file_of(killed, "made").exists()
+
+
 async def test_what_was_edited_since_is_a_change_of_its_own(killed: Path) -> None:
     file_of(killed, "changed").write_text("[config]\nn = 5\n")
     async with opened(killed) as registry:

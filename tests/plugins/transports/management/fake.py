@@ -20,6 +20,7 @@ from portico.api import (
     Entry,
     FromFile,
     Json,
+    Made,
     Managed,
     Offer,
     Outcome,
@@ -117,6 +118,8 @@ class FakeManagement:
         self.entries: list[Entry] = []
         self.revision = 0
         self.down = ""
+        self.lost = ""
+        self.clock = FakeClock()
         self.probed: list[tuple[str, Json]] = []
         self.definitions = FakeDefinitions()
         self.lists: dict[str, Offer] = {
@@ -161,7 +164,9 @@ class FakeManagement:
             if change.config is None:
                 after.pop(key, None)
                 if before:
-                    entries.append(Entry(self.revision + 1, 1.0, author, *key, version, before, None))
+                    entries.append(
+                        Entry(self.revision + 1, self.clock.time(), author, *key, version, before, None)
+                    )
                 continue
             if "wrong" in change.config:
                 raise ConfigError([(f"{change.kind}.{change.name}.wrong", "expected it to be right")])
@@ -169,11 +174,15 @@ class FakeManagement:
                 name: before.config.get(name) if each == MASK and before else each
                 for name, each in change.config.items()
             }
+            first = change.made or Made(1.0, author.subject)
+            created = (before.created, before.created_by) if before else (first.at, first.by)
             after[key] = record = Record(
                 *key, config, change.about, version + 1, self.revision + 1,
-                1.0, author.subject, 1.0, author.subject, author.via,
+                *created, 1.0, author.subject, author.via,
             )  # fmt: skip
-            entries.append(Entry(self.revision + 1, 1.0, author, *key, version + 1, before, record))
+            entries.append(
+                Entry(self.revision + 1, self.clock.time(), author, *key, version + 1, before, record)
+            )
             made.append(self._managed(record))
         if not dry_run and entries:
             self.revision += 1
@@ -204,6 +213,18 @@ class FakeManagement:
         if config and "wrong" in config:
             raise ConfigError([(f"prompts.{name}.wrong", "expected it to be right")])
         return {"messages": [{"role": "user", "content": {"type": "text", "text": str(arguments)}}]}
+
+    async def rotate(self, author: Author, *, dry_run: bool = False) -> int:
+        """Pretend: every secret changes."""
+        if self.down:
+            raise RegistryDown(self.down)
+        if self.lost:
+            raise ConfigError([(f"secrets.{self.lost}", "has a secret that cannot be opened")])
+        found = [record for (kind, _), record in self.records.items() if kind == "secrets"]
+        changes = [Change(each.kind, each.name, {**each.config, "again": 1}, each.about) for each in found]
+        if not dry_run:
+            await self.change(changes, author)
+        return len(found)
 
     async def refresh(self, upstream: str) -> Managed | None:
         """Pretend."""
@@ -244,7 +265,7 @@ async def served(
 ) -> AsyncIterator[Served]:
     """The API over a `FakeManagement`, asked by alice."""
     management = management or FakeManagement()
-    clock, log = FakeClock(), RecordingLog()
+    clock, log = management.clock, RecordingLog()
     tokens = TokenConfig({"alice": Secret("alice-0123456789abcdef")})
     async with TOKEN.create(tokens, make_host("people", "auth")) as people:
         host = make_host(

@@ -15,9 +15,11 @@ NEW = {
     "about": {"tags": ["vcs"], "owner": "ann"},
 }
 
+OLD = {"enabled": False, "team": "core", "visibility": "private"}
+
 
 async def test_what_is_created_is_answered_with_its_place_and_version(api: Served) -> None:
-    answer = await api.http.post(UP, json=NEW, headers={"x-portico-via": "cli"})
+    answer = await api.http.post(UP, json=NEW, headers={"portico-via": "cli"})
     assert answer.status_code == 201
     assert answer.headers["etag"] == '"1"'
     assert answer.headers["location"] == f"{UP}/git"
@@ -34,6 +36,27 @@ async def test_a_create_of_what_exists_is_a_conflict(api: Served) -> None:
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:portico:problem:exists"
+
+
+async def test_what_was_made_elsewhere_keeps_when_and_by_whom(api: Served) -> None:
+    made = {"at": "2025-03-01T12:00:00.250+01:00", "by": "carol"}
+    shown = (await api.http.post(UP, json={**NEW, "made": made})).json()
+    assert (shown["created"], shown["created_by"], shown["updated_by"]) == (
+        "2025-03-01T11:00:00.250Z",
+        "carol",
+        "alice",
+    )
+    put = await api.http.put(f"{UP}/other", json={"config": {}, "made": made})
+    assert put.json()["created_by"] == "carol"
+    for wrong in (
+        "2025-03-01T12:00:00",
+        "yesterday",
+        7,
+        "0001-01-01T00:00:00+01:00",
+        "9999-12-31T23:59:59-01:00",
+    ):
+        answer = await api.http.post(UP, json={"name": "x", "config": {}, "made": {"at": wrong}})
+        assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, "made.at")
 
 
 async def test_names_may_have_slashes(api: Served) -> None:
@@ -190,6 +213,12 @@ async def test_a_list_comes_in_pages_each_record_once(api: Served) -> None:
         ("q=vcs", ["git"]),
         ("tag=vcs", ["git"]),
         ("tag=vcs&tag=other", []),
+        ("q=ann", ["git"]),
+        ("owner=ann", ["git"]),
+        ("owner=", ["old", "time"]),
+        ("team=core", ["old"]),
+        ("visibility=private", ["old"]),
+        ("visibility=public&owner=ann", ["git"]),
         ("origin=file", ["time"]),
         ("enabled=false", ["old"]),
         ("state=disabled", ["old"]),
@@ -199,7 +228,7 @@ async def test_a_list_comes_in_pages_each_record_once(api: Served) -> None:
 )
 async def test_lists_are_filtered(api: Served, query: str, expected: list[str]) -> None:
     await api.http.post(UP, json=NEW)
-    await api.http.post(UP, json={"name": "old", "config": {}, "about": {"enabled": False}})
+    await api.http.post(UP, json={"name": "old", "config": {}, "about": OLD})
     found = (await api.http.get(f"{UP}?{query}")).json()
     assert [each["name"] for each in found["items"]] == expected
     assert found["total"] == len(expected)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -55,14 +56,44 @@ def render(text: str, values: Mapping[str, str], budget: Budget) -> str:
     return made.render(values, budget)
 
 
-@functools.lru_cache(2048)
+class _Kept:
+    """Templates that were made last: checking one and filling it in take what was made of it at first.
+
+    Bounded by the text they have, as some are long, and candidates that nobody keeps are among them.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 0
+        self._made: OrderedDict[tuple[str, tuple[str, ...]], Compiled | str] = OrderedDict()
+        self._lock = threading.Lock()  # some are filled in by threads
+
+    def get(self, text: str, names: tuple[str, ...]) -> Compiled | str:
+        """The template, or what is wrong with it."""
+        key = (text, names)
+        with self._lock:
+            if key in self._made:
+                self._made.move_to_end(key)
+                return self._made[key]
+        from portico_plugins.upstreams.local.templates.rendering import compiled  # Jinja, where it is used
+
+        made = compiled(text, names)
+        with self._lock:
+            if key not in self._made:
+                self._size += len(text)
+                self._made[key] = made
+            while self._size > self._most:
+                (other, _), _ = self._made.popitem(last=False)
+                self._size -= len(other)
+        return made
+
+
+_KEPT: Final = _Kept(2_000_000)
+
+
 def _template(text: str, names: tuple[str, ...]) -> Compiled | str | None:
     """The template, or what is wrong with it; None where nothing is to be filled in."""
-    if not any(mark in text for mark in _MARKS):
-        return None
-    from portico_plugins.upstreams.local.templates.rendering import compiled  # Jinja, where it is used
-
-    return compiled(text, names)
+    return _KEPT.get(text, names) if any(mark in text for mark in _MARKS) else None
 
 
 __all__ = ["MAX_TEMPLATE", "Failed", "problem", "render"]

@@ -23,6 +23,9 @@ from portico_plugins.upstreams.local.templates.filters import (
 from portico_plugins.upstreams.local.templates.sandbox import Sandbox
 
 MAX_DEPTH: Final = 60
+MAX_NODES: Final = 5_000
+"""The most names, constants, operators and tags a template may have together: it is compiled in the loop."""
+
 _GLOBALS: Final = ("range", "namespace")
 _SAID: Final[dict[type[nodes.Node], str]] = {
     nodes.Include: "other templates cannot be included",
@@ -62,9 +65,15 @@ def judge(tree: nodes.Template, names: Iterable[str]) -> None:
         Unwritable: It is not.
     """
     waiting: list[tuple[nodes.Node, int, int]] = [(tree, 0, 1)]
+    count = 0
     while waiting:
         node, depth, line = waiting.pop()
         line = node.lineno or line  # some of Jinja's have none
+        count += 1
+        if count > MAX_NODES:
+            raise Unwritable(
+                f"there is too much to do in it: at most {MAX_NODES} names, values and tags", line
+            )
         if depth > MAX_DEPTH:
             raise Unwritable("too deeply nested", line)
         _judge_one(node, line)
