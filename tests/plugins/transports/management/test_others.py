@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from portico.api import About, Managed
 from portico_plugins.transports.management_api.classes import schema_of
 from portico_plugins.transports.management_api.others import operations
+from portico_plugins.transports.management_api.shown import item_of
 from portico_plugins.upstreams.mcp import McpConfig
 from tests.plugins.transports.management.fake import ALICE, Served, served
 
@@ -161,6 +163,13 @@ async def test_status(api: Served) -> None:
     assert (status["revision"], status["registry"], status["draining"]) == (1, "", False)
     assert status["counts"]["secrets"] == 1
     assert status["upstreams"] == {"time": {"state": "ready", "reason": "", "since": None, "origin": "file"}}
+
+
+def test_since_when_a_state_holds_is_a_moment_where_it_is_known() -> None:
+    known = Managed("upstreams", "a", {}, About(), "file", None, "unavailable", "gone", since=1.5)
+    item = item_of(known)
+    assert (item.state, item.reason, item.since) == ("unavailable", "gone", "1970-01-01T00:00:01.500Z")
+    assert item_of(Managed("servers", "a", {}, About(), "file")).since is None
 
 
 async def test_the_description_has_every_operation_and_the_plugins_keys(api: Served) -> None:
