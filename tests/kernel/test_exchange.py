@@ -15,6 +15,7 @@ from portico._config.exchange.contextforge import from_contextforge
 from portico._config.exchange.formats import take
 from portico._config.exchange.items import Item, plan, without_environment
 from portico._config.exchange.portico import from_portico, to_portico
+from portico._config.exchange.reading import read_import
 from portico._config.exchange.server_json import from_server, from_server_json
 from portico._config.exchange.toml import dumps
 from portico._config.masking import MASK
@@ -398,6 +399,19 @@ FORGE = {
     },
     "metadata": {"entity_counts": {"tools": 1}},
 }
+
+
+@pytest.mark.parametrize("odd", [None, True, 5, "x", {}, {"a": 1}, [None], [[]]])
+def test_lists_that_are_none_in_an_export_are_passed_over(odd: Any) -> None:
+    each = {"name": "a", "url": "http://a", "template": "x", "tags": odd, "tool_ids": odd, "arguments": odd}
+    entities = {
+        "gateways": [each],
+        "servers": [each],
+        "prompts": [{**each, "input_schema": {"properties": odd}}],
+    }
+    document = {"version": "1", "entities": {**entities, "tools": odd, "resources": odd}}
+    kinds = [item.kind for item in read_import(document, "export.json")[1].items]
+    assert kinds == ["upstreams", "servers", "prompts"]
 
 
 def test_a_contextforge_export_becomes_upstreams_servers_prompts_and_resources() -> None:

@@ -8,7 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from portico.api import Json
+import pytest
+
+from portico.api import Json, Refused
+from portico.testing import running_gateway
 from tests.kernel.staff import PATIENCE, Staff, kill, staff
 from tests.plugins.upstreams.kit import serving
 from tests.plugins.upstreams.scripted import Scripted
@@ -109,5 +112,37 @@ async def test_every_worker_says_the_same_of_an_upstream_that_goes_and_comes_bac
             assert found(status, "a")[0][2] > since
             # All of them have fetched the lists again, not just the one that found it back.
             await app.until(lambda: len(app.of("tools/list")) >= 6, PATIENCE)
+    finally:
+        await context.__aexit__(None, None, None)
+
+
+async def test_an_upstream_that_dies_is_found_out_listed_on_and_found_back_by_a_call(tmp_path: Path) -> None:
+    app = Counted()
+    async with serving(app) as url:
+        port = int(url.rpartition(":")[2])
+        text = (
+            "[gateway]\nhealth_interval = 0.05\n"
+            f"[upstreams.a]\nuse = 'mcp'\nurl = '{url}/mcp'\nprotocol = 'modern'\n"
+        )
+        context = running_gateway(text, base=tmp_path)
+        gw = await context.__aenter__()
+        await app.probed(3)
+    try:
+        plane = gw.gateway.plane
+
+        async def until(state: str) -> None:
+            async with asyncio.timeout(PATIENCE):
+                while plane.status()["a"]["state"] != state:
+                    await asyncio.sleep(0)
+
+        await until("unavailable")
+        assert "upstream.away" in gw.log.events
+        assert await gw.names() == ["t"]
+        with pytest.raises(Refused) as caught:
+            await gw.call("t")
+        assert (caught.value.code, caught.value.data["gateway"]["reason"]) == (50300, "connection_refused")
+        async with serving(app, port):
+            await until("ready")
+            assert (await gw.call("t"))["content"][0]["text"] == "called"
     finally:
         await context.__aexit__(None, None, None)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from portico.api import About, Managed
 from portico_plugins.transports.management_api.classes import schema_of
 from portico_plugins.transports.management_api.others import operations
+from portico_plugins.transports.management_api.shown import item_of
 from portico_plugins.upstreams.mcp import McpConfig
 from tests.plugins.transports.management.fake import ALICE, Served, served
 
@@ -163,6 +165,13 @@ async def test_status(api: Served) -> None:
     assert status["upstreams"] == {"time": {"state": "ready", "reason": "", "since": None, "origin": "file"}}
 
 
+def test_since_when_a_state_holds_is_a_moment_where_it_is_known() -> None:
+    known = Managed("upstreams", "a", {}, About(), "file", None, "unavailable", "gone", since=1.5)
+    item = item_of(known)
+    assert (item.state, item.reason, item.since) == ("unavailable", "gone", "1970-01-01T00:00:01.500Z")
+    assert item_of(Managed("servers", "a", {}, About(), "file")).since is None
+
+
 async def test_the_description_has_every_operation_and_the_plugins_keys(api: Served) -> None:
     described = (await api.http.get("/api/openapi.json", headers={"authorization": ""})).json()
     assert described["openapi"] == "3.1.0"
@@ -175,6 +184,30 @@ async def test_the_description_has_every_operation_and_the_plugins_keys(api: Ser
         part.split('"')[0] for part in str(described).replace("'", '"').split("#/components/schemas/")[1:]
     }
     assert refs <= schemas.keys()
+
+
+async def test_every_answer_of_an_operation_is_described_with_its_problems_and_what_may_be_done_next(
+    api: Served,
+) -> None:
+    paths = (await api.http.get("/api/openapi.json")).json()["paths"]
+    create, delete = paths["/api/v1/upstreams"]["post"], paths["/api/v1/upstreams/{name}"]["delete"]
+    assert (
+        create["responses"]["409"]["description"] == "Conflict: exists, from-file, gone, in-progress, stale."
+    )
+    assert delete["responses"]["409"]["description"] == "Conflict: from-file, stale."
+    assert "415" not in delete["responses"]
+    links = create["responses"]["201"]["links"]
+    assert {"getUpstream", "patchUpstream", "deleteUpstream", "refreshUpstream"} <= links.keys()
+    assert links["patchUpstream"]["parameters"] == {
+        "path.name": "$response.body#/name",
+        "header.If-Match": "$response.header.ETag",
+    }
+    for item in paths.values():
+        for operation in item.values():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400 and "content" in answer:
+                    (_, types) = answer["content"]["application/problem+json"]["schema"]["allOf"]
+                    assert types["properties"]["type"]["enum"], (operation["operationId"], status)
 
 
 async def test_a_config_class_is_described_with_its_documentation() -> None:
