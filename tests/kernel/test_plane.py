@@ -131,7 +131,7 @@ async def test_a_conflict_is_logged_once_however_often_the_catalog_is_made() -> 
         up.offer = offer("t", f"u{number}")
         world.plane.offer_changed("b")
         await settle()
-        world.plane.report_conflicts()
+        world.plane.disputes.report()
     (line,) = [line for line in world.log.lines if line.event == "catalog.conflict"]
     assert line.facts == {
         "server": "default", "kind": "tools", "name": "t", "upstream": "b", "other": "a", "why": "left_out",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from portico._core.catalog import ServerSpec, Shown, View, view_steps
 from portico._core.contracts import Json, Log, Offer, Principal, Target, Tellable, Upstream, Watchable
+from portico._core.disputes import Disputes
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
 from portico._core.health import Tending, Untended, status
@@ -16,7 +17,6 @@ from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.session import Session
 from portico._core.protocol.subscriptions import KINDS, Hub
-from portico._core.shadows import Conflict, conflicts
 from portico._core.steps import Steps, finished, slice_of, unhurried
 
 _METHODS_OF = {
@@ -32,11 +32,6 @@ _LONGEST_REST: Final = 0.25
 _SHORT: Final = 0.005
 """Seconds; a shorter look is followed by the next at once."""
 
-
-_REPORT_SECONDS = 1.0
-"""How long after a change it is looked for names in dispute: many changes are looked at once."""
-
-_REPORTED_AT_ONCE = 20
 
 Vet = Callable[[str, Offer], Steps[frozenset[tuple[str, str]]]]
 """Says what is to be held back of an upstream's offer, as `(kind, own name)`."""
@@ -64,6 +59,7 @@ class Plane:
         self._vet = vet
         self.upstreams: dict[str, Upstream] = {}
         self.hub = Hub(self, log)
+        self.disputes = Disputes(self._views, log)
         self.notice = False
         self.tending: Tending = Untended(self.upstreams)
         self._endpoints: dict[str, Endpoint] = {}
@@ -79,8 +75,6 @@ class Plane:
         self._due = False
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
         self._told: set[asyncio.Task[None]] = set()
-        self._reported: set[Conflict] = set()
-        self._reporting: asyncio.TimerHandle | None = None
 
     @property
     def endpoints(self) -> Mapping[str, Endpoint]:
@@ -144,36 +138,12 @@ class Plane:
                 if of := (yield from self._vet(name, offer)):
                     held[name] = of
                 yield
-        if self._reporting is None:
-            self._reporting = asyncio.get_running_loop().call_later(_REPORT_SECONDS, self.report_conflicts)
+        self.disputes.report_soon()
         known = self._shown.setdefault(spec.name, Shown())
         return (yield from view_steps(spec, offers, self._overrides, known, held))
 
-    def conflicts(self) -> list[Conflict]:
-        """Names of upstreams that others have, too, or that look like them, in the servers that show both."""
-        return [
-            each
-            for name, endpoint in self._endpoints.items()
-            for each in conflicts(name, endpoint.lists.view, self._specs[name].separator)
-        ]
-
-    def report_conflicts(self) -> None:
-        """Log those that are new; of many, the first."""
-        self._reporting = None
-        new = [each for each in self.conflicts() if each not in self._reported]
-        self._reported.update(new)
-        for each in new[:_REPORTED_AT_ONCE]:
-            self.log.warning(
-                "catalog.conflict",
-                server=each.server,
-                kind=each.kind,
-                name=each.name,
-                upstream=each.upstream,
-                other=each.other,
-                why=each.why,
-            )
-        if len(new) > _REPORTED_AT_ONCE:
-            self.log.warning("catalog.conflicts", more=len(new) - _REPORTED_AT_ONCE)
+    def _views(self) -> list[tuple[ServerSpec, View]]:
+        return [(spec, self._endpoints[name].lists.view) for name, spec in self._specs.items()]
 
     # --- what upstreams report -----------------------------------------------------------------------
 

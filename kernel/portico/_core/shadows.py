@@ -19,6 +19,9 @@ _INVISIBLE: Final = re.compile(
     "[\xad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
 
+_SEVERAL: Final = 100
+"""As many names are looked at between two pauses."""
+
 
 @attrs.frozen
 class Conflict:
@@ -44,7 +47,12 @@ class Conflict:
 
 
 def conflicts(server: str, view: View, separator: str) -> Iterator[Conflict]:
-    """All of a virtual server.
+    """All of a virtual server; see `searched`."""
+    return (each for each in searched(server, view, separator) if each is not None)
+
+
+def searched(server: str, view: View, separator: str) -> Iterator[Conflict | None]:
+    """All of a virtual server, with a None now and then, so that one can pause however few there are.
 
     Args:
         server: Its name.
@@ -58,15 +66,19 @@ def conflicts(server: str, view: View, separator: str) -> Iterator[Conflict]:
     for kind, targets in (("tools", view.tools), ("prompts", view.prompts), ("resources", view.resources)):
         yield from _alike(server, kind, targets)
         if kind != "resources":
-            for target in targets.values():
+            for number, target in enumerate(targets.values()):
+                if number % _SEVERAL == 0:
+                    yield None
                 other = _mimicked(target.name, separator, prefixes)
                 if other is not None and other != target.upstream:
                     yield Conflict(server, kind, target.name, target.upstream, other, "mimics")
 
 
-def _alike(server: str, kind: str, targets: Mapping[str, Target]) -> Iterator[Conflict]:
+def _alike(server: str, kind: str, targets: Mapping[str, Target]) -> Iterator[Conflict | None]:
     first: dict[str, Target] = {}
-    for target in targets.values():
+    for number, target in enumerate(targets.values()):
+        if number % _SEVERAL == 0:
+            yield None
         # URIs are for programs: what looks alike is another.
         look = target.name if kind == "resources" else skeleton(target.name)
         known = first.setdefault(look, target)

@@ -154,7 +154,7 @@ class Composer:
             state = self.settings.state
             snapshot = Snapshot(state / f"{self.settings.registry}.json")
             keys = Secrets(self.settings.gateway, state)
-            pins = (self.pinning, self.plane.conflicts)
+            pins = (self.pinning, self.plane.disputes.all)
             self.roster = Roster(self.settings, registry, self.stage, self.log, keys, snapshot, pins)
         self.plane.upstreams.update(
             {name: each for (kind, name), each in live.items() if kind == "upstreams"}

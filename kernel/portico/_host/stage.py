@@ -60,7 +60,11 @@ class LiveStage:
     async def become(self, before: Settings, after: Settings, *, at_first: bool) -> None:
         """Start, stop and change what differs."""
         plane, crew = self._composer.plane, self.crew
-        come = [each for key, each in after.components.items() if before.components.get(key) != each]
+        come = [
+            each
+            for key, each in after.components.items()
+            if (known := before.components.get(key)) is not each and known != each
+        ]
         gone = [key for key in before.components if key not in after.components]
         others = [each for each in come if each.kind != "upstreams"]
         for component in others:

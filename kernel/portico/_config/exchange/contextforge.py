@@ -149,6 +149,7 @@ def _prompts(entities: Mapping[str, Any], notes: Notes) -> Iterator[Item]:
 
 def _arguments(each: Json) -> Iterator[Json]:
     schema = each.get("input_schema")
+    found: Mapping[Any, Any]
     if isinstance(each.get("arguments"), list):
         found = {str(one.get("name")): one for one in each["arguments"] if isinstance(one, Mapping)}
         required = [name for name, one in found.items() if one.get("required")]

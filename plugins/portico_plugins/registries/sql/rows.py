@@ -10,9 +10,12 @@ import msgspec
 from sqlalchemy import Row
 
 from portico.api import About, Author, Entry, Json, Record
+from portico_plugins.registries.sql.tables import RECORDS
 
 Values = dict[str, Any]
 """A row, by its columns."""
+
+_COLUMNS: Final = tuple(column.name for column in RECORDS.columns)
 
 _object: Final = msgspec.json.Decoder(Json).decode
 _about: Final = msgspec.json.Decoder(About).decode
@@ -33,7 +36,7 @@ def of_record(record: Record) -> Values:
 
 def record_of(row: Row[Any]) -> Record:
     """A row's record."""
-    values = row._asdict()
+    values: Values = dict(zip(_COLUMNS, row, strict=True))
     return Record(config=_object(values.pop("config")), about=_about(values.pop("about")), **values)
 
 

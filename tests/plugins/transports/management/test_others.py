@@ -186,6 +186,30 @@ async def test_the_description_has_every_operation_and_the_plugins_keys(api: Ser
     assert refs <= schemas.keys()
 
 
+async def test_every_answer_of_an_operation_is_described_with_its_problems_and_what_may_be_done_next(
+    api: Served,
+) -> None:
+    paths = (await api.http.get("/api/openapi.json")).json()["paths"]
+    create, delete = paths["/api/v1/upstreams"]["post"], paths["/api/v1/upstreams/{name}"]["delete"]
+    assert (
+        create["responses"]["409"]["description"] == "Conflict: exists, from-file, gone, in-progress, stale."
+    )
+    assert delete["responses"]["409"]["description"] == "Conflict: from-file, stale."
+    assert "415" not in delete["responses"]
+    links = create["responses"]["201"]["links"]
+    assert {"getUpstream", "patchUpstream", "deleteUpstream", "refreshUpstream"} <= links.keys()
+    assert links["patchUpstream"]["parameters"] == {
+        "path.name": "$response.body#/name",
+        "header.If-Match": "$response.header.ETag",
+    }
+    for item in paths.values():
+        for operation in item.values():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400 and "content" in answer:
+                    (_, types) = answer["content"]["application/problem+json"]["schema"]["allOf"]
+                    assert types["properties"]["type"]["enum"], (operation["operationId"], status)
+
+
 async def test_a_config_class_is_described_with_its_documentation() -> None:
     schema = schema_of(McpConfig)
     assert schema["type"] == "object"
