@@ -5,6 +5,7 @@ Runs on a bare installation: `python -I examples/check_quickstart.py`. Says what
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -45,11 +47,64 @@ def check(config: Path, log: Path) -> None:
                 raise RuntimeError(f"there are not eight planets: {found}")
             if "# Welcome" not in run("read", "note://welcome", "--url", url):
                 raise RuntimeError("the note has another text")
+            asyncio.run(manage(url))
         finally:
             process.terminate()
             status = process.wait(60)
     if status != 0:
         raise RuntimeError(f"the gateway ended with status {status}")
+
+
+async def manage(url: str) -> None:
+    """Add an upstream by command and by API, with a client connected that sees its tools come and go.
+
+    Raises:
+        RuntimeError: It does not.
+    """
+    from mcp import Client
+    from mcp.types import ToolListChangedNotification
+
+    news = asyncio.Event()
+
+    async def told(message: object) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            news.set()
+
+    async with Client(url, mode="legacy", message_handler=told) as client:
+
+        async def sees(tool: str, *, there: bool) -> None:
+            async with asyncio.timeout(60):
+                while (tool in {each.name for each in (await client.list_tools()).tools}) != there:
+                    await news.wait()
+                    news.clear()
+
+        await sees("weekday", there=False)
+        where = ("--gateway", url)
+        command = ["python", "-m", "portico_examples.calendar"]
+        add = ("upstreams", "add", "calendar", "--use", "mcp", "--set", f"command={json.dumps(command)}")
+        await asyncio.to_thread(run, *add, *where)
+        await sees("weekday", there=True)
+        called = await client.call_tool("weekday", {"date": "2026-07-28"})
+        if "Tuesday" not in str(called.content):
+            raise RuntimeError(f"the calendar says {called.content}")
+        await asyncio.to_thread(run, "upstreams", "rm", "calendar", *where)
+        await sees("weekday", there=False)
+        record = {"name": "calendar", "config": {"use": "mcp", "command": command}}
+        await asyncio.to_thread(post, url.replace("/mcp", "/api/v1/upstreams"), record)
+        await sees("weekday", there=True)
+
+
+def post(url: str, value: object) -> None:
+    """POST JSON.
+
+    Raises:
+        RuntimeError: It is not answered with 201.
+    """
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(value).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        if response.status != 201:
+            raise RuntimeError(f"{url} answers {response.status}")
 
 
 def endpoint(process: subprocess.Popen[str]) -> str:

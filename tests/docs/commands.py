@@ -60,7 +60,7 @@ class Reader:
     def __init__(self, folder: Path, port: int) -> None:
         self._folder = folder
         self._serving: subprocess.Popen[str] | None = None
-        address = f"127.0.0.1:{port}"
+        address = self._address = f"127.0.0.1:{port}"
         self._environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -78,7 +78,7 @@ class Reader:
         if line.startswith("gateway serve"):
             return self._serve(line)
         done = subprocess.run(
-            line,
+            line.replace("127.0.0.1:4444", self._address),
             shell=True,
             cwd=self._folder,
             env=self._environment,

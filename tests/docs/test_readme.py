@@ -44,6 +44,11 @@ def test_every_command_of_the_readme_works_in_the_order_it_is_read(checkout: Pat
         text for command, text in said.items() if command.startswith("gateway call query")
     )
     assert "# Welcome" in said["gateway read note://welcome"]
+    assert said["gateway call weekday date=2026-07-28"] == "Tuesday\n"
+    assert "calendar" in said["gateway upstreams list"]
+    history = [line.split() for line in said["gateway history"].splitlines()]
+    done = [(line[4], line[5]) for line in history if line[6:7] == ["upstreams"] and "calendar" in line]
+    assert done == [("api", "created"), ("cli", "deleted"), ("cli", "created")]
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:

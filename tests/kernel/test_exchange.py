@@ -15,6 +15,7 @@ from portico._config.exchange.contextforge import from_contextforge
 from portico._config.exchange.formats import take
 from portico._config.exchange.items import Item, plan, without_environment
 from portico._config.exchange.portico import from_portico, to_portico
+from portico._config.exchange.reading import read_import
 from portico._config.exchange.server_json import from_server, from_server_json
 from portico._config.exchange.toml import dumps
 from portico._config.masking import MASK
@@ -90,12 +91,15 @@ OWN = [
 ]
 
 
+PINS = Item("pins", "docs", {"digests": {"tools/t": "0" * 64}, "definitions": "eJyrBgA=", "pending": {}})
+
+
 @pytest.mark.parametrize("secrets", ["env", "secret"])
 def test_an_export_comes_back_as_it_was(secrets: Any) -> None:
-    text, notes = to_portico(ITEMS + OWN, secrets)
+    text, notes = to_portico([*ITEMS, *OWN, PINS], secrets)
     name, taken = take(text, "gateway.toml")
     assert name == "Portico configuration"
-    assert sorted(taken.items, key=str) == sorted(ITEMS + OWN, key=str)
+    assert sorted(taken.items, key=str) == sorted([*ITEMS, *OWN, PINS], key=str)
     assert taken.notes == []
     assert [place for place, _ in notes] == (["${env:DOCS_KEY}"] if secrets == "env" else [])
 
@@ -184,6 +188,16 @@ def test_a_name_in_use_is_treated_as_was_asked(on_conflict: Any, action: str) ->
         "overrides",
     ]
     assert [each.action for each in planned] == [action, "create", "create", "create", action]
+
+
+def test_pins_come_first_and_go_with_their_upstream() -> None:
+    planned = plan([ITEMS[0], PINS], THERE | {("pins", "docs")}, "rename")
+    assert [(each.item.kind, each.item.name) for each in planned] == [
+        ("pins", "docs-3"),
+        ("upstreams", "docs-3"),
+    ]
+    (kept,) = plan([PINS], {("pins", "docs")}, "rename")
+    assert kept.action == "skip"
 
 
 def test_what_is_shown_comes_before_the_prompts_that_show_it() -> None:
@@ -385,6 +399,19 @@ FORGE = {
     },
     "metadata": {"entity_counts": {"tools": 1}},
 }
+
+
+@pytest.mark.parametrize("odd", [None, True, 5, "x", {}, {"a": 1}, [None], [[]]])
+def test_lists_that_are_none_in_an_export_are_passed_over(odd: Any) -> None:
+    each = {"name": "a", "url": "http://a", "template": "x", "tags": odd, "tool_ids": odd, "arguments": odd}
+    entities = {
+        "gateways": [each],
+        "servers": [each],
+        "prompts": [{**each, "input_schema": {"properties": odd}}],
+    }
+    document = {"version": "1", "entities": {**entities, "tools": odd, "resources": odd}}
+    kinds = [item.kind for item in read_import(document, "export.json")[1].items]
+    assert kinds == ["upstreams", "servers", "prompts"]
 
 
 def test_a_contextforge_export_becomes_upstreams_servers_prompts_and_resources() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from portico.api import Author, Change, ConfigError, FromFile, Json, Management, Refused
 from portico.testing import RunningGateway, running_gateway
+from portico_plugins.upstreams.local.upstream import LocalUpstream
 from tests.kernel import kept
 from tests.plugins.transports.scripted import Scripted
 from tests.plugins.transports.web import Web
@@ -163,6 +164,13 @@ async def test_records_join_what_the_file_has_and_keep_its_limits(shelf: str) ->
             await management.change([resource("two", {"uri": "note://house", "text": ""})], ALICE)
         with pytest.raises(FromFile):
             await management.change([prompt("house", GREET)], ALICE)
+        listed = [(each.name, each.origin, each.state) for each in management.all("prompts")]
+        assert listed == [("greet", "registry", "ready"), ("house", "file", "ready")]
+        assert management.all("resources")[0].config == {"uri": "note://house", "text": "rules"}
+        tried = await management.render("house", {})
+        assert tried["messages"][0]["content"]["text"] == "House"
+        with pytest.raises(ConfigError, match="declares one of this name"):
+            await management.render("house", {}, GREET)
 
 
 async def test_no_record_takes_the_place_of_the_upstream_that_has_them(shelf: str) -> None:
@@ -270,6 +278,20 @@ async def test_a_legacy_session_hears_of_them_until_it_wants_no_more(shelf: str)
         ]
         await management.change(changes, ALICE)
         assert await update(stream) == "note://big"
+
+
+async def test_an_upstream_that_cannot_take_over_takes_its_place_all_the_same(
+    shelf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def succeed(self: Any, before: Any) -> None:
+        raise RuntimeError("I will not")
+
+    monkeypatch.setattr(LocalUpstream, "succeed", succeed)
+    async with managed(shelf) as (gateway, management):
+        await management.change([resource("one", NOTE)], ALICE)
+        await management.change([resource("one", {**NOTE, "text": "new"})], ALICE)
+        assert await text(gateway, "note://one") == "new"
+        assert any(line.level == "error" and "I will not" in repr(line) for line in gateway.log.lines)
 
 
 async def test_nobody_is_refused_a_resource_in_the_moment_in_which_it_changes(shelf: str) -> None:

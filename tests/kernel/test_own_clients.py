@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,7 +15,7 @@ from mcp import Client
 from mcp.client.subscriptions import ResourceUpdated
 from mcp.shared.exceptions import MCPDeprecationWarning
 
-from tests.kernel.cli.test_with_a_gateway import gateway
+from tests.kernel.cli.running import gateway
 
 NOTE = {"uri": "note://one", "text": "remember"}
 REVIEW = {
@@ -33,6 +34,12 @@ REVIEW = {
 CARD = {"uri": "card://{id}", "text": "Card {{ id }}", "variables": {"id": {"values": ["1", "12", "2"]}}}
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a gateway keeps, it keeps beside its configuration."""
+    monkeypatch.chdir(tmp_path)
+
+
 class Api:
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self.http = http
@@ -43,8 +50,8 @@ class Api:
 
 
 @asynccontextmanager
-async def served(shelf: str) -> AsyncIterator[tuple[str, Api]]:
-    async with gateway(shelf) as url, httpx2.AsyncClient(base_url=url) as http:
+async def served() -> AsyncIterator[tuple[str, Api]]:
+    async with gateway() as url, httpx2.AsyncClient(base_url=url) as http:
         api = Api(http)
         await api.put("resources/one", NOTE)
         await api.put("resources/card", CARD)
@@ -57,8 +64,8 @@ def text(result: Any) -> str:
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-async def test_a_client_uses_them(mode: Any, request: pytest.FixtureRequest) -> None:
-    async with served(str(request.node.name)) as (url, _), Client(url, mode=mode) as client:
+async def test_a_client_uses_them(mode: Any) -> None:
+    async with served() as (url, _), Client(url, mode=mode) as client:
         capabilities = client.server_capabilities
         assert capabilities.resources is not None
         assert capabilities.resources.subscribe
@@ -81,9 +88,9 @@ async def test_a_client_uses_them(mode: Any, request: pytest.FixtureRequest) -> 
         assert (resource.size, resource.mime_type) == (8, "text/plain")
 
 
-async def test_a_modern_client_that_listens_reads_what_is_new(request: pytest.FixtureRequest) -> None:
+async def test_a_modern_client_that_listens_reads_what_is_new() -> None:
     async with (
-        served(str(request.node.name)) as (url, api),
+        served() as (url, api),
         Client(url) as client,
         client.listen(resource_subscriptions=["note://one"]) as events,
     ):
@@ -96,7 +103,7 @@ async def test_a_modern_client_that_listens_reads_what_is_new(request: pytest.Fi
             assert text(await client.read_resource("note://one")) == f"{number}"
 
 
-async def test_a_legacy_client_that_subscribes_reads_what_is_new(request: pytest.FixtureRequest) -> None:
+async def test_a_legacy_client_that_subscribes_reads_what_is_new() -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
 
     async def hears(message: Any) -> None:
@@ -104,7 +111,7 @@ async def test_a_legacy_client_that_subscribes_reads_what_is_new(request: pytest
             await heard.put(str(message.params.uri))
 
     async with (
-        served(str(request.node.name)) as (url, api),
+        served() as (url, api),
         Client(url, mode="legacy", message_handler=hears) as client,
     ):
         with pytest.warns(MCPDeprecationWarning, match="resources/subscribe"):
@@ -113,3 +120,24 @@ async def test_a_legacy_client_that_subscribes_reads_what_is_new(request: pytest
         async with asyncio.timeout(10):
             assert await heard.get() == "card://7"
         assert text(await client.read_resource("card://7")) == "The card 7"
+
+
+async def test_the_api_says_what_is_wrong_with_one_and_where() -> None:
+    async with served() as (_, api):
+        for path, config, place in (
+            ("resources/large", {"uri": "note://large", "text": "x" * 1_000_001}, "resources.large.text"),
+            ("resources/card", {**CARD, "text": "{{ ide }}"}, "resources.card.text"),
+            (
+                "prompts/review",
+                {**REVIEW, "messages": [{"text": "{{ '' .__class__ }}"}]},
+                "prompts.review.messages[0].text",
+            ),
+        ):
+            answer = await api.http.put(f"/api/v1/{path}", json={"config": config})
+            assert answer.status_code == 422
+            assert [each["path"] for each in answer.json()["errors"]] == [place]
+        answer = await api.http.put("/api/v1/resources/large", json={"config": {"text": "x" * 5_000_000}})
+        assert answer.status_code == 413
+        trial = {"arguments": {"change": "+ a", "tone": "strict"}}
+        tried = (await api.http.post("/api/v1/prompts/review/render", json=trial)).json()
+        assert tried["messages"][0]["content"]["text"] == "Be strict.\n> + a"

@@ -104,6 +104,7 @@ async def test_a_changed_tool_is_gone_until_somebody_approves(shelf: str) -> Non
         found = mgmt.get("upstreams", "a")
         assert found is not None
         assert (found.state, found.reason) == ("quarantined", "1 changed definition waits for approval")
+        assert found.since > 0
         assert [(p.definition, p.state) for p in mgmt.definitions.all()] == [
             ("tools/t", "quarantined"), ("tools/u", "pinned"),
         ]  # fmt: skip
@@ -333,6 +334,25 @@ async def test_a_record_that_holds_no_pins_is_reported_and_begun_anew(shelf: str
         assert record(shelf).config["digests"].keys() == {"tools/t"}
 
 
+async def test_pins_of_another_gateway_hold_before_the_upstream_is_there(shelf: str) -> None:
+    server = scripted(tool())
+    async with serving(server) as url:
+        async with managed(shelf) as (gw, mgmt):
+            await mgmt.change([upstream(url)], ALICE)
+            await until(gw, ["t"])
+            await eventually(lambda: record(shelf))
+        exported = record(shelf).config
+        server.tools = [tool(title="T")]
+        async with managed(f"{shelf} again") as (gw, mgmt):
+            for wrong in ({}, {**exported, "digests": {"tools/t": "?"}}):
+                with pytest.raises(ConfigError, match=r"pins\.a"):
+                    await mgmt.change([Change("pins", "a", wrong)], ALICE)
+            await mgmt.change([Change("pins", "a", exported), upstream(url)], ALICE)
+            await eventually(lambda: mgmt.offers()["a"].tools)
+            await eventually(lambda: gw.gateway.plane.status()["a"]["state"] == "quarantined")
+            assert await code(gw) == TOOL_DEFINITION_CHANGED
+
+
 async def test_names_in_dispute_are_told(shelf: str) -> None:
     async with (
         serving(scripted(tool())) as one,
@@ -345,3 +365,20 @@ async def test_names_in_dispute_are_told(shelf: str) -> None:
         (found,) = mgmt.definitions.conflicts()
         assert (found.server, found.name, found.upstream, found.other) == ("default", "T", "b", "a")
         assert found.why == "similar"
+
+
+async def test_an_upstream_that_changes_all_the_time_is_written_ever_less_often(
+    shelf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted(tool())
+    async with serving(server) as url, managed(shelf) as (gw, mgmt):
+        await mgmt.change([upstream(url, "accept")], ALICE)
+        await until(gw, ["t"])
+        await eventually(lambda: record(shelf))
+        monkeypatch.setattr(pinning, "DELAY", 20.0)
+        for number in range(20):
+            await changed(server, mgmt, tool(title=str(number)))
+        assert len(writes(shelf)) == 1
+        monkeypatch.setattr(pinning, "_AT_LAST", 10.0)
+    assert len(writes(shelf)) == 2  # the last of them, when the gateway stops
+    assert record(shelf).version == 2

@@ -113,6 +113,28 @@ async def test_a_worker_that_comes_later_knows_what_was_found(timers: Timers) ->
     assert late.rounds.condition("a").state is State.UNAVAILABLE
 
 
+async def test_a_worker_that_hears_of_an_upstream_before_it_has_it_shows_it_as_found(timers: Timers) -> None:
+    crew = Crew(timers, 2, ["a"])
+    late = next(worker for slot, worker in crew.workers.items() if slot != crew.owner("a"))
+    late.rounds.let_go("a")
+    timers.now += 5
+    owner = crew.workers[crew.owner("a")]
+    owner.says("a", State.DEGRADED, "bad_list")
+    late.add("a")
+    assert set(crew.conditions("a")) == {Condition(State.DEGRADED, "bad_list", 1005.0)}
+
+
+async def test_nothing_is_told_twice_when_others_come_and_go(timers: Timers) -> None:
+    crew = Crew(timers, 3, NAMES)
+    told: list[Json] = []
+    for worker in crew.workers.values():
+        worker.rounds.tell = told.append
+    mine = {name: crew.owner(name) for name in NAMES}
+    del crew.workers[3]
+    crew.gather()
+    assert {each["name"] for each in told} == {name for name in NAMES if mine[name] == 3}
+
+
 async def test_others_fetch_lists_again_only_when_theirs_are_others(timers: Timers) -> None:
     crew = Crew(timers, 3, ["a"])
     owner = crew.workers[crew.owner("a")]

@@ -647,6 +647,34 @@ def test_what_cannot_be_taken_from_such_a_file_is_reported() -> None:
     ]
 
 
+def _parts(bounds: Bounds, _: Any, parts: tuple[int, ...]) -> None:
+    wrong = [at for at, part in enumerate(parts) if part > bounds.most]
+    if wrong:
+        raise Wrong([((at, "part"), f"more than {bounds.most}") for at in wrong])
+
+
+@attrs.frozen
+class Bounds:
+    parts: tuple[int, ...] = attrs.field(validator=_parts)
+    most: int = 3
+    other: int = 0
+
+
+def test_a_validator_names_places_below_its_field_and_sees_the_defaults_of_others() -> None:
+    with pytest.raises(Wrong) as caught:
+        structured({"parts": [1, 4, 5]}, Bounds, Path("/base"))
+    assert [(dotted(place), text) for place, text in caught.value.problems] == [
+        ("parts[1].part", "more than 3"),
+        ("parts[2].part", "more than 3"),
+    ]
+    with pytest.raises(Wrong) as caught:
+        structured({"parts": [4], "other": "x"}, Bounds, Path("/base"))
+    assert {dotted(place) for place, _ in caught.value.problems} == {"parts[0].part", "other"}
+    with pytest.raises(Wrong) as caught:  # what has a problem of its own is not looked at
+        structured({"parts": [4], "most": "x"}, Bounds, Path("/base"))
+    assert {dotted(place) for place, _ in caught.value.problems} == {"most"}
+
+
 def test_vs_codes_servers_are_told_from_virtual_servers() -> None:
     assert is_mcp_json({"servers": {"a": {"type": "stdio", "command": "x"}}, "inputs": []})
     assert not is_mcp_json({"servers": {"a": {"upstreams": ["x"]}}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import httpx2
@@ -97,8 +98,8 @@ async def test_a_scope_may_be_asked_for(forge_of: Callable[[str], AsyncIterator[
         assert 'scope="admin"' in answer.headers["www-authenticate"]
 
 
-async def test_without_auth_only_this_machine_may_manage_and_no_web_page() -> None:
-    async with running_gateway(BASE) as gateway:
+async def test_without_auth_only_this_machine_may_manage_and_no_web_page(tmp_path: Path) -> None:
+    async with running_gateway(BASE, base=tmp_path) as gateway:
 
         async def status(peer: str, **headers: str) -> int:
             transport = httpx2.ASGITransport(app=gateway.gateway.app, client=(peer, 1))
@@ -111,8 +112,8 @@ async def test_without_auth_only_this_machine_may_manage_and_no_web_page() -> No
         assert await status("127.0.0.1", origin="https://evil.example") == 403
 
 
-async def test_a_foreign_web_page_calls_no_tool() -> None:
-    async with running_gateway(BASE) as gateway:
+async def test_a_foreign_web_page_calls_no_tool(tmp_path: Path) -> None:
+    async with running_gateway(BASE, base=tmp_path) as gateway:
         transport = httpx2.ASGITransport(app=gateway.gateway.app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
             for path in ("/rpc", "/tools/invoke/x"):
@@ -146,9 +147,9 @@ async def test_a_gateway_without_a_registry_manages_nothing() -> None:
         ),
     ],
 )
-async def test_a_wrong_configuration_is_refused(config: str, path: str) -> None:
+async def test_a_wrong_configuration_is_refused(config: str, path: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        async with running_gateway(config):
+        async with running_gateway(config, base=tmp_path):
             pass
     assert caught.value.problems[0][0] == path
 

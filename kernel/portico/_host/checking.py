@@ -8,6 +8,7 @@ from typing import Any
 from portico._config.masking import MASK
 from portico._config.wording import nearest
 from portico._core.errors import ConfigError
+from portico._core.pins import Pins
 from portico._core.records import KINDS_MANAGED, Change
 from portico._host.composed import Composed
 
@@ -46,6 +47,11 @@ def _form(change: Change) -> list[tuple[str, str]]:
             return [(f"{place}.{unknown[0]}", "unknown key; a secret has a `value`, and nothing else")]
         if not isinstance(change.config.get("value"), str) or not change.config["value"]:
             return [(f"{place}.value", "expected a string that is not empty")]
+    if change.kind == "pins" and change.config is not None:
+        try:
+            Pins.of(change.config)
+        except ValueError as error:
+            return [(place, str(error))]
     return []
 
 

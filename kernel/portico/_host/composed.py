@@ -28,7 +28,8 @@ Problem = tuple[str, str]
 Known = Memo[Key, tuple[OverrideKey, Override]]
 
 _TABLES: Final = ("upstreams", "servers")
-_OWN: Final = ("prompts", "resources")
+OWN: Final = ("prompts", "resources")
+"""The kinds of record that are served by the upstream `LOCAL`."""
 LOCAL: Final = "local"
 """The upstream that has the gateway's own prompts and resources, and the kind it is of."""
 _HELD: Final = "the configuration file declares one of this name, which holds"
@@ -89,12 +90,12 @@ def compose(
                 overridden.add(key)
             except Wrong as wrong:
                 problems[key] = [(dotted(place), text) for place, text in wrong.problems]
-        elif record.kind in _TABLES or record.kind in _OWN:
+        elif record.kind in _TABLES or record.kind in OWN:
             if declared(file, *key):
                 problems[key] = [("", _HELD)]
             elif key == ("upstreams", LOCAL):
                 problems[key] = [("", _RESERVED)]
-            elif record.kind in _OWN and _other(file):
+            elif record.kind in OWN and _other(file):
                 problems[key] = [("", _OTHER)]
             else:
                 wanted[key] = record
@@ -134,7 +135,7 @@ def _override(record: Record, base: Path) -> tuple[OverrideKey, Override]:
 def _tables(wanted: Mapping[Key, Record]) -> Json:
     tables: Json = {}
     for (kind, name), record in wanted.items():
-        if kind in _OWN:
+        if kind in OWN:
             own = tables.setdefault("upstreams", {}).setdefault(LOCAL, {"use": LOCAL})
             own.setdefault(kind, {})[name] = record.config if kind != "resources" else _dated(record)
         else:
@@ -171,7 +172,7 @@ def _blame(wrong: ConfigError, wanted: Mapping[Key, Record]) -> dict[Key, list[P
             continue
         if match[1] == "upstreams" and match[3] == LOCAL:  # it is not about one of what is there
             for key in wanted:
-                if key[0] in _OWN:
+                if key[0] in OWN:
                     found.setdefault(key, []).append(("", message))
             continue
         name = match[2].replace('\\"', '"').replace("\\\\", "\\") if match[2] is not None else match[3]
@@ -184,10 +185,16 @@ def declared(file: Settings, kind: str, name: str) -> bool:
     """Whether the configuration file has a thing of this kind and name, spelled out or implied."""
     if kind == "servers":
         return name in file.servers and name not in file.implied
-    if kind in _OWN:
-        component = file.components.get(("upstreams", LOCAL))
-        return component is not None and name in getattr(component.config, kind, ())
+    if kind in OWN:
+        return name in own_of(file, kind)
     return (kind, name) in file.components
+
+
+def own_of(file: Settings, kind: str) -> Mapping[str, Any]:
+    """The gateway's own prompts or resources that the configuration file has, by name."""
+    component = file.components.get(("upstreams", LOCAL))
+    found: Mapping[str, Any] = getattr(component.config, kind, {}) if component is not None else {}
+    return found
 
 
 def _other(file: Settings) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import attrs
 
 from portico._config.settings import Settings
 from portico._core.contracts import Clock, Log, Offer
-from portico._core.errors import ConfigError
 from portico._core.pins import OnChange, Pins, Seen, look, settle
 from portico._core.records import Author, Change, Record, RegistryDown, Stale
 from portico._core.steps import Steps
@@ -23,6 +23,10 @@ DELAY: Final = 0.5
 """Seconds that changes are collected for before they are written, and up to as many more: workers that see
 the same thing shall not all write at once."""
 
+_DOUBLED: Final = 7
+"""How often the delay is doubled for an upstream that changes all the time: up to a minute."""
+
+_QUIET: Final = 600.0
 _LATER: Final = 5.0
 _AT_LAST: Final = 2.0
 _MOST: Final = 500
@@ -47,6 +51,9 @@ class Known:
         former: What was pinned before, where another process has approved of something else.
         held: What is held back of it.
         policy: What was done about changes then.
+        due: When its pins are to be written, by the event loop's clock; 0 for never.
+        writes: How often they were, of late.
+        wrote: When they were last.
     """
 
     pins: Pins
@@ -58,6 +65,9 @@ class Known:
     former: dict[str, str] = attrs.field(factory=dict)
     held: frozenset[tuple[str, str]] = _NOTHING
     policy: OnChange = "accept"
+    due: float = 0.0
+    writes: int = 0
+    wrote: float = 0.0
 
 
 class Pinning:
@@ -90,7 +100,7 @@ class Pinning:
         self._records: Mapping[str, Record] = {}
         self._waiting = False
         self._write: Write | None = None
-        self._due: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
     # --- what the data plane asks -----------------------------------------------------------------------
@@ -120,19 +130,23 @@ class Pinning:
         seen = known.seen
         first = not known.pins.digests
         verdict = settle(known.pins, seen, known.fresh, known.former, policy, self._clock.time())
+        again = all(key in known.pins.pending for key in verdict.changed)
         known.pins, known.held, known.policy = verdict.pins, verdict.held, policy
         if verdict.new and not first:
             self._log.info("definitions.new", upstream=name, definitions=_some(verdict.new))
         if verdict.changed:
-            log = self._log.info if policy == "accept" else self._log.warning
+            log = self._log.info if policy == "accept" or again else self._log.warning
             log("definitions.changed", upstream=name, on_change=policy, definitions=_some(verdict.changed))
         odd = [line for key in verdict.new + verdict.changed for line in seen[key].odd]
         if odd:
             self._log.warning("definitions.odd_characters", upstream=name, found=_some(odd))
+        if self._write is None:  # there is nobody to keep them
+            known.kept = known.pins
         if known.pins.same_as(known.kept):
             known.fresh.clear()
-        elif self._write is not None:
-            self._later(DELAY)
+            known.due = 0.0
+        else:
+            self._soon(known)
 
     def policy(self, upstream: str) -> OnChange | None:
         """What becomes of its changes; None for one whose definitions are the gateway's own."""
@@ -205,41 +219,61 @@ class Pinning:
 
     # --- writing ----------------------------------------------------------------------------------------
 
-    def _later(self, delay: float) -> None:
-        if self._write is not None and self._due is None and self._writing is None:
-            delay += random.uniform(0, delay)  # noqa: S311 - no secret
-            self._due = asyncio.get_running_loop().call_later(delay, self._begin_writing, self._write)
+    def _soon(self, known: Known) -> None:
+        """Have its pins written: later each time, if it is one that changes all the time."""
+        now = asyncio.get_running_loop().time()
+        if now - known.wrote > _QUIET:
+            known.writes = 0
+        if not known.due:
+            known.due = now + DELAY * 2 ** min(known.writes, _DOUBLED)
+        self._wake()
 
-    def _begin_writing(self, write: Write) -> None:
-        self._due = None
-        self._writing = asyncio.get_running_loop().create_task(self._flush(write))
+    def _wake(self) -> None:
+        """Begin when the first of them is due."""
+        at = min((each.due for each in self._known.values() if each.due), default=0.0)
+        if self._write is None or self._writing is not None or not at:
+            return
+        at += random.uniform(0, DELAY)  # noqa: S311 - no secret
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(at, self._begin_writing, self._write)
 
-    async def _flush(self, write: Write) -> None:
-        again = DELAY
+    def _begin_writing(self, write: Write, *, every: bool = False) -> None:
+        loop, self._timer = asyncio.get_running_loop(), None
+        now = loop.time()
+        due = [name for name, each in self._known.items() if each.due and (every or each.due <= now)]
+        self._writing = loop.create_task(self._flush(write, due[:_MOST]))
+
+    async def _flush(self, write: Write, due: Sequence[str]) -> None:
+        loop, again = asyncio.get_running_loop(), DELAY
         try:
-            for name in self._differing():
+            for name in due:
                 if (known := self._known.get(name)) is not None:
                     known.pins = known.pins.tight()
-                await asyncio.sleep(0)
-            await write(self._changes, AUTHOR)
+                    await asyncio.sleep(0)
+            await write(partial(self._changes, due), AUTHOR)
         except Stale:
             pass  # another worker was first: what it wrote is in effect now, and this decides anew
         except RegistryDown:
             again = _LATER
-        except (ConfigError, OSError) as error:
-            self._log.error("pins.not_written", error=str(error))
+        except Exception as error:  # whatever is wrong with the registry, calls go on
+            self._log.error("pins.not_written", exc_info=error)
             again = _LATER
         finally:
             self._writing = None
-        if self._differing():
-            self._later(again)
+        for name in due:
+            if (known := self._known.get(name)) is not None:
+                known.writes, known.wrote = known.writes + 1, loop.time()
+                rest = max(again, DELAY * 2 ** min(known.writes, _DOUBLED))
+                known.due = known.wrote + rest if known.due else 0.0
+        self._wake()
 
-    def _differing(self) -> list[str]:
-        return [name for name, each in self._known.items() if not each.pins.same_as(each.kept)]
-
-    def _changes(self) -> list[Change]:
-        """What is to be written."""
-        return [self.change(name, self._known[name].pins) for name in self._differing()[:_MOST]]
+    def _changes(self, names: Sequence[str]) -> list[Change]:
+        """What is to be written, if it still is."""
+        known = ((name, self._known.get(name)) for name in names)
+        return [self.change(name, each.pins) for name, each in known if each is not None and each.due]
 
     def change(self, upstream: str, pins: Pins) -> Change:
         """What makes these the pins of an upstream, if they are what they were."""
@@ -250,10 +284,10 @@ class Pinning:
     async def close(self) -> None:
         """Write what is still to be written, and nothing more."""
         write, self._write = self._write, None
-        if self._due is not None:
-            self._due.cancel()
-        if self._writing is None and write is not None and self._differing():
-            self._begin_writing(write)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writing is None and write is not None and any(each.due for each in self._known.values()):
+            self._begin_writing(write, every=True)
         if self._writing is not None:
             _, late = await asyncio.wait([self._writing], timeout=_AT_LAST)
             for task in late:

@@ -27,7 +27,7 @@ from portico._core.records import (
 )
 from portico._core.shadows import Conflict
 from portico._host.checking import check
-from portico._host.composed import LOCAL, Composed, Key, Known, compose, declared
+from portico._host.composed import LOCAL, OWN, Composed, Key, Known, compose, declared, own_of
 from portico._host.pinboard import Pinboard
 from portico._host.pinning import Pinning, forgetting
 from portico._host.sealed import Secrets, rotate
@@ -172,12 +172,14 @@ class Roster:
             names |= {name for each, name in self._file.components if each == kind}
         elif kind == "servers":
             names |= self._file.servers.keys()
+        elif kind in OWN:
+            names |= own_of(self._file, kind).keys()
         return [found for name in sorted(names) if (found := self.get(kind, name)) is not None]
 
     def get(self, kind: str, name: str) -> Managed | None:
         """One of them."""
         record = self._records.get((kind, name))
-        if kind in _TABLES and declared(self._file, kind, name):
+        if declared(self._file, kind, name):
             return self._of_file(kind, name)
         if record is not None:
             return self._of_registry(record, self._composed)
@@ -187,6 +189,8 @@ class Roster:
         state, reason, since = attrs.astuple(self._condition(kind, name))
         if kind == "servers":
             config = plain(self._file.servers[name])
+        elif kind in OWN:
+            config = plain(own_of(self._file, kind)[name])
         else:
             component = self._file.components[kind, name]
             common = plain(UpstreamSettings(component.on_change, component.health_interval))
@@ -309,9 +313,10 @@ class Roster:
 
     async def render(self, name: str, arguments: Json, config: Json | None = None) -> Json:
         """A prompt of the gateway's own, filled in."""
-        if config is None:
-            config = self._records["prompts", name].config
-        settings = self._with(Record("prompts", name, config))
+        settings = self._composed.settings
+        if config is not None or not declared(self._file, "prompts", name):
+            kept = self._records["prompts", name].config if config is None else config
+            settings = self._with(Record("prompts", name, kept))
         params = {"name": name, "arguments": arguments}
         return await self._stage.ask(settings, LOCAL, name, "prompts/get", params)
 

@@ -126,12 +126,12 @@ class Rounds:
     def let_go(self, name: str) -> None:
         """An upstream is no more."""
         self._drop(name)
+        self._heard.pop(name, None)
         if self._known is not None:
             self._known.forget(name)
 
     def _drop(self, name: str) -> None:
         seen = self._seen.pop(name, None)
-        self._heard.pop(name, None)
         if seen is not None:
             _quit(seen)
 
@@ -276,7 +276,7 @@ class Rounds:
                     seen.health.takes_over(_condition(heard))
                 if not first:
                     self._refresh(name)  # what has changed since its last owner looked
-            seen.told = None
+                seen.told = None
             self._go_on(name, seen)
 
     def _listen(self, finding: Json) -> None:

@@ -28,6 +28,7 @@ _PAGE: Final = 200
 _CHUNK: Final = 100
 _MOST: Final = 64 * 1024 * 1024
 _WRONG: Final = (400, 412, 415, 422)
+_LISTS: Final = {"pins": "pin-records"}
 _PATIENCE: Final = 2.0
 
 
@@ -189,6 +190,10 @@ class Api:
             if not following or following == cursor:
                 return
             cursor = following
+
+    def records(self, kind: str, **query: Any) -> Iterator[Json]:
+        """All records of a kind, and what the configuration file has of it."""
+        return self.everything(_LISTS.get(kind, kind), **query)
 
     def find(self, kind: str, name: str) -> Answer | None:
         """One record, or None where there is none."""

@@ -37,7 +37,7 @@ def carry_out(
     versions = {
         (kind, str(each["name"])): each.get("version") or 0
         for kind in sorted(kinds)
-        for each in api.everything(kind)
+        for each in api.records(kind)
     }
     planned = plan(taken.items, versions, on_conflict)
     conflicts = any(each.action == "conflict" for each in planned)

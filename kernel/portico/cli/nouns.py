@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from portico.cli import records
 from portico.cli.api import EPILOG, Api, api_options, api_options_beside_url
 from portico.cli.failures import Misuse
 
+_ARRIVAL: Final = 10.0
+"""Seconds `add` waits for an upstream to be connected."""
 _VISIBILITIES: Final = ("private", "team", "public")
 
 json_option = click.option("--json", "raw", is_flag=True, help="As the API has it, for machines.")
@@ -168,10 +171,21 @@ def _add(noun: Noun) -> click.Command:
         about = {**about_of(values), **({"enabled": False} if disabled else {})}
         config = config_of(file, sets, **values)
         body = {"name": name, "config": config, "about": about}
-        answer = api.request("POST", [noun.kind], body, {"dry_run": dry_run})
-        done(answer.body, "would be created" if dry_run else "created", noun, raw)
+        made = api.request("POST", [noun.kind], body, {"dry_run": dry_run}).body
+        if not dry_run:
+            made = _arrived(api, noun, made)
+        done(made, "would be created" if dry_run else "created", noun, raw)
 
     return command
+
+
+def _arrived(api: Api, noun: Noun, made: Json) -> Json:
+    """A record, when what it stands for is no longer only about to be there, or that takes too long."""
+    until = time.monotonic() + _ARRIVAL
+    while made.get("state") == "starting" and time.monotonic() < until:
+        time.sleep(0.1)
+        made = api.request("GET", [noun.kind, str(made["name"])]).body
+    return made
 
 
 def reaching(noun: Noun) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -147,6 +147,7 @@ class SmallApi:
                     ]
                 return {"upstream": "docs", "on_change": "quarantine", "version": 5, "items": self.pins}
             case "GET", [kind]:
+                kind = "pins" if kind == "pin-records" else kind
                 every = [each for (its, _), each in sorted(self.records.items()) if its == kind]
                 if "origin" in query:
                     every = [each for each in every if each["origin"] == query["origin"][0]]

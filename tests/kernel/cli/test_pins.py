@@ -59,6 +59,19 @@ def test_all_changes_of_all_upstreams_are_approved_at_once(manage: Cli, api: Sma
     assert manage("pins", "list").stdout == "nothing has changed\n"
 
 
+def test_an_export_takes_pins_along(manage: Cli, api: SmallApi) -> None:
+    config = {"digests": {"tools/t": "0" * 64}, "definitions": "eJyrBgA=", "pending": {}}
+    api.put("pins", "docs", config)
+    api.put("upstreams", "docs", {"url": "https://docs.example"})
+    assert manage("export", "-o", "backup.toml").exit_code == 0
+    api.records.clear()
+    done = manage("import", "backup.toml")
+    assert done.exit_code == 0, done.output
+    assert list(api.records) == [("pins", "docs"), ("upstreams", "docs")]
+    assert api.records["pins", "docs"]["config"] == config
+    assert manage("import", "backup.toml").exit_code == 1
+
+
 def test_it_has_to_be_said_what_is_approved(manage: Cli, api: SmallApi) -> None:
     for wrong in (["docs"], [], ["docs", "tools/search", "--all"], ["--all", "--if-version", "4"]):
         assert manage("pins", "approve", *wrong).exit_code == 2

@@ -43,7 +43,7 @@ def _served(kind: str, _: Path) -> Json:
     upgrading = threading.Thread(target=asyncio.run, args=[upgrade()])  # a loop may run in this one
     upgrading.start()
     upgrading.join()
-    return {"use": "sql", "url": url}
+    return {"use": "sql", "url": url, "timeout": 20}  # of a busy machine
 
 
 TABLES: dict[str, Callable[[Path], Json]] = {

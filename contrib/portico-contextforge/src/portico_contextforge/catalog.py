@@ -96,7 +96,7 @@ class Thing:
     def aliases(self) -> set[str]:
         """Everything it may be called."""
         own = {self.own, federated(self.upstream, self.own), f"{self.upstream}/{self.own}"}
-        return {self.id, self.name, str(self.override.get("name") or self.own)} | own
+        return {self.name, str(self.override.get("name") or self.own)} | own
 
 
 class Catalog:
@@ -166,7 +166,9 @@ class Catalog:
         Raises:
             Trouble: 404.
         """
-        found = self._index(kind).get(plain_id(text)) or self._index(kind).get(text)
+        wanted = plain_id(text)
+        found = next((thing for thing in self.things(kind) if thing.id == wanted), None)
+        found = found or self._index(kind).get(text)
         if found is None:
             raise missing(NOUNS[kind], text)
         return found
@@ -177,7 +179,6 @@ class Catalog:
             for thing in self.things(kind):
                 for alias in thing.aliases:
                     index.setdefault(alias, thing)
-            index.update({thing.id: thing for thing in self.things(kind)})
             self._indices[kind] = index
         return self._indices[kind]
 

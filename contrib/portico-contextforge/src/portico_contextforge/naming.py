@@ -7,6 +7,7 @@ import hashlib
 import re
 import unicodedata
 import uuid
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -15,12 +16,16 @@ MAX_NAME: Final = 64
 LOCAL: Final = "local"
 """The upstream that has the gateway's own prompts and resources."""
 
+_MANY: Final = (
+    1 << 16
+)  # a gateway may have tens of thousands of tools, and each request needs all their names
 _SPACE: Final = uuid.UUID("5f0a6a5e-6d0c-4f0f-9d2e-0c7b7f1d2a11")
 _HEX: Final = re.compile(r"[0-9a-f]{32}")
 _ILLEGAL: Final = re.compile(r"[^a-zA-Z0-9_-]+")
 _SPECIAL: Final = re.compile(r"\[([*?[])\]")
 
 
+@lru_cache(_MANY)
 def ident(kind: str, *names: str) -> str:
     """The id of a thing: 32 hexadecimal digits that follow from its names, so any process has the same.
 
@@ -45,6 +50,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", bare).strip("-")
 
 
+@lru_cache(_MANY)
 def federated(upstream: str, own: str) -> str:
     """What ContextForge calls a gateway's tool or prompt: `gateway-some-tool`."""
     if upstream == LOCAL:

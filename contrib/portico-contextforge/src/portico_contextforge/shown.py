@@ -12,6 +12,8 @@ from portico_contextforge.naming import LOCAL, federated, ident, slug
 
 MASK: Final = "*****"
 _EPOCH: Final = 0.0
+_THERE: Final = ("ready", "degraded", "quarantined")
+"""States of an upstream that can be reached."""
 
 
 def moment(seconds: float) -> str:
@@ -74,13 +76,13 @@ def gateway_of(managed: Managed, catalog: Catalog) -> Json:
         "description": about.description or None,
         "transport": "SSE" if sse else "STREAMABLEHTTP" if url else "STDIO",
         "capabilities": offer.capabilities if offer else {},
-        "status": "active" if managed.state in ("ready", "disabled") else "failed",
+        "status": "active" if managed.state in (*_THERE, "disabled") else "failed",
         "statusMessage": managed.reason or None,
         "registrationAttempts": 0,
         "nextRetryAt": None,
         "lastError": managed.reason or None,
         "enabled": about.enabled,
-        "reachable": managed.state == "ready",
+        "reachable": managed.state in _THERE,
         "lastSeen": None,
         "passthroughHeaders": (
             ["X-Upstream-Authorization"] if config.get("pass_upstream_authorization") else None
@@ -150,7 +152,7 @@ def tool_of(thing: Thing, catalog: Catalog) -> Json:
         "jsonpathFilter": "",
         "auth": None,
         "deprecated": False,
-        "reachable": gateway.state == "ready" if gateway else True,
+        "reachable": gateway.state in _THERE if gateway else True,
         "executionCount": None,
     }
 

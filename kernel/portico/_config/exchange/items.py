@@ -13,7 +13,7 @@ from portico._core.contracts import Json
 OnConflict = Literal["skip", "overwrite", "rename", "fail"]
 Action = Literal["create", "overwrite", "skip", "conflict"]
 
-ORDER: Final = ("upstreams", "resources", "prompts", "servers", "overrides")
+ORDER: Final = ("upstreams", "resources", "prompts", "servers", "overrides", "pins")
 """The kinds that are exchanged, each after what it may refer to. Values of secrets never are."""
 
 _ILLEGAL: Final = re.compile(r"[^a-zA-Z0-9_-]+")
@@ -119,7 +119,8 @@ def plan(
 ) -> list[Planned]:
     """What is to become of each item, in the order in which they are to be made.
 
-    Who is renamed takes along what refers to it: servers that name an upstream, overrides of its tools.
+    Who is renamed takes along what refers to it: servers that name an upstream, overrides of its tools, its
+    pins. Those come first: an upstream that is there before them would be pinned as it is now.
 
     Args:
         items: Those of a document.
@@ -136,16 +137,20 @@ def plan(
         item = _following(item, moved)
         if item.name not in taken[item.kind]:
             planned.append(Planned(item, "create"))
-        elif on_conflict == "rename" and item.kind != "overrides":
+        elif on_conflict == "rename" and item.kind not in _NAMED_AFTER:
             name = unused(item.name, names[item.kind])
             names[item.kind].add(name)
             moved[item.kind, item.name] = name
             planned.append(Planned(attrs.evolve(item, name=name), "create", item.name))
         elif on_conflict == "overwrite":
             planned.append(Planned(item, "overwrite"))
-        else:  # an override has its name from what it overrides: it cannot have another
+        else:
             planned.append(Planned(item, "conflict" if on_conflict == "fail" else "skip"))
-    return planned
+    return sorted(planned, key=lambda each: each.item.kind != "pins")
+
+
+_NAMED_AFTER: Final = ("overrides", "pins")
+"""Kinds whose records have their names from what they are about: they cannot have others."""
 
 
 Moved = dict[tuple[str, str], str]
@@ -171,7 +176,7 @@ def _following(item: Item, moved: Moved) -> Item:
             for each in item.config["messages"]
         ]
         return attrs.evolve(item, config={**item.config, "messages": messages})
-    if item.kind == "overrides":
+    if item.kind in _NAMED_AFTER:
         upstream, slash, rest = item.name.partition("/")
         return attrs.evolve(item, name=f"{now('upstreams', upstream)}{slash}{rest}")
     return item

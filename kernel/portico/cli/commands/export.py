@@ -37,7 +37,7 @@ def command(output: Path | None, secrets: Secrets, every: bool, api: Api) -> Non
     items = [
         Item(kind, str(each["name"]), each["config"], each["about"], _made(each))
         for kind in ORDER
-        for each in api.everything(kind, origin=origin)
+        for each in api.records(kind, origin=origin)
     ]
     text, notes = to_portico(items, secrets)
     if output is None:

@@ -119,7 +119,7 @@ class FileRegistry:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except OSError as error:
-            raise RegistryDown(_said(error)) from error
+            raise RegistryDown(self._said(error)) from error
         finally:
             if self._trail.revision != before:
                 async with self._changed:
@@ -146,7 +146,7 @@ class FileRegistry:
                     self._folder.move(moves)
                     self._mark()
                 except OSError as error:  # it is made, and whoever comes next makes up for the files
-                    self._log.error("registry.behind", error=_said(error))
+                    self._log.error("registry.behind", error=self._said(error))
             return self._trail.revision
 
     def _decided(self, changes: Sequence[Change], author: Author, expected: int | None = None) -> list[Entry]:
@@ -203,9 +203,9 @@ class FileRegistry:
         except OSError as error:
             if strict:
                 raise
-            if self._waiting != _said(error):
-                self._waiting = _said(error)
-                self._log.warning("registry.edits_wait", error=_said(error))
+            if self._waiting != self._said(error):
+                self._waiting = self._said(error)
+                self._log.warning("registry.edits_wait", error=self._said(error))
 
     def _due(self, edits: Sequence[Edit], touched: Collection[Key] = ()) -> Sequence[Edit]:
         now = time.time()
@@ -305,6 +305,5 @@ class FileRegistry:
             else:
                 return
 
-
-def _said(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    def _said(self, error: OSError) -> str:
+        return f"{error.filename or self._root}: {error.strerror or error}"

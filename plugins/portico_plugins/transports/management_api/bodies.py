@@ -22,7 +22,7 @@ Config = Annotated[
     Meta(description="What a table of the configuration file would hold; strings may be `${secret:NAME}`."),
 ]
 Visibility = Literal["private", "team", "public"]
-Kind = Literal["upstreams", "servers", "overrides", "prompts", "resources", "secrets"]
+Kind = Literal["upstreams", "servers", "overrides", "prompts", "resources", "secrets", "pins"]
 
 
 class About(Struct, forbid_unknown_fields=True, frozen=True):

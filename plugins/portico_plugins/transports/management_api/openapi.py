@@ -13,7 +13,7 @@ from portico.api import Factory, Json, OnChange
 from portico_plugins.transports.management_api import bodies
 from portico_plugins.transports.management_api.classes import schema_of
 from portico_plugins.transports.management_api.pins import UpstreamPins
-from portico_plugins.transports.management_api.problems import TITLES
+from portico_plugins.transports.management_api.problems import TITLES, URN
 from portico_plugins.transports.management_api.table import ETAGS, JSON, PREFIX, Operation, Query
 
 _ANY: Final = (400, 401, 403, 413, 500, 501)
@@ -43,7 +43,7 @@ def describe(operations: Sequence[Operation]) -> Json:
     paths: Json = {}
     for operation in operations:
         paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = _operation(
-            operation, list(configs)
+            operation, list(configs), operations
         )
     return {
         "openapi": "3.1.0",
@@ -76,7 +76,7 @@ def _tag(operation: Operation) -> str:
     return operation.kind or "gateway"
 
 
-def _operation(operation: Operation, uses: Sequence[str]) -> Json:
+def _operation(operation: Operation, uses: Sequence[str], operations: Sequence[Operation]) -> Json:
     parameters = [_query(each) for each in operation.query]
     if "{name}" in operation.path:
         schema = {"type": "string", "minLength": 1, "maxLength": 512, "pattern": bodies.NAME_PATTERN}
@@ -89,7 +89,7 @@ def _operation(operation: Operation, uses: Sequence[str]) -> Json:
         "summary": operation.summary,
         "tags": [_tag(operation)],
         "parameters": parameters,
-        "responses": _responses(operation),
+        "responses": _responses(operation, operations),
     }
     if operation.body is not None:
         schema = {"$ref": _REF.format(name=operation.body.__name__)}
@@ -104,7 +104,7 @@ def _operation(operation: Operation, uses: Sequence[str]) -> Json:
     return out
 
 
-def _responses(operation: Operation) -> Json:
+def _responses(operation: Operation, operations: Sequence[Operation]) -> Json:
     out: Json = {}
     for status, struct in operation.answers.items():
         meaning = {200: "Done.", 201: "Created.", 304: "It is as it was."}[status]
@@ -112,18 +112,76 @@ def _responses(operation: Operation) -> Json:
         if struct is not None:
             schema = {"$ref": _REF.format(name=struct.__name__)}
             out[str(status)]["content"] = {JSON: {"schema": schema}}
+        if struct in _NAMES and operation.kind:
+            out[str(status)]["links"] = _links(operation.kind, _NAMES[struct], operations)
         if struct in (bodies.Item, UpstreamPins):
             etag = {"description": "The record's version.", "schema": {"type": "string"}}
             out[str(status)]["headers"] = {"ETag": etag}
-    trouble = {"schema": {"$ref": _REF.format(name="Trouble")}}
     for status in sorted({*_ANY, *operation.problems}):
+        words = words_of(operation, status)
+        types = {"properties": {"type": {"enum": [f"{URN}{word}" for word in words]}}}
+        trouble = {"schema": {"allOf": [{"$ref": _REF.format(name="Trouble")}, types]}}
         out[str(status)] = {
-            "description": f"{TITLES[status]}.",
+            "description": f"{TITLES[status]}: {', '.join(words)}.",
             "content": {"application/problem+json": trouble},
         }
     for status in (414, 421, 431):
         out[str(status)] = {"description": "The gateway's guard refuses it."}
     return out
+
+
+_NAMES: Final[dict[Any, str]] = {
+    bodies.Item: "$response.body#/name",
+    bodies.Items: "$response.body#/items/0/name",
+}
+"""Where an answer has the name of a record."""
+
+
+def _links(kind: str, at: str, operations: Sequence[Operation]) -> Json:
+    """What may be done next with the record of an answer."""
+    found: Json = {}
+    for each in operations:
+        if each.kind == kind and "{name}" in each.path:
+            found[each.id] = {"operationId": each.id, "parameters": {"path.name": at}}
+            if at == _NAMES[bodies.Item] and "if-match" in each.conditional:
+                found[each.id]["parameters"]["header.If-Match"] = "$response.header.ETag"
+    return found
+
+
+def words_of(operation: Operation, status: int) -> list[str]:
+    """The ends of the `type`s of the problems an operation answers with this status."""
+    writes = 503 in operation.problems and operation.method != "GET"
+    named, bodied = "{name}" in operation.path, operation.body is not None
+    conditional, kept = bool(operation.conditional), operation.idempotent
+    makes = kept or operation.method == "PUT"
+    found = {
+        400: {
+            "bad-body": not bodied,
+            "bad-header": True,
+            "bad-json": bodied,
+            "bad-name": named,
+            "bad-query": True,
+        },
+        401: {"unauthenticated": True},
+        403: {"foreign-page": True, "not-local": True, "scope": True, "unauthenticated": True},
+        404: {"no-catalog": operation.path == "/catalog", "not-found": True},
+        409: {
+            "exists": kept,
+            "from-file": operation.kind not in ("secrets", "pins"),
+            "gone": kept,
+            "in-progress": kept,
+            "stale": writes or makes,
+        },
+        412: {"stale": conditional or operation.body is bodies.Bulk},
+        413: {"too-large": True},
+        415: {"media-type": True},
+        422: {"invalid": True, "key-reused": kept},
+        500: {"fault": True},
+        501: {"no-registry": True},
+        502: {"catalog-down": True},
+        503: {"registry-down": True},
+    }[status]
+    return [word for word, there in found.items() if there]
 
 
 def _query(query: Query) -> Json:

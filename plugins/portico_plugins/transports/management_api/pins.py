@@ -8,9 +8,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from portico.api import Pinned, Stale
 from portico.api import UpstreamPins as Pins
-from portico_plugins.transports.management_api.bodies import read
+from portico_plugins.transports.management_api.bodies import Items, read
 from portico_plugins.transports.management_api.problems import missing
-from portico_plugins.transports.management_api.records import DRY_RUN, PAGE
+from portico_plugins.transports.management_api.records import DRY_RUN, FILTERS, PAGE, Records
 from portico_plugins.transports.management_api.shown import cursor_of, place_of, stamp
 from portico_plugins.transports.management_api.table import Answer, Call, Operation, Query
 
@@ -116,6 +116,10 @@ def pin_operations() -> tuple[Operation, ...]:
             "POST", "/pins/{name}/approve", "approvePins", "Have changed definitions hold from now on.",
             approve, {200: UpstreamPins}, (DRY_RUN,), Approval, "pins", (404, 409, 412, 415, 422, 503),
             ("if-match",),
+        ),
+        Operation(
+            "GET", "/pin-records", "listPinRecords", "List the records that pins are kept in, for exports.",
+            Records("pins").list, {200: Items}, (*PAGE, *FILTERS), kind="pins",
         ),
         Operation(
             "GET", "/conflicts", "listConflicts",

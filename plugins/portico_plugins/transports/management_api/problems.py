@@ -17,6 +17,9 @@ from portico.api import (
     nearest,
 )
 
+URN: Final = "urn:portico:problem:"
+"""What the `type` of a problem begins with."""
+
 RETRY_AFTER: Final = 5
 """Seconds after which a registry that is away may be back."""
 
@@ -65,7 +68,7 @@ class Problem(PorticoError):
     @property
     def type(self) -> str:
         """Its `type` member."""
-        return f"urn:portico:problem:{self.word}"
+        return f"{URN}{self.word}"
 
 
 def unknown(what: str, wrong: str, right: Iterable[str]) -> str:

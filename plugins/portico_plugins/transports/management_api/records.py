@@ -75,7 +75,7 @@ class Records:
         """The part of the route table."""
         kind, noun = self.kind, NOUNS[self.kind]
         many, one = f"/{kind}", f"/{kind}/{{name}}"
-        written, on = (404, 409, 412, 415, 422, 503), ("if-match",)
+        written, on = (404, 409, 412, 422, 503), ("if-match",)
         dry = (DRY_RUN,)
         verb = noun.title().replace(" ", "")
         return (
@@ -93,11 +93,12 @@ class Records:
             ),
             Operation(
                 "PUT", one, f"put{verb}", f"Create or replace a {noun}.", self.put,
-                {200: Item, 201: Item}, dry, Whole, kind, written, ("if-match", "if-none-match"),
+                {200: Item, 201: Item}, dry, Whole, kind, (409, 412, 415, 422, 503),
+                ("if-match", "if-none-match"),
             ),
             Operation(
                 "PATCH", one, f"patch{verb}", f"Change parts of a {noun}.", self.patch,
-                {200: Item}, dry, Patch, kind, written, on, media=(MERGE_PATCH, JSON),
+                {200: Item}, dry, Patch, kind, (*written, 415), on, media=(MERGE_PATCH, JSON),
             ),
             Operation(
                 "DELETE", one, f"delete{verb}", f"Delete a {noun}.", self.delete,

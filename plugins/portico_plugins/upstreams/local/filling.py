@@ -1,9 +1,10 @@
-"""Filling in templates: at once where that is quick, in a thread where it is not."""
+"""Filling in templates: at once where that is quick, one after the other in a thread where it is not."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from portico.api import INTERNAL_ERROR, INVALID_PARAMS, Refused
@@ -18,6 +19,9 @@ _QUICK: Final = 20_000
 """Work done in about a millisecond: less than it is worth to go to a thread for."""
 
 _SPARE: Final = 1_000_000
+
+_THREAD: Final = ThreadPoolExecutor(1, "templates")
+"""One for all: it takes turns with the event loop, and several would leave that few."""
 
 
 async def filling(what: str, values: Mapping[str, str], max_size: int, make: Callable[[Fill], T]) -> T:
@@ -45,7 +49,7 @@ async def filling(what: str, values: Mapping[str, str], max_size: int, make: Cal
                 return attempt(min(_QUICK, most))
             except TooMuch:
                 pass
-        return await asyncio.to_thread(attempt, most)
+        return await asyncio.get_running_loop().run_in_executor(_THREAD, attempt, most)
     except TooMuch as error:
         raise Refused(INVALID_PARAMS, f"Invalid params: {what} cannot be filled in: {error}") from None
     except templates.Failed as error:

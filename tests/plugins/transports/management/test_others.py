@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
+from portico.api import About, Managed
 from portico_plugins.transports.management_api.classes import schema_of
 from portico_plugins.transports.management_api.others import operations
+from portico_plugins.transports.management_api.shown import item_of
 from portico_plugins.upstreams.mcp import McpConfig
 from tests.plugins.transports.management.fake import ALICE, Served, served
 
@@ -163,6 +166,13 @@ async def test_status(api: Served) -> None:
     assert status["upstreams"] == {"time": {"state": "ready", "reason": "", "since": None, "origin": "file"}}
 
 
+def test_since_when_a_state_holds_is_a_moment_where_it_is_known() -> None:
+    known = Managed("upstreams", "a", {}, About(), "file", None, "unavailable", "gone", since=1.5)
+    item = item_of(known)
+    assert (item.state, item.reason, item.since) == ("unavailable", "gone", "1970-01-01T00:00:01.500Z")
+    assert item_of(Managed("servers", "a", {}, About(), "file")).since is None
+
+
 async def test_the_description_has_every_operation_and_the_plugins_keys(api: Served) -> None:
     described = (await api.http.get("/api/openapi.json", headers={"authorization": ""})).json()
     assert described["openapi"] == "3.1.0"
@@ -177,6 +187,30 @@ async def test_the_description_has_every_operation_and_the_plugins_keys(api: Ser
     assert refs <= schemas.keys()
 
 
+async def test_every_answer_of_an_operation_is_described_with_its_problems_and_what_may_be_done_next(
+    api: Served,
+) -> None:
+    paths = (await api.http.get("/api/openapi.json")).json()["paths"]
+    create, delete = paths["/api/v1/upstreams"]["post"], paths["/api/v1/upstreams/{name}"]["delete"]
+    assert (
+        create["responses"]["409"]["description"] == "Conflict: exists, from-file, gone, in-progress, stale."
+    )
+    assert delete["responses"]["409"]["description"] == "Conflict: from-file, stale."
+    assert "415" not in delete["responses"]
+    links = create["responses"]["201"]["links"]
+    assert {"getUpstream", "patchUpstream", "deleteUpstream", "refreshUpstream"} <= links.keys()
+    assert links["patchUpstream"]["parameters"] == {
+        "path.name": "$response.body#/name",
+        "header.If-Match": "$response.header.ETag",
+    }
+    for item in paths.values():
+        for operation in item.values():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400 and "content" in answer:
+                    (_, types) = answer["content"]["application/problem+json"]["schema"]["allOf"]
+                    assert types["properties"]["type"]["enum"], (operation["operationId"], status)
+
+
 async def test_a_config_class_is_described_with_its_documentation() -> None:
     schema = schema_of(McpConfig)
     assert schema["type"] == "object"
@@ -186,7 +220,9 @@ async def test_a_config_class_is_described_with_its_documentation() -> None:
 async def test_the_page_loads_nothing_from_elsewhere(api: Served) -> None:
     page = await api.http.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
-    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';")
+    assert "unsafe" not in policy
     for name in ("page.js", "page.css"):
         assert f"/docs/{name}" in page.text
         asset = await api.http.get(f"/docs/{name}")
@@ -194,6 +230,32 @@ async def test_the_page_loads_nothing_from_elsewhere(api: Served) -> None:
         assert "//" not in asset.text.replace("// ", "")
     assert "<script>" not in page.text
     assert "style=" not in page.text
+
+
+class Page(HTMLParser):
+    """What a reader without JavaScript sees."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "details":
+            self.ids.append(str(dict(attrs)["id"]))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+async def test_the_page_lists_every_operation_of_the_description(api: Served) -> None:
+    page = Page((await api.http.get("/docs")).text)
+    paths = (await api.http.get("/api/openapi.json")).json()["paths"]
+    every = [operation for item in paths.values() for operation in item.values()]
+    assert sorted(page.ids) == sorted(each["operationId"] for each in every)
+    assert all(path in page.text for path in paths)
+    assert all(each["summary"] in page.text for each in every)
 
 
 async def test_documentation_can_be_left_out() -> None:

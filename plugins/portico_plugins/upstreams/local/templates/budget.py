@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 MAX_SECONDS: Final = 1.0
-"""A second guard; the work runs out first, unless the machine is very slow."""
+"""Of a processor. A second guard: the work runs out first, unless the machine is very slow."""
 
 STEP: Final = 8
 """What a step costs besides the characters and items it looks at or makes."""
@@ -25,6 +25,8 @@ class Budget:
 
     Because everything that a template makes is charged with its size, this bounds memory as well as time.
 
+    Made by the thread that does the rendering.
+
     Args:
         work: How much there is.
         output: How many characters may be put out.
@@ -34,7 +36,7 @@ class Budget:
 
     def __init__(self, work: int, output: int) -> None:
         self.work, self.output = work, output
-        self.until = time.monotonic() + MAX_SECONDS
+        self.until = time.thread_time() + MAX_SECONDS
 
     def spend(self, work: int) -> None:
         """Pay for a step that looks at or makes this much.
@@ -43,7 +45,7 @@ class Budget:
             TooMuch: There is not enough left, or no time.
         """
         self.work -= work + STEP
-        if self.work < 0 or time.monotonic() > self.until:
+        if self.work < 0 or time.thread_time() > self.until:
             raise TooMuch("it takes too long")
 
     def put_out(self, size: int) -> None:

@@ -58,4 +58,6 @@ def compiled(text: str, names: tuple[str, ...]) -> Compiled | str:
         return f"line {error.line}: {error}"
     except (RecursionError, SyntaxError, MemoryError):  # nested deeper than Python goes
         return "line 1: too deeply nested"
+    except (ValueError, OverflowError) as error:  # a number longer than Python reads
+        return f"line 1: {error}"
     return Compiled(Template.from_code(_SANDBOX, code, _SANDBOX.make_globals(None)))
