@@ -31,8 +31,9 @@ def servers_in(document: Mapping[str, Any]) -> Iterator[Json]:
         for each in listed:
             if isinstance(each, Mapping):
                 yield from servers_in(each)
-    elif isinstance(document.get("server"), Mapping):
-        yield dict(document["server"])
+    elif isinstance(server := document.get("server"), Mapping):
+        if isinstance(server.get("name"), str):
+            yield dict(server)
     elif isinstance(document.get("name"), str) and (
         isinstance(document.get("remotes"), list)
         or isinstance(document.get("packages"), list)
