@@ -1,8 +1,8 @@
 """The management API against its own description: `python -m tests.plugins.transports.management.walk`.
 
 Schemathesis, all checks, stateful, bounded in time and number: against the API over a `FakeManagement`, or
-with `--whole` against a gateway. `nox -s api` runs it. `--short` takes a little more than a minute; other
-arguments are passed on to `schemathesis run` in place of the bounds.
+with `--whole` against a gateway. `nox -s api` runs both. `--short` takes a little more than a minute, `--long` or
+nothing four; other arguments are passed on to `schemathesis run` in place of the bounds.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def whole(catalog: Path) -> AbstractAsyncContextManager[str]:
 
 async def walk(*arguments: str) -> int:
     """Run it; gives schemathesis' exit status."""
-    words = [word for word in arguments if word not in ("--short", "--whole")]
+    words = [word for word in arguments if word not in ("--short", "--long", "--whole")]
     bounds = SHORT if "--short" in arguments else words or BOUNDS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
