@@ -1,8 +1,8 @@
 """The management API against its own description: `python -m tests.plugins.transports.management.walk`.
 
 Schemathesis, all checks, stateful, bounded in time and number: against the API over a `FakeManagement`, or
-with `--whole` against a gateway. `nox -s api` runs both. `--short` takes a little more than a minute, `--long` or
-nothing four; other arguments are passed on to `schemathesis run` in place of the bounds.
+with `--whole` against a gateway. `nox -s api` runs both. `--short` takes a little more than a minute,
+`--long` or nothing four; other arguments are passed on to `schemathesis run` in place of the bounds.
 """
 
 from __future__ import annotations
