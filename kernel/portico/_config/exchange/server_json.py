@@ -42,6 +42,11 @@ def servers_in(document: Mapping[str, Any]) -> Iterator[Json]:
         yield dict(document)
 
 
+def objects_in(given: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list; of what is none, none."""
+    return [each for each in given if isinstance(each, Mapping)] if isinstance(given, list) else []
+
+
 def from_server_json(document: Mapping[str, Any], prefer: str = "remote") -> Taken:
     """Read all of them.
 
@@ -74,8 +79,7 @@ def from_server(server: Json, prefer: str = "remote", name: str = "") -> Taken:
     given = str(server["name"])
     notes: Notes = []
     stem = name or fitting(given.rpartition("/")[2])
-    remotes = [each for each in server.get("remotes") or [] if isinstance(each, Mapping)]
-    packages = [each for each in server.get("packages") or [] if isinstance(each, Mapping)]
+    remotes, packages = objects_in(server.get("remotes")), objects_in(server.get("packages"))
     usable = [each for each in remotes if _kind(each) in _PROTOCOLS and each.get("url")]
     usable.sort(key=lambda each: _kind(each) == "sse")
     runnable = [each for each in packages if _registry(each) in _RUNNERS and _over_stdio(each)]
