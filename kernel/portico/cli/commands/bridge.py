@@ -164,6 +164,10 @@ def _serve(upstreams: Mapping[str, Json], expose: str, flags: Mapping[str, Any],
 
     try:
         run(supervise, settings, Origin(orders, lambda: orders), ready)
+    except ConfigError as error:
+        if not token and any("loopback" in text for _, text in error.problems):
+            error.add_note("--token TOKEN lets in only those who show it")
+        raise
     except WorkerFailed as error:
         raise Failure(f"it could not start: {error}") from error
 
