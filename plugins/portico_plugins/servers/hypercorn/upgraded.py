@@ -1,6 +1,7 @@
 """WebSocket on connections that began as HTTP/1.1, by Hypercorn; here is what it does not see to itself.
 
-It pings, but does not mind whether anybody is there to answer, and fails on frames that are none.
+It pings, but does not mind whether anybody is there to answer. Of frames that are none, or too long, it does not
+tell the client and the application alike.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from typing import Any, cast
 import h11
 from hypercorn.protocol.events import Event, Request, StreamClosed
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
-from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
+from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
 from wsproto.connection import ConnectionState
-from wsproto.events import CloseConnection, Ping
+from wsproto.events import CloseConnection, Message, Ping
 from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import RemoteProtocolError
 
 
 class WatchedSocket(WSStream):
@@ -26,26 +26,48 @@ class WatchedSocket(WSStream):
         super().__init__(*arguments)
         self._over = asyncio.Event()
         self._heard = True
+        self._taking = False  # the application has to catch up: nothing is read meanwhile
 
     async def handle(self, event: Event) -> None:
         """Take what has come."""
-        self._heard = True
         if isinstance(event, StreamClosed):
             self._over.set()
+            await super().handle(event)
+            return
+        self._heard = self._taking = True
         try:
             await super().handle(event)
-        except RemoteProtocolError as error:
-            await self._send_wsproto_event(error.event_hint or CloseConnection(CloseReason.PROTOCOL_ERROR))
-        if self.state is ASGIWebsocketState.CONNECTED and self._refused:
-            await self.send(StreamClosed(stream_id=self.stream_id))
+        finally:
+            self._taking = False
 
-    @property
-    def _refused(self) -> bool:
-        """Whether the client has been told that it has sent what is not taken; more of it is not read."""
-        return not self.closed and self.connection.state is ConnectionState.LOCAL_CLOSING
+    async def _handle_events(self) -> None:
+        for event in self.connection.events():
+            if isinstance(event, Message):
+                try:
+                    self.buffer.extend(event)
+                except FrameTooLargeError:
+                    await self._end(CloseConnection(CloseReason.MESSAGE_TOO_BIG))
+                    return
+                if event.message_finished and self.app_put is not None:
+                    await self.app_put(self.buffer.to_message())
+                    self.buffer.clear()
+            elif isinstance(event, Ping):
+                await self._send_wsproto_event(event.response())
+            elif isinstance(event, CloseConnection):
+                # The client's, the answer to ours, or what wsproto makes of frames that are none.
+                answer = (
+                    event.response() if self.connection.state is ConnectionState.REMOTE_CLOSING else event
+                )
+                await self._end(answer)
+                return
+
+    async def _end(self, last: CloseConnection) -> None:
+        if self.connection.state is not ConnectionState.CLOSED:
+            await self._send_wsproto_event(last)
+        await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def _send_pings(self) -> None:
-        while self._heard:
+        while self._heard or self._taking:
             self._heard = False
             await self._send_wsproto_event(Ping())
             with contextlib.suppress(TimeoutError):

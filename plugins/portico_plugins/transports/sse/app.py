@@ -103,9 +103,8 @@ class SseApp:
         except Refused as refusal:
             send_refusal(reply, 503, refusal)
             return
-        before = self._manner.url or scope.get("root_path", "")
         path = scope["path"].removesuffix(STREAM) + MESSAGES
-        where = f"{before}{path}?session_id={line.ident}".encode()
+        where = f"{self._manner.url}{path}?session_id={line.ident}".encode()
         start_events(reply)
         reply.write(sse_event(where, event="endpoint", retry=self._manner.retry))
         task = self._spawn(self._pour(line, reply))

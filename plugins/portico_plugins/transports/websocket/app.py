@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -107,7 +108,9 @@ class WebSocketApp:
                 ends = await asyncio.gather(reading, writing, return_exceptions=True)
             for end in ends:
                 if isinstance(end, int):
-                    await socket.close(end, line.reason)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._manner.patience):
+                            await socket.close(end, line.reason)
                     break
                 if isinstance(end, Exception) and not isinstance(end, WebSocketDisconnect):
                     raise end
