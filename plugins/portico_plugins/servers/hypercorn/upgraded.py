@@ -1,7 +1,7 @@
 """WebSocket on connections that began as HTTP/1.1, by Hypercorn; here is what it does not see to itself.
 
-It pings, but does not mind whether anybody is there to answer. Of frames that are none, or too long, it does not
-tell the client and the application alike.
+It pings, but does not mind whether anybody is there to answer. Of frames that are none it tells nobody, of
+messages that are too long only the client.
 """
 
 from __future__ import annotations
@@ -55,10 +55,8 @@ class WatchedSocket(WSStream):
                 await self._send_wsproto_event(event.response())
             elif isinstance(event, CloseConnection):
                 # The client's, the answer to ours, or what wsproto makes of frames that are none.
-                answer = (
-                    event.response() if self.connection.state is ConnectionState.REMOTE_CLOSING else event
-                )
-                await self._end(answer)
+                theirs = self.connection.state is ConnectionState.REMOTE_CLOSING
+                await self._end(event.response() if theirs else event)
                 return
 
     async def _end(self, last: CloseConnection) -> None:
