@@ -174,7 +174,8 @@ async def test_a_look_at_the_catalog_that_breaks_is_made_again_and_breaks_no_oth
     world = World({"a": up, "b": other})
     told: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
-    up.offer = attrs.evolve(up.offer, tools=[42])  # no object; what upstreams send is looked at before
+    nonsense: Any = (42,)  # what upstreams send is looked at before it comes here
+    up.offer = attrs.evolve(up.offer, tools=nonsense)
     world.plane.offer_changed("a")
     await world.plane.looked()
     assert [type(each) for each in told] == [AttributeError]
