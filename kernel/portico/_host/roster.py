@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -234,6 +235,15 @@ class Roster:
             await self._take_up()
         found = [self.get(record.kind, record.name) for record in made]
         return Outcome(revision, [each for each in found if each is not None])
+
+    async def catch_up(self) -> None:
+        """Have in effect what is written, by whomever."""
+        if self._down:
+            return
+        with contextlib.suppress(RegistryDown):  # a write finds out by itself, and reading goes on
+            newest = await self._registry.history(limit=1)
+            if newest and newest[0].revision > self._revision:
+                await self._load(newest[0].revision)
 
     async def _decide(self, decide: Callable[[], list[Change]], author: Author) -> None:
         """Write what is decided upon while nothing else changes here; see `pinning.Write`."""
