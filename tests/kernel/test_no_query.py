@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +84,7 @@ class Legacy:
 async def test_calls_lists_and_sessions_cost_no_statement(kind: str, tmp_path: Path) -> None:
     table = TABLES[kind](tmp_path)
     # What looks for changes of others now and then would be counted, too.
-    config = "\n".join(f'{key} = "{value}"' for key, value in table.items()) + "\npoll = 3600\n"
+    config = "\n".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + "\npoll = 3600\n"
     config = f"[registries.main]\n{config}[transports.streamable_http]\nstream_after = 60.0\n"
     made = server("one")
 

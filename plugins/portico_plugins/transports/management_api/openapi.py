@@ -172,7 +172,7 @@ def words_of(operation: Operation, status: int) -> list[str]:
             "in-progress": kept,
             "stale": writes or makes,
         },
-        412: {"stale": conditional or operation.body is bodies.Bulk},
+        412: {"stale": conditional or operation.body in (bodies.Bulk, bodies.Import)},
         413: {"too-large": True},
         415: {"media-type": True},
         422: {"invalid": True, "key-reused": kept},
