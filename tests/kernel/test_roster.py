@@ -411,6 +411,21 @@ async def test_a_gateway_that_starts_while_the_registry_is_away_begins_with_what
             assert (body["status"], body["registry"]) == ("ready", {"state": "ready", "revision": known})
 
 
+async def test_a_write_that_finds_the_registry_away_says_so_for_all_until_it_is_back(shelf: str) -> None:
+    async with managed(shelf) as (gw, mgmt):
+        place = kept.SHELVES[shelf]
+        place.away = True
+        assert mgmt.down == ""  # whoever watches has noticed nothing
+        with pytest.raises(RegistryDown):
+            await mgmt.change([upstream("a", "http://127.0.0.1:1")], ALICE)
+        assert mgmt.down == "taken away"
+        assert (await get(gw, "/readyz"))[1]["status"] == "degraded"
+        place.away = False
+        async with asyncio.timeout(15):
+            while mgmt.down:
+                await asyncio.sleep(0.01)
+
+
 async def get(gw: RunningGateway, path: str) -> tuple[int, Json]:
     from starlette.testclient import TestClient
 

@@ -260,3 +260,23 @@ async def test_nothing_that_is_managed_starts_a_command_that_nobody_allowed(cli:
         assert json.loads((await run("upstreams", "list", "--json")).stdout)["items"] == []
         assert (await run("upstreams", "test", *use, f"command={command['allowed']}")).exit_code == 1
     assert [trace.name for trace in traces if trace.exists()] == ["allowed"]
+
+
+async def test_a_create_sent_again_to_another_gateway_over_one_database_is_made_once(tmp_path: Path) -> None:
+    config = MANAGED.replace('"memory"', f'"sql"\nurl = "sqlite:///{tmp_path}/records.db"')
+    body = {"name": "hello", "config": {"template": "Hi"}}
+    key = {"idempotency-key": "k1"}
+    async with (
+        gateway(config) as one,
+        gateway(config) as other,
+        httpx2.AsyncClient(base_url=one) as first,
+        httpx2.AsyncClient(base_url=other) as second,
+    ):
+        made = await first.post("/api/v1/prompts", json=body, headers=key)
+        again = await second.post("/api/v1/prompts", json=body, headers=key)
+        assert (made.status_code, again.status_code) == (201, 201)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.json() == made.json()
+        trail = (await second.get("/api/v1/history?kind=prompts")).json()["items"]
+        assert [each["action"] for each in trail] == ["created"]
+        assert (await second.post("/api/v1/prompts", json=body)).status_code == 409

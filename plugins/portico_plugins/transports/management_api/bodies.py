@@ -98,6 +98,19 @@ class Bulk(Struct, forbid_unknown_fields=True, frozen=True):
     mode: Literal["all", "each"] = "all"
 
 
+class Import(Struct, forbid_unknown_fields=True, frozen=True):
+    """A document to make records of: JSON, or the text of a TOML or JSON file.
+
+    A Portico configuration, `mcpServers` JSON, a `server.json` or what an MCP Registry answers, or a
+    ContextForge export. With `fail`, nothing is imported while a name is in use.
+    """
+
+    document: dict[str, Any] | str
+    on_conflict: Literal["skip", "overwrite", "rename", "fail"] = "fail"
+    mode: Literal["all", "each"] = "each"
+    prefer: Literal["remote", "package"] = "remote"
+
+
 class Candidate(Struct, forbid_unknown_fields=True, frozen=True):
     """An upstream to be tried out."""
 
@@ -252,6 +265,29 @@ class Added(Struct, frozen=True):
     """The upstream that was made of a server, and what there is to be done still."""
 
     item: Item
+    notes: list[Note]
+
+
+class ImportedItem(Struct, frozen=True):
+    """What became of an item. `was`: its name before it got another. `status`: null if nothing was tried."""
+
+    kind: str
+    name: str
+    was: str
+    action: Literal["create", "overwrite", "skip", "conflict"]
+    status: int | None
+    item: Item | None
+    problem: Trouble | None
+
+
+class Imported(Struct, frozen=True):
+    """What became of a document, item by item, and what could not be taken or had to be changed."""
+
+    format: str
+    revision: int
+    dry_run: bool
+    failed: int
+    items: list[ImportedItem]
     notes: list[Note]
 
 

@@ -79,7 +79,7 @@ def _read(scope: Scope, server: str) -> Fields:
         lines,
         headers,
         tuple([line for line in lines if line[0] in ROUTING_HEADERS]),
-        Credentials(headers, client[0] if client else "", server, scope["scheme"] == "https"),
+        Credentials(headers, client[0] if client else "", server, scope["scheme"] in ("https", "wss")),
         untyped,
         untyped or _unacceptable(accept),
         0 <= stream < json,
