@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from portico.api import Author, Change
+from tests.kernel.cli.conftest import serving
 from tests.plugins.transports.kit import HELLO, modern
 from tests.plugins.transports.listening import listening
 from tests.plugins.transports.ways import TABLES, WAYS, Conversation
@@ -77,3 +79,20 @@ async def test_a_server_that_was_taken_down_is_not_found(path: str, status: int)
         method = "GET" if path == "sse" else "POST"
         async with client.request(method, f"{url}/{path}", json={} if method == "POST" else None) as answer:
             assert answer.status == status
+
+
+async def test_sigterm_ends_open_streams_and_connections_and_then_the_process(tmp_path: Path) -> None:
+    transports = "".join(f"[transports.{name}]\n" for name in ("streamable_http", "sse", "websocket"))
+    (tmp_path / "gateway.toml").write_text(f"[gateway]\ndrain_notice = 0\n{transports}")
+    with serving(tmp_path) as served:
+        base = served.url.removesuffix("/mcp")
+        async with aiohttp.ClientSession() as client, asyncio.timeout(3 * PATIENCE):
+            socket = await client.ws_connect(f"{base}/ws", autoping=False)
+            stream = await client.get(f"{base}/sse")
+            assert (await socket.receive()).type is aiohttp.WSMsgType.PING
+            served.process.terminate()
+            last = await socket.receive()
+            assert (last.type, last.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+            await socket.close()
+            assert (await stream.read()).startswith(b"event: endpoint")
+        assert await asyncio.to_thread(served.process.wait, PATIENCE) == 0

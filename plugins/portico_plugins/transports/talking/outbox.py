@@ -108,12 +108,13 @@ class Outbox:
         Returns:
             The frames; None when the outbox is closed and empty.
         """
-        if not self._frames:
+        unread = self._bounds.unread
+        if len(self._frames) <= unread.frames and self._bytes <= unread.bytes:
             self._drained.set()
-            if not self._closed:
-                self._wake.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
-                        await self._wake.wait()
+        if not self._frames and not self._closed:
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
         frames, self._frames, self._bytes = self._frames, [], 0
         return frames if frames or not self._closed else None
