@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +13,7 @@ import pytest_asyncio
 
 from portico.api import LATEST_LEGACY, META_CAPABILITIES, Json
 from tests.plugins.transports.kit import ALICE, HELLO, META, TOKENS, YES, happened
+from tests.plugins.transports.test_http_workers import worker
 from tests.plugins.transports.web import Answer, Web, frame, gateway
 
 GREET = {"type": "ref/prompt", "name": "greet"}
@@ -155,3 +158,22 @@ async def test_what_is_to_be_tried_again_says_when() -> None:
         assert int(second.headers["retry-after"]) >= 1
         web.upstream.gate.set()
         assert "result" in await first.json()
+
+
+async def test_a_retry_that_reaches_another_worker_is_passed_on() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        async with (
+            worker(Path(folder), "aa", "[transports.jsonrpc]") as owner,
+            worker(Path(folder), "bb", "[transports.jsonrpc]") as other,
+        ):
+            meta = {**META, META_CAPABILITIES: {"elicitation": {}}}
+            call = {"name": "elicit", "arguments": {}, "_meta": meta}
+            asked = (await answer(owner.web, "tools/call", call))["result"]
+            (key,) = asked["inputRequests"]
+            more = {"requestState": asked["requestState"], "inputResponses": {key: YES}}
+            result = (await answer(other.web, "tools/call", {**call, **more}))["result"]
+            assert result["structuredContent"] == YES
+            asked = (await answer(owner.web, "tools/call", call))["result"]
+            owner.die()
+            again = {**call, **more, "requestState": asked["requestState"]}
+            assert (await answer(other.web, "tools/call", again))["error"]["code"] == -32602

@@ -143,6 +143,41 @@ async def test_what_is_not_quite_a_handshake_is_an_ordinary_request() -> None:
             assert answer.status == 200
 
 
+@pytest.mark.parametrize("lane", ["", ORDINARY])
+@pytest.mark.parametrize(
+    "field",
+    [b"content-length: 0", b"content-length: 3", b"transfer-encoding: chunked", b"upgrade: h2c"],
+)
+async def test_a_handshake_with_a_body_or_two_minds_is_none(lane: str, field: bytes) -> None:
+    async with served(f"{WS}\n{lane}") as it:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(it.base.rpartition(":")[2]))
+        writer.write(handshake(field) + b"0\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            assert b" 404 " in (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0]
+        writer.close()
+
+
+@pytest.mark.parametrize("more", ["", ORDINARY, PRIVATE])
+async def test_what_is_sent_before_the_handshake_is_answered_is_no_request(more: str) -> None:
+    async with served(f"{WS}\n{more}") as it:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(it.base.rpartition(":")[2]))
+        writer.write(handshake() + b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert answer.count(b"HTTP/1.1 ") == 1
+        writer.close()
+
+
+async def test_a_version_that_is_not_spoken_is_refused_and_the_connection_ends() -> None:
+    async with served() as it:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(it.base.rpartition(":")[2]))
+        writer.write(handshake().replace(b"version: 13", b"version: 12"))
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.read()).startswith(b"HTTP/1.1 400")
+        writer.close()
+
+
 async def test_a_connection_may_be_upgraded_after_other_requests() -> None:
     async with served() as it:
         host, port = "127.0.0.1", int(it.base.rpartition(":")[2])

@@ -11,9 +11,9 @@ import contextlib
 from typing import Any, cast
 
 import h11
-from hypercorn.protocol.events import Event, Request, StreamClosed
+from hypercorn.protocol.events import Body, Data, Event, Request, StreamClosed
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
-from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping
 from wsproto.frame_protocol import CloseReason
@@ -34,11 +34,27 @@ class WatchedSocket(WSStream):
             self._over.set()
             await super().handle(event)
             return
+        if isinstance(event, Body | Data) and not self.handshake.accepted:
+            await self._too_early()
+            return
         self._heard = self._taking = True
         try:
             await super().handle(event)
         finally:
             self._taking = False
+        if self.closed and isinstance(
+            event, Request
+        ):  # refused: Hypercorn would wait for the client to leave
+            await self.send(StreamClosed(stream_id=self.stream_id))
+
+    async def _too_early(self) -> None:
+        """A client has gone on before it was let in (RFC 6455, 4.1): nothing of that is looked at, ever."""
+        if self.closed:
+            return
+        if self.state is ASGIWebsocketState.HANDSHAKE:
+            self.state = ASGIWebsocketState.HTTPCLOSED
+            await self._send_error_response(400)
+        await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():

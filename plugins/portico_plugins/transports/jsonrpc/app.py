@@ -7,6 +7,7 @@ import asyncio
 from starlette.types import Receive, Scope, Send
 
 from portico.api import (
+    INVALID_PARAMS,
     INVALID_REQUEST,
     Endpoint,
     Message,
@@ -77,10 +78,23 @@ class RpcApp:
         if message.kind == "notification":
             send_empty(reply, 202)  # there is nothing here that it could be about
             return
+        if "requestState" in message.params and self._parked_elsewhere(raw, message, principal, reply):
+            return
         task = asyncio.get_running_loop().create_task(self._answer(message, fields, principal, reply))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         reply.on_gone = task.cancel
+
+    def _parked_elsewhere(self, raw: Raw, message: Message, principal: Principal, reply: Reply) -> bool:
+        """Whether a retry's call is parked at another worker, which then answers."""
+
+        def lost(begun: bool) -> None:  # whole answers have not begun before they are there
+            over = Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
+            send_refusal(reply, 200, over, message.id)
+
+        owners = self.endpoint.owners
+        state = message.params["requestState"]
+        return owners is not None and owners.elsewhere("parked", state, principal, *raw, reply, lost)
 
     async def _answer(self, message: Message, fields: Fields, principal: Principal, reply: Reply) -> None:
         try:
