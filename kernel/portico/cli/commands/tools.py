@@ -97,6 +97,22 @@ def edit(
     change(api, tool, config, if_version, dry_run, raw, "changed")
 
 
+@command.command("rm")
+@click.argument("tools", nargs=-1, required=True, metavar="UPSTREAM/TOOL...")
+@api_options
+@dry_run_option
+@json_option
+def rm(tools: tuple[str, ...], api: Api, dry_run: bool, raw: bool) -> None:
+    """Show tools as their upstreams send them again: delete what is changed about them."""
+    for tool in tools:
+        name = override_of(tool)
+        answer = api.request("DELETE", ["overrides", name], query={"dry_run": dry_run})
+        if raw:
+            as_json({"kind": "overrides", "name": name, **answer.body})
+        else:
+            click.echo(f"tool {line(tool)} {'would be' if dry_run else 'is'} shown as its upstream sends it")
+
+
 def _switch(verb: str, enabled: bool) -> click.Command:
     @click.command(verb, help=f"{verb.title()} tools.")
     @click.argument("tools", nargs=-1, required=True, metavar="UPSTREAM/TOOL...")
@@ -145,6 +161,19 @@ def change(
         as_json(answer.body)
     else:
         click.echo(f"tool {line(tool)} {'would be ' if dry_run else ''}{what}")
+    _warn(api, tool)
+
+
+def _warn(api: Api, tool: str) -> None:
+    """Say so when the upstream is there and has no such tool: the name may be a slip."""
+    from portico._config.wording import nearest
+
+    upstream, _, name = tool.partition("/")
+    found = list(api.everything("tools", upstream=upstream))
+    names = [str(each["name"]) for each in found]
+    if name not in names and any(each["upstream_state"] == "ready" for each in found):
+        said = f"{line(upstream)} has no tool {line(name)!r}{line(nearest(name, names, 'its tools'))}"
+        click.echo(f"note: {said}", err=True)
 
 
 def _set_ones(patch: Json) -> Json:
