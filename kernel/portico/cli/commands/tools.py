@@ -177,6 +177,19 @@ def change(
         as_json(answer.body)
     else:
         click.echo(f"tool {line(tool)} {'would be ' if dry_run else ''}{what}")
+    _warn(api, tool)
+
+
+def _warn(api: Api, tool: str) -> None:
+    """Say so when the upstream is there and has no such tool: the name may be a slip."""
+    from portico._config.wording import nearest
+
+    upstream, _, name = tool.partition("/")
+    found = list(api.everything("tools", upstream=upstream))
+    names = [str(each["name"]) for each in found]
+    if name not in names and any(each["upstream_state"] == "ready" for each in found):
+        said = f"{line(upstream)} has no tool {line(name)!r}{line(nearest(name, names, 'its tools'))}"
+        click.echo(f"note: {said}", err=True)
 
 
 def _set_ones(patch: Json) -> Json:
