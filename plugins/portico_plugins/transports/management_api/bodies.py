@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from portico_plugins.transports.management_api.problems import Problem, unknown
+from portico_plugins.transports.management_api.problems import Problem, unknown, unlike
 
 T = TypeVar("T")
 
@@ -136,6 +136,10 @@ def read(value: Any, form: type[T]) -> T:
 
 def _better(message: str, place: str, form: type) -> tuple[str, str]:
     """Msgspec's message, with the nearest right name where a member is unknown."""
+    if message.startswith("Invalid enum value"):
+        member = place.rpartition(".")[2]  # which has the same choices wherever there is one of its name
+        hints = [each[member] for each in map(get_type_hints, (form, About, Step)) if member in each]
+        return place, unlike(message.split("'")[1], get_args(hints[0]) if hints else ())
     if "unknown field" not in message:
         return place, message[:1].lower() + message[1:]
     wrong = message.split("`")[1]

@@ -41,10 +41,11 @@ class Imports:
         management = call.host.management
         versions = {
             (kind, each.name): each.record.version if each.record else 0
-            for kind in NOUNS
+            for kind in (*NOUNS, "pins")
             for each in management.all(kind)
         }
-        planned = plan_import(taken.items, versions, wanted.on_conflict)
+        pins = {each.name: each.config for each in management.all("pins")}
+        planned = plan_import(taken.items, versions, wanted.on_conflict, pins)
         conflicts = any(each.action == "conflict" for each in planned)
         chosen = [] if conflicts else [each for each in planned if each.action in _MADE]
         steps = [_step(each, versions) for each in chosen]

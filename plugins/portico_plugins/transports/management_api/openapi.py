@@ -21,7 +21,7 @@ _REF: Final = "#/components/schemas/{name}"
 _ABOUT: Final = (
     "Manages what the gateway serves, at run time. What the configuration file declares is shown, and can "
     "only be changed there. Names with slashes in them are percent-encoded. A change is in effect in the "
-    "process that answers, and within a second everywhere else."
+    "process that answers, and within a second everywhere else; this API has it everywhere at once."
 )
 
 
