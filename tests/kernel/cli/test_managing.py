@@ -178,6 +178,8 @@ def test_upstreams_are_refreshed_and_those_that_fail_are_named(manage: Cli, api:
     assert (result.exit_code, "There is no 'nope'" in result.stderr) == (1, True)
     assert "docs refreshed" in result.stdout
     assert manage("upstreams", "refresh").exit_code == 2
+    api.put("upstreams", "idle", DOCS, enabled=False)
+    assert "upstream idle not refreshed: disabled" in manage("upstreams", "refresh", "idle").stdout
 
 
 def test_only_people_on_a_terminal_see_how_far_it_is(api: SmallApi, tmp_path: Path) -> None:

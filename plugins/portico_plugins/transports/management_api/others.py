@@ -183,9 +183,11 @@ async def test(call: Call) -> Answer:
 
 async def refresh(call: Call) -> Answer:
     """Have an upstream's lists fetched again."""
-    found = await call.host.management.refresh(call.name)
+    management = call.host.management
+    # One that is not in use, or only starting, has nothing to fetch: its state says so.
+    found = await management.refresh(call.name) or management.get("upstreams", call.name)
     if found is None:
-        raise missing("upstreams", call.name, (each.name for each in call.host.management.all("upstreams")))
+        raise missing("upstreams", call.name, (each.name for each in management.all("upstreams")))
     return Answer(200, item_of(found), tag_of(found))
 
 

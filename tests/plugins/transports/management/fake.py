@@ -230,8 +230,9 @@ class FakeManagement:
         return len(found)
 
     async def refresh(self, upstream: str) -> Managed | None:
-        """Pretend."""
-        return self.get("upstreams", upstream)
+        """Pretend: one that is not in use has nothing to fetch."""
+        found = self.get("upstreams", upstream)
+        return found if found is not None and found.about.enabled else None
 
     def offers(self) -> Mapping[str, Any]:
         """What there is."""
