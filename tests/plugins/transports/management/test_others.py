@@ -88,8 +88,9 @@ async def test_a_candidate_is_tried_and_not_kept(api: Served) -> None:
 async def test_an_upstream_is_fetched_again(api: Served) -> None:
     assert (await api.http.post("/api/v1/upstreams/time/refresh")).json()["name"] == "time"
     assert (await api.http.post("/api/v1/upstreams/none/refresh")).status_code == 404
-    await api.http.post("/api/v1/upstreams/time/disable")
-    idle = await api.http.post("/api/v1/upstreams/time/refresh")
+    await api.put("upstreams/idle", {})
+    await api.http.post("/api/v1/upstreams/idle/disable")
+    idle = await api.http.post("/api/v1/upstreams/idle/refresh")
     assert (idle.status_code, idle.json()["state"]) == (200, "disabled")
 
 
