@@ -254,6 +254,18 @@ def test_a_tool_that_its_upstream_does_not_have_is_pointed_out(manage: Cli, api:
     assert manage("tools", "edit", "away/serach", "--name", "find").stderr == ""
 
 
+def test_what_is_changed_about_a_tool_is_added_once_and_taken_away_again(manage: Cli, api: SmallApi) -> None:
+    assert manage("tools", "add", "docs/search", "--title", "Find").stdout == "tool docs/search changed\n"
+    again = manage("tools", "add", "docs/search", "--title", "Seek")
+    assert (again.exit_code, "gateway tools edit" in again.stderr) == (2, True)
+    assert api.records["overrides", "docs/tools/search"]["config"] == {"title": "Find"}
+    would = manage("tools", "rm", "docs/search", "--dry-run").stdout
+    assert would == "tool docs/search would be shown as its upstream sends it\n"
+    assert manage("tools", "rm", "docs/search").exit_code == 0
+    assert ("overrides", "docs/tools/search") not in api.records
+    assert manage("tools", "rm", "docs/search").exit_code == 1
+
+
 def test_secrets_are_set_from_stdin_or_the_environment_and_never_shown(
     manage: Cli, api: SmallApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
