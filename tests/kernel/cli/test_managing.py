@@ -244,6 +244,12 @@ def test_tools_are_changed_by_overrides(manage: Cli, api: SmallApi) -> None:
     assert api.records == {}
 
 
+def test_secrets_are_rotated_by_a_worker_that_stays(manage: Cli, api: SmallApi) -> None:
+    api.replaced = True
+    assert manage("secrets", "rotate").stdout == "1 record has secrets under the current key now\n"
+    assert [path for _, path, *_ in api.requests] == ["/api/v1/secrets/rotate"] * 2
+
+
 def test_a_tool_that_its_upstream_does_not_have_is_pointed_out(manage: Cli, api: SmallApi) -> None:
     result = manage("tools", "edit", "docs/serach", "--name", "find")
     assert (result.exit_code, result.stderr) == (

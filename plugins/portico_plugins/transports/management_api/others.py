@@ -28,7 +28,7 @@ from portico_plugins.transports.management_api.bulk import Bulks
 from portico_plugins.transports.management_api.catalog import Servers
 from portico_plugins.transports.management_api.imports import Imports
 from portico_plugins.transports.management_api.pins import pin_operations
-from portico_plugins.transports.management_api.problems import missing
+from portico_plugins.transports.management_api.problems import Problem, missing
 from portico_plugins.transports.management_api.records import DRY_RUN, NOUNS, PAGE, Records
 from portico_plugins.transports.management_api.shown import (
     Number,
@@ -235,7 +235,15 @@ async def history(call: Call) -> Answer:
 
 
 async def rotate(call: Call) -> Answer:
-    """Put every secret under the current key."""
+    """Put every secret under the current key.
+
+    Raises:
+        Problem: 503; a worker that a reload replaces may know other keys than those that hold.
+    """
     management = call.host.management
+    if call.host.wiring.draining:
+        raise Problem(
+            503, "draining", "This worker is being replaced; ask again", headers={"retry-after": "1"}
+        )
     changed = await management.rotate(call.author, dry_run=call.dry_run)
     return Answer(200, Rotated(changed, management.revision))

@@ -257,6 +257,7 @@ class Served:
     clock: FakeClock
     log: RecordingLog
     app: Starlette
+    wiring: Any
 
     async def put(self, path: str, config: Json, **more: Any) -> httpx2.Response:
         """PUT a record."""
@@ -284,4 +285,4 @@ async def served(
             async with httpx2.AsyncClient(
                 transport=transport, base_url="http://localhost", headers=headers
             ) as http:
-                yield Served(http, management, clock, log, app)
+                yield Served(http, management, clock, log, app, host.wiring)
