@@ -101,8 +101,8 @@ async def test_a_value_that_is_no_plain_text_starts_no_process(value: str) -> No
             ({"X-Token": name}, "no caller may set it")
             for name in (
                 "PATH", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONPATH", "PYTHONSTARTUP", "NODE_OPTIONS",
-                "BASH_ENV", "ENV", "GIT_SSH_COMMAND", "PERL5OPT", "RUBYOPT", "JAVA_TOOL_OPTIONS", "HTTPS_PROXY",
-                "https_proxy", "SSL_CERT_FILE", "HOME", "UV_INDEX_URL",
+                "BASH_ENV", "ENV", "GIT_SSH_COMMAND", "PERL5OPT", "RUBYOPT", "JAVA_TOOL_OPTIONS",
+                "HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE", "HOME", "UV_INDEX_URL",
             )
         ),
     ],
