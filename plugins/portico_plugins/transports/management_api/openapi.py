@@ -179,7 +179,7 @@ def words_of(operation: Operation, status: int) -> list[str]:
         500: {"fault": True},
         501: {"no-registry": True},
         502: {"catalog-down": True},
-        503: {"registry-down": True},
+        503: {"registry-down": True, "draining": operation.path == "/secrets/rotate"},
     }[status]
     return [word for word, there in found.items() if there]
 
