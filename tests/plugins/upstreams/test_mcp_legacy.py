@@ -167,6 +167,19 @@ async def test_roots_asked_for_in_a_call_that_has_ended_are_told_all_the_same() 
     }
 
 
+async def test_roots_are_asked_for_beside_a_call_that_was_over_before_its_client_could_be_asked() -> None:
+    async def gone(method: str, params: Json) -> Json:
+        raise Refused(-32601, "Nobody to ask")
+
+    app, client = Scripted("legacy"), Client(gone)
+    ending("roots/list", app, client)
+    async with serving(app) as origin, running(url=origin) as up:
+        up.wiring.answer = {"roots": [{"uri": "file:///beside"}]}
+        await up.send(call("t", client=client, capabilities={"roots": {}}))
+        await app.until(lambda: "q" in ids(app))
+    assert next(seen for seen in app.seen if seen.id == "q").body["result"] == up.wiring.answer
+
+
 async def test_what_a_server_is_not_to_know_of_is_neither_offered_nor_asked() -> None:
     app, client = Scripted("legacy"), Client(accept)
     asking("roots/list", {}, app)

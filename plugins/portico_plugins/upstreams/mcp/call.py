@@ -275,13 +275,12 @@ class Backchannel:
         if params.get("mode") == "url" and urlsplit(str(params.get("url"))).scheme not in ("http", "https"):
             raise Refused(INVALID_PARAMS, "Only http and https URLs can be shown to a client")
         if call is not None and call.exchange is not None:
-            if call.limit is None:
-                return await call.exchange.client.ask(method, params)
-            call.limit.pause()
             try:
-                return await call.exchange.client.ask(method, params)
-            finally:
-                call.limit.resume()
+                return await self._ask(call.exchange, call.limit, method, params)
+            except Refused as refusal:
+                over = method == "roots/list" and refusal.code == METHOD_NOT_FOUND and call.declared(method)
+                if not over:
+                    raise  # else the call has ended meanwhile, and its client may be asked beside it
         try:
             if self._principal in (None, GATEWAY):
                 raise Refused(METHOD_NOT_FOUND, "No client is there to ask")
@@ -291,6 +290,15 @@ class Backchannel:
             if method == "roots/list" and refusal.code == METHOD_NOT_FOUND:
                 return {"roots": []}  # true enough for a client that is not there, and servers go on from it
             raise
+
+    async def _ask(self, exchange: Exchange, limit: Pausable | None, method: str, params: Json) -> Json:
+        if limit is None:
+            return await exchange.client.ask(method, params)
+        limit.pause()
+        try:
+            return await exchange.client.ask(method, params)
+        finally:
+            limit.resume()
 
     def related(self, message: wire.Message) -> Call | None:
         """Which call a message on a shared pipe belongs to, as far as that can be told.
