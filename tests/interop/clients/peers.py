@@ -67,7 +67,6 @@ CLIENTS = (
     Client("py-v1", "py_v1.py", "legacy", "legacy", wrapped=True),
     Client("py-v2", "py_v2.py", "legacy", "legacy", wrapped=True),
     Client("py-v2", "py_v2.py", "auto", "modern", wrapped=True),
-    Client("ts-v2", "ts_v2.mjs", "auto", "modern", wrapped=True),
 )
 
 
