@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from portico_plugins.upstreams.checks import header_problem
+
 from .document import Document, Unfit, items, mapping, text_of, texts
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
@@ -22,7 +24,7 @@ _STYLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Location -> its styles, the default first."""
 _OLD_STYLES: Final = {"ssv": "spaceDelimited", "tsv": "tabDelimited", "pipes": "pipeDelimited"}
-_NO_PARAMETER: Final = frozenset({"accept", "content-type", "authorization"})
+_NO_PARAMETER: Final = frozenset({"accept", "content-type", "authorization", "cookie"})
 """Header parameters that mean nothing (OpenAPI 3.2, Parameter Object)."""
 _PREFERRED: Final[tuple[Kind, ...]] = ("json", "form", "multipart", "text", "binary")
 
@@ -192,7 +194,7 @@ def _new(node: dict[str, Any]) -> Parameter | None:
     content = mapping(node.get("content"))
     if node.get("in") == "querystring" and node.get("required") is True:
         raise Unfit("a parameter that is the whole query string is not supported")
-    if where is None or not name or (where == "header" and name.lower() in _NO_PARAMETER):
+    if where is None or not name or (where == "header" and _not_to_give(name)):
         return None
     styles = _STYLES[where]
     said = text_of(node.get("style"))
@@ -217,6 +219,11 @@ def _new(node: dict[str, Any]) -> Parameter | None:
     )
 
 
+def _not_to_give(name: str) -> bool:
+    """Whether a header means nothing as a parameter, or is the gateway's to set."""
+    return name.lower() in _NO_PARAMETER or header_problem(name, "x") is not None
+
+
 def _location(node: Mapping[str, Any]) -> Location | None:
     said = node.get("in")
     return next((where for where in _LOCATIONS if where == said), None)
@@ -226,7 +233,7 @@ def _old(node: dict[str, Any]) -> Parameter | None:
     where, name = _location(node), text_of(node.get("name"))
     if where is None or not name:
         return None
-    if where == "header" and name.lower() in _NO_PARAMETER:
+    if where == "header" and _not_to_give(name):
         return None
     said = text_of(node.get("collectionFormat"))
     style = _OLD_STYLES.get(said, "form") if where == "query" else "simple"

@@ -21,6 +21,7 @@ from .operations import (
     body,
     operations,
     parameters,
+    path_names,
     requirements,
 )
 from .schemas import Schemas
@@ -62,6 +63,8 @@ class Tool:
         headers: Headers of its own.
         timeout: Seconds, or None.
         security: The security schemes it needs, any of the lists.
+        path_names: The names in its path.
+        answers_json: Whether the document says that JSON comes back.
     """
 
     definition: Json
@@ -76,6 +79,8 @@ class Tool:
     headers: Mapping[str, Secret]
     timeout: float | None
     security: tuple[tuple[str, ...], ...]
+    path_names: tuple[str, ...]
+    answers_json: bool
 
     @property
     def name(self) -> str:
@@ -181,6 +186,8 @@ class _Maker:
             for node in self.schemes.values()
             if node.get("type") == "apiKey"
         }
+        for where, names in (("header", config.headers), ("query", config.query), ("cookie", config.cookies)):
+            self._keys |= {(where, name.lower()) for name in names}
 
     def tool(self, operation: Operation, name: str, own: OperationSettings) -> Tool:
         """One tool.
@@ -196,7 +203,7 @@ class _Maker:
         found = [
             one
             for one in parameters(document, operation)
-            if (one.location, one.name.lower()) not in self._keys or one.location == "path"
+            if one.location == "path" or (one.location, one.name.lower()) not in self._keys
         ]
         payload = body(document, operation)
         if operation.method in ("GET", "HEAD") and payload is not None:
@@ -220,6 +227,8 @@ class _Maker:
             own.headers,
             own.timeout if own.timeout is not None else config.call_timeout,
             tuple(requirements(document, operation)),
+            tuple(path_names(operation.path)),
+            answer_schema(document, operation) is not None,
         )
 
     def _definition(
