@@ -182,7 +182,7 @@ async def test_a_header_argument_that_no_header_can_have_is_refused(value: str) 
     assert refused.value.code == INVALID_PARAMS
 
 
-# --- bodies -------------------------------------------------------------------------------------------
+# --- bodies ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [{"a": [1, None, "é"]}, [1, 2], "x", 12345678901234567890])
@@ -271,7 +271,7 @@ async def test_a_file_that_is_not_sound_or_too_large_is_refused(file: Json) -> N
     assert refused.value.code == INVALID_PARAMS
 
 
-# --- what the configuration adds ------------------------------------------------------------------------
+# --- what the configuration adds -------------------------------------------------------------------
 
 SCHEMES: Json = {
     "q": {"type": "apiKey", "in": "query", "name": "key"},

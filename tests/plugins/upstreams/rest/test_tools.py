@@ -86,7 +86,7 @@ def test_a_parameter_in_two_places_is_two_arguments_and_odd_names_are_made_legal
     assert schema["required"] == ["id__path"]
 
 
-# --- selection ---------------------------------------------------------------------------------------
+# --- selection -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_more_operations_than_allowed_are_refused_before_anything_is_converted()
         made(document(paths), max_tools=2)
 
 
-# --- schemas -----------------------------------------------------------------------------------------
+# --- schemas ---------------------------------------------------------------------------------------
 
 SCHEMAS: Json = {
     "Node": {
@@ -247,7 +247,7 @@ def test_unknown_arguments_are_refused() -> None:
     )
 
 
-# --- bodies ------------------------------------------------------------------------------------------
+# --- bodies ----------------------------------------------------------------------------------------
 
 
 def test_of_several_media_types_the_one_that_can_be_checked_best_is_sent() -> None:
@@ -302,7 +302,7 @@ def test_the_forms_and_lists_of_openapi_2_are_understood() -> None:
     assert tool.definition["inputSchema"]["properties"]["id"] == {"type": "integer"}
 
 
-# --- servers -----------------------------------------------------------------------------------------
+# --- servers ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_an_operation_whose_server_is_not_sound_is_left_out_with_the_reason(url:
     assert tools.skipped[0][0] == "GET /x"
 
 
-# --- what is different about one ---------------------------------------------------------------------
+# --- what is different about one -------------------------------------------------------------------
 
 
 def test_fixed_arguments_are_hidden_and_defaults_are_not_required() -> None:
@@ -402,7 +402,7 @@ def test_a_tool_written_by_hand_is_an_operation_like_any_other() -> None:
     assert made_of_it.definition["inputSchema"]["required"] == ["id", "body"]
 
 
-# --- documents ---------------------------------------------------------------------------------------
+# --- documents -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
