@@ -22,7 +22,10 @@ _NEXT: Final = re.compile(r'<([^<>]*)>[^<>]*?;\s*rel="?(?:[a-z ]* )?next\b', re.
 _CHARSET: Final = re.compile(r"charset=\"?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _STATUS: Final = "portico/httpStatus"
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
+_NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_BOM: Final = b"\xef\xbb\xbf"
+_ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
+"""In JSON, line breaks are between tokens only; in a stream of messages they would end one."""
 
 Faults = Callable[[Any], list[str]]
 """What is wrong with a structured answer, as of the tool's output schema."""
@@ -56,17 +59,21 @@ def result_of(answer: Answer, tool: Tool, request: Request, faults: Faults | Non
         raise WrongAnswer("wrong_content_type")
     if name and name != "text/plain" and kind_of(name) == "json":
         try:
-            value = _decode(answer.body)
-        except (msgspec.DecodeError, RecursionError):
+            value = _decoded(answer.body)
+        except _NOT_JSON:
             raise WrongAnswer("bad_json") from None
         return _structured(answer, request, value, meta, faults)
     content = _content(answer.body, name, media_type, tool)
     if content["type"] == "text" and tool.answers_json:
         try:
-            return _structured(answer, request, _decode(answer.body), meta, faults)
-        except (msgspec.DecodeError, RecursionError):
+            return _structured(answer, request, _decoded(answer.body), meta, faults)
+        except _NOT_JSON:
             pass
     return _finished([content, *_hints(answer, request)], msgspec.UNSET, meta, faults)
+
+
+def _decoded(body: bytes) -> Any:
+    return msgspec.json.decode(body.removeprefix(_BOM))
 
 
 def _structured(answer: Answer, request: Request, value: Any, meta: Json, faults: Faults | None) -> Result:
@@ -75,7 +82,7 @@ def _structured(answer: Answer, request: Request, value: Any, meta: Json, faults
     if wrong:
         return _mismatch([text], wrong, meta)
     content = [text, *_hints(answer, request), *_created(answer, request)]
-    return _finished(content, msgspec.Raw(answer.body), meta, None)
+    return _finished(content, msgspec.Raw(answer.body.removeprefix(_BOM).translate(_ONE_LINE)), meta, None)
 
 
 def _finished(content: list[Json], structured: Any, meta: Json, faults: Faults | None) -> Result:

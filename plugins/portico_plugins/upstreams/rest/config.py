@@ -98,12 +98,22 @@ class HandParameter:
     )
 
 
+def _path(_: Any, __: Any, value: str) -> None:
+    if not value.startswith("/"):
+        raise ValueError("expected a path that begins with a slash")
+
+
+def _method(_: Any, __: Any, value: str) -> None:
+    if not value.isalpha() or value.upper() in ("CONNECT", "TRACE"):
+        raise ValueError("expected an HTTP method such as GET")
+
+
 @attrs.frozen(kw_only=True)
 class HandTool:
     """A tool written by hand."""
 
-    method: str = attrs.field(default="GET", metadata=doc("The HTTP method."))
-    path: str = attrs.field(metadata=doc("The path below `base_url`.", example="/pets/{id}"))
+    method: str = attrs.field(default="GET", validator=_method, metadata=doc("The HTTP method."))
+    path: str = attrs.field(validator=_path, metadata=doc("The path below `base_url`.", example="/pets/{id}"))
     description: str = attrs.field(default="", metadata=doc("What it does."))
     parameters: tuple[HandParameter, ...] = attrs.field(
         default=(), metadata=doc("What can be given besides a body.")
@@ -111,16 +121,6 @@ class HandTool:
     body: Json | None = attrs.field(default=None, metadata=doc("What the body may be, in JSON Schema."))
     body_type: str = attrs.field(default="application/json", metadata=doc("The media type of the body."))
     body_required: bool = attrs.field(default=True, metadata=doc("Whether there must be one."))
-
-    @path.validator
-    def _path(self, _: Any, value: str) -> None:
-        if not value.startswith("/"):
-            raise ValueError("expected a path that begins with a slash")
-
-    @method.validator
-    def _method(self, _: Any, value: str) -> None:
-        if not value.isalpha() or value.upper() in ("CONNECT", "TRACE"):
-            raise ValueError("expected an HTTP method such as GET")
 
 
 def _passed(_: Any, __: Any, value: dict[str, str]) -> None:

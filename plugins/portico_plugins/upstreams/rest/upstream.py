@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -242,12 +243,8 @@ class RestUpstream:
             additions.append(Additions(await self._authenticated(exchange, self._credential)))
         request = request_of(tool, arguments, passed, additions, self._config.max_request_bytes)
         answer = await self._client.send(request, exchange.id)
-        faults = None
-        if "outputSchema" in tool.definition:
-
-            def faults(value: Any) -> list[str]:
-                return self._faults(tool, "outputSchema", value)
-
+        promised = "outputSchema" in tool.definition
+        faults = partial(self._faults, tool, "outputSchema") if promised else None
         try:
             return result_of(answer, tool, request, faults, self._config.max_error_bytes)
         except WrongAnswer as error:

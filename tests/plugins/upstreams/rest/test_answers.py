@@ -57,6 +57,16 @@ async def test_json_is_text_and_structured_content(body: bytes) -> None:
     assert value["isError"] is False
 
 
+async def test_json_of_several_lines_goes_on_as_one_and_its_text_as_it_was() -> None:
+    body = b'\xef\xbb\xbf{\r\n  "a": "x\\ny"\n}'
+    async with raw(http(body)) as server, running(openapi_inline=simple(), base_url=server.origin) as up:
+        result = await up.send(call("op"))
+        assert b"\n" not in result.raw
+        assert b"\r" not in result.raw
+        assert result.value["structuredContent"] == {"a": "x\ny"}
+        assert text(result).endswith('{\r\n  "a": "x\\ny"\n}')
+
+
 async def test_json_that_does_not_say_so_is_structured_where_the_document_promises_json() -> None:
     assert (await answered(http(b'{"a":1}', "text/plain"), simple(**JSON)))["structuredContent"] == {"a": 1}
     assert "structuredContent" not in await answered(http(b'{"a":1}', "text/plain"))
@@ -168,6 +178,7 @@ async def test_retry_after_is_told() -> None:
     ("answer", "code", "why"),
     [
         (http(b'{"a":'), UPSTREAM_BAD_RESPONSE, "bad_json"),
+        (http(b'"\xff"'), UPSTREAM_BAD_RESPONSE, "bad_json"),
         (http(b"[" * 1900 + b"]" * 1900), UPSTREAM_BAD_RESPONSE, "bad_json"),
         (http(b"<html>", "text/html"), UPSTREAM_BAD_RESPONSE, "wrong_content_type"),
         (http(b"x" * 5000), UPSTREAM_BAD_RESPONSE, "message_too_large"),
