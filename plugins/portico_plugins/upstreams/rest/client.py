@@ -14,7 +14,6 @@ from .document import Unfit
 from .requests import Request
 from .servers import sound_base
 
-_MOST_ORIGINS: Final = 64
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -53,8 +52,8 @@ class Client:
             for _ in range(self._config.redirects if request.method == "GET" else 0):
                 if answer.status not in _REDIRECTS:
                     break
-                request = _redirected(request, answer)
-                answer = await self._once(request)
+                request = redirected(request, answer)
+                answer = await self._elsewhere(request)
             if answer.status in _REDIRECTS:
                 raise Unusable("redirect")
         except HttpError as error:
@@ -62,7 +61,18 @@ class Client:
         return answer
 
     async def _once(self, request: Request) -> Answer:
-        answer = await self._pool(request.origin).send(_bytes_of(request))
+        return await self._through(self._pool(request.origin), request)
+
+    async def _elsewhere(self, request: Request) -> Answer:
+        """Send a request to wherever an answer said, on a connection that is not kept."""
+        pool = Connections(self.dialer(request.origin), self._cap)
+        try:
+            return await self._through(pool, request)
+        finally:
+            pool.close()
+
+    async def _through(self, pool: Connections, request: Request) -> Answer:
+        answer = await pool.send(_bytes_of(request))
         if answer.stream:
             try:
                 await self._gathered(answer)
@@ -88,8 +98,6 @@ class Client:
     def _pool(self, origin: str) -> Connections:
         pool = self._pools.get(origin)
         if pool is None:
-            if len(self._pools) >= _MOST_ORIGINS:
-                self._pools.pop(next(iter(self._pools))).close()
             pool = self._pools[origin] = Connections(self.dialer(origin), self._cap)
         return pool
 
@@ -139,7 +147,7 @@ class Client:
         )
 
 
-def _redirected(request: Request, answer: Answer) -> Request:
+def redirected(request: Request, answer: Answer) -> Request:
     """The request that a redirect asks for.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -11,6 +12,7 @@ from attrs.validators import ge, gt, optional
 from portico.api import Credential, Json, Ref, Secret, Wrong, doc
 from portico_plugins.upstreams import checks
 
+_COOKIE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 _NEVER_PASSED: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
@@ -104,7 +106,7 @@ def _path(_: Any, __: Any, value: str) -> None:
 
 
 def _method(_: Any, __: Any, value: str) -> None:
-    if not value.isalpha() or value.upper() in ("CONNECT", "TRACE"):
+    if not (value.isalpha() and value.isascii()) or value.upper() in ("CONNECT", "TRACE"):
         raise ValueError("expected an HTTP method such as GET")
 
 
@@ -121,6 +123,16 @@ class HandTool:
     body: Json | None = attrs.field(default=None, metadata=doc("What the body may be, in JSON Schema."))
     body_type: str = attrs.field(default="application/json", metadata=doc("The media type of the body."))
     body_required: bool = attrs.field(default=True, metadata=doc("Whether there must be one."))
+
+
+def _cookies(_: Any, __: Any, value: dict[str, Secret]) -> None:
+    wrong = [
+        ((name,), "expected a cookie: a name and a value without spaces, quotes, commas and semicolons")
+        for name, secret in value.items()
+        if checks.header_problem(name, "x") or not _COOKIE.fullmatch(secret.reveal())
+    ]
+    if wrong:
+        raise Wrong(wrong)
 
 
 def _passed(_: Any, __: Any, value: dict[str, str]) -> None:
@@ -182,7 +194,9 @@ class RestConfig:
     query: dict[str, Secret] = attrs.field(
         factory=dict, metadata=doc("Query parameters to add to every request.")
     )
-    cookies: dict[str, Secret] = attrs.field(factory=dict, metadata=doc("Cookies to add to every request."))
+    cookies: dict[str, Secret] = attrs.field(
+        factory=dict, validator=_cookies, metadata=doc("Cookies to add to every request.")
+    )
     credential: Ref[Credential] | None = attrs.field(
         default=None, metadata=doc("A configured credential that authenticates the requests.")
     )

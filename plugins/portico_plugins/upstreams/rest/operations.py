@@ -134,7 +134,7 @@ def operations(document: Document) -> Iterator[Operation]:
         more = mapping(item.get("additionalOperations")) if document.version >= (3, 2) else {}
         named = {**{method: item.get(method) for method in METHODS}, **more}
         for method, node in named.items():
-            if isinstance(node, dict) and method.isalpha():
+            if isinstance(node, dict) and method.isalpha() and method.isascii():
                 yield Operation(
                     method.upper(),
                     path,
@@ -268,7 +268,11 @@ def body(document: Document, operation: Operation) -> Body | None:
     if operation.node.get("requestBody") is None:
         return None
     node = document.resolved(operation.node["requestBody"])
-    content = {name: document.resolved(media) for name, media in mapping(node.get("content")).items()}
+    content = {
+        name: document.resolved(media)
+        for name, media in mapping(node.get("content")).items()
+        if header_problem("X", name) is None
+    }
     chosen = preferred(list(content))
     if chosen is None:
         return None
@@ -344,7 +348,8 @@ def is_file(document: Document, schema: Any) -> bool:
 
 def _old_body(document: Document, operation: Operation) -> Body | None:
     nodes = list(_parameter_nodes(document, operation))
-    consumes = list(texts(operation.node.get("consumes") or document.root.get("consumes")))
+    said = texts(operation.node.get("consumes") or document.root.get("consumes"))
+    consumes = [name for name in said if header_problem("X", name) is None]
     fields = {text_of(node.get("name")): node for node in nodes if node.get("in") == "formData"}
     if fields:
         files = any(node.get("type") == "file" for node in fields.values())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import quote
 
 import attrs
 
@@ -12,6 +15,8 @@ from portico_plugins.upstreams.checks import header_problem
 
 from .config import RestConfig, SchemeSettings
 from .document import Unfit, text_of
+
+_COOKIE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 
 
 @attrs.frozen(eq=False)
@@ -66,7 +71,9 @@ def _addition(name: str, scheme: Json, own: SchemeSettings) -> Additions:
         if where == "query":
             return Additions(query={key: own.value})
         if where == "cookie":
-            return Additions(cookies={key: own.value})
+            if not _COOKIE.fullmatch(own.value.reveal()):
+                raise Unfit(f"the security scheme {name[:50]!r} cannot be sent as a cookie")
+            return Additions(cookies={quote(key, safe=""): own.value})
         return _header(name, key, own.value.reveal())
     if kind in ("http", "oauth2", "openIdConnect"):
         return _header(name, "Authorization", f"{way.capitalize() or 'Bearer'} {own.value.reveal()}")

@@ -51,7 +51,8 @@ def sound_base(url: str) -> str:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # a UnicodeError is one
         raise Unfit("the URL of a server is not sound") from None
     if not parts.scheme and not parts.netloc:
         raise Unfit("the document does not say where the API is: set `base_url`")

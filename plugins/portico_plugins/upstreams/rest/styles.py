@@ -102,7 +102,7 @@ def header(parameter: Parameter, value: Any) -> str:
 def cookie(parameter: Parameter, value: Any) -> Pairs:
     """A value as cookies."""
     if parameter.json:
-        return [(parameter.name, quote(_encode(value).decode(), safe=""))]
+        return [(quote(parameter.name, safe=""), quote(_encode(value).decode(), safe=""))]
     return pairs(parameter.name, value, parameter.style, parameter.explode)
 
 

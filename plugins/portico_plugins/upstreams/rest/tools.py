@@ -137,6 +137,12 @@ def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:
             tools[name] = maker.tool(one, name, own)
         except Unfit as reason:
             skipped.append((one.key, str(reason)))
+    there = {one.id for one in chosen} | set(keys)
+    skipped += [
+        (f"operations.{key}", "no such operation is selected")
+        for key in config.operations
+        if key not in there
+    ]
     return Tools(dict(sorted(tools.items())), maker.schemes, tuple(skipped))
 
 

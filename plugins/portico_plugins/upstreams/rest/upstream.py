@@ -151,15 +151,18 @@ class RestUpstream:
         self._set(State.READY, "", changed=changed)
 
     def _made(self, document: Document | None) -> Tools:
+        config = self._config
         tools: dict[str, Tool] = {}
         schemes: Mapping[str, Json] = {}
         skipped: tuple[tuple[str, str], ...] = ()
         if document is not None:
-            found = tools_of(document, self._config, self._config.openapi)
+            settings = {key: one for key, one in config.operations.items() if key not in config.tools}
+            found = tools_of(document, attrs.evolve(config, operations=settings), config.openapi)
             tools, schemes, skipped = dict(found.tools), found.schemes, found.skipped
             self._source.settle(document)
-        own = attrs.evolve(self._config, include=(), exclude=())
-        for name, tool in self._config.tools.items():
+        for name, tool in config.tools.items():
+            settings = {key: one for key, one in config.operations.items() if key == name}
+            own = attrs.evolve(config, include=(), exclude=(), operations=settings)
             found = tools_of(by_hand(name, tool), own)
             skipped += found.skipped
             for made, one in found.tools.items():

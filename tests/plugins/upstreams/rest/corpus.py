@@ -30,6 +30,11 @@ PACKAGES = {
     "@readme/oas-examples@8.2.2": "3.*/**/*.json",
     "@scalar/galaxy@0.6.12": "dist/*.json",
 }
+RIVAL = {
+    "stripe.com.json": "36.8 s, 198 MB, 2060 MB",
+    "api.github.com.json": "5.0 s, 12.5 MB, 321 MB",
+}
+"""What FastMCP 4.1.2 took for the same on two cores, in November 2026."""
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 ARGUMENT = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 MOST = 64 * 1024
@@ -134,7 +139,8 @@ def cost(path: Path) -> None:
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
         f"{path.name}: {len(found.tools)} tools, {loaded:.2f} s of CPU to load, {listed / 1e6:.2f} MB "
-        f"of tools/list, {before // 1024} -> {after // 1024} MB RSS (peak)",
+        f"of tools/list, {before // 1024} -> {after // 1024} MB RSS (peak); "
+        f"FastMCP 4.1.2: {RIVAL[path.name]}",
         flush=True,
     )
 

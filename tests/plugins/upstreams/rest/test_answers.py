@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE, Era, Json, Refused
+from portico_plugins.upstreams.http1 import Answer, Unusable
+from portico_plugins.upstreams.rest.client import redirected
 from portico_plugins.upstreams.rest.config import OperationSettings
+from portico_plugins.upstreams.rest.requests import Request
 from tests.plugins.upstreams.kit import call, text
 from tests.plugins.upstreams.rest.kit import http, raw, running, simple
 
@@ -371,6 +374,16 @@ async def test_a_redirect_that_may_not_be_followed_is_a_failure(where: str) -> N
     found = await refused(moved(where), redirects=3)
     assert found.code in (UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE)
     assert reason(found).partition(" ")[0] in ("redirect", "address_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "where", ["http://api.test/y", "//api.test:0/y", "http://api.test\\@evil.test/", "/y z"]
+)
+async def test_a_redirect_gives_up_neither_tls_nor_sound_addresses(where: str) -> None:
+    answer = Answer(100, asyncio.get_running_loop())
+    answer.headers = {b"location": where.encode()}
+    with pytest.raises(Unusable):
+        redirected(Request("GET", "https://api.test", "/x", {}, None), answer)
 
 
 async def test_a_post_is_never_sent_twice_by_a_redirect() -> None:

@@ -379,6 +379,18 @@ def test_annotations_follow_the_method(method: str, hints: Json) -> None:
     assert tool.definition["annotations"] == hints
 
 
+def test_settings_of_an_operation_that_is_not_there_are_told() -> None:
+    tools = made(document({"/x": {"get": {}}}), operations={"GET /y": OperationSettings(name="y")})
+    assert tools.skipped == (("operations.GET /y", "no such operation is selected"),)
+
+
+def test_a_media_type_that_no_header_can_have_is_not_sent() -> None:
+    content = {"text/plain\r\nX: 1": {}, "text/csv": {}}
+    (tool,) = made(document({"/x": {"post": {"requestBody": {"content": content}}}})).tools.values()
+    assert tool.body is not None
+    assert tool.body.media_type == "text/csv"
+
+
 def test_a_parameter_that_is_an_api_key_is_no_argument() -> None:
     found = [{"name": "X-Key", "in": "header", "required": True, "schema": {"type": "string"}}]
     schema = only(
