@@ -7,20 +7,22 @@ COPY pyproject.toml README.md LICENSE ./
 COPY kernel kernel
 COPY plugins plugins
 COPY examples/servers examples/servers
-RUN /opt/portico/bin/pip install --no-cache-dir --no-compile . \
+RUN /opt/portico/bin/pip install --no-cache-dir --no-compile '.[postgresql,mysql]' \
     && /opt/portico/bin/python -m compileall -q /opt/portico/lib
 
 FROM python:3.13-slim
 
-RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin portico
+RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin portico \
+    && install -d -o 10001 -g 10001 -m 0700 /var/lib/portico
 COPY --from=build /opt/portico /opt/portico
 
-# Nothing is written: bytecode is in the image, and logs go to stderr.
+# Only a registry writes, to its folder; bytecode is in the image, and logs go to stderr.
 ENV PATH=/opt/portico/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PORTICO_CONFIG=/etc/portico/gateway.toml \
-    PORTICO_GATEWAY__LISTEN=0.0.0.0:4444
+    PORTICO_GATEWAY__LISTEN=0.0.0.0:4444 \
+    PORTICO_GATEWAY__STATE=/var/lib/portico
 
 USER 10001:10001
 WORKDIR /etc/portico

@@ -12,7 +12,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "tests", "build", "conformance"]
+nox.options.sessions = ["lint", "tests", "build", "conformance", "api", "registries"]
 
 HERE = Path(__file__).parent
 CONTRIB = ("contrib/portico-yaml", "contrib/portico-contextforge")
@@ -77,11 +77,13 @@ def conformance(session: nox.Session) -> None:
     session.run("python", "-m", "tests.interop.conformance", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session
 def api(session: nox.Session) -> None:
-    """Schemathesis, all checks, over the management API's OpenAPI description."""
+    """Schemathesis, all checks, stateful, over the API alone and in a gateway; `-- --long` takes minutes."""
     session.install("-e", ".[test]", "schemathesis>=4.32")
-    session.run("python", "-m", "tests.plugins.transports.management.walk", *session.posargs)
+    for of in ((), ("--whole",)):
+        bounds = session.posargs or ["--short"]
+        session.run("python", "-m", "tests.plugins.transports.management.walk", *of, *bounds)
 
 
 @nox.session(default=False)
@@ -106,7 +108,7 @@ def faults(session: nox.Session) -> None:
     session.run("python", "-m", "tests.faults", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session
 def registries(session: nox.Session) -> None:
     """Every registry under `kill -9` of the gateway, and the databases away; bounded, under two minutes.
 

@@ -7,6 +7,11 @@ import sys
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast examples are made says how busy the machine is, nothing about what is tested.
+settings.register_profile("portico", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("portico")
 
 STRICT = os.environ.get("PORTICO_STRICT") == "1"
 

@@ -31,7 +31,7 @@ PASSWORD = "s3cret/@:%+ x"
 """Of every server's user; has what must be quoted in a URL."""
 
 _SECONDS = 30.0
-_GUARD = 'read line; kill -KILL "$1" 2>/dev/null; rm -rf "$2"'
+_GUARD = 'read line; kill -KILL "$1" 2>/dev/null; sleep 1; rm -rf "$2"'  # its children take a moment
 
 
 class Server(abc.ABC):

@@ -38,6 +38,7 @@ max_connections_per_ip = 20000
 
 [servers.default]
 page_size = {page}
+prefix = "always"
 """
 
 KINDS = ("memory", "sqlite", "postgresql", "mariadb")
@@ -105,13 +106,14 @@ def site(plan: Plan, kind: str) -> Iterator[Site]:
 def _server(kind: str) -> Iterator[str]:
     """The URL of an empty database of a server that is started for it."""
     from tests.databases import SERVERS  # needs what tests need
+    from tests.plugins.registries.kept import upgraded
 
     if missing := SERVERS[kind].missing():
         raise CannotRun(missing)
     server = SERVERS[kind]()
     try:
         server.launch()
-        yield server.fresh()
+        yield upgraded(server.fresh())
     finally:
         server.remove()
 
@@ -178,7 +180,7 @@ async def until_listed(running: Running, count: int, seconds: float = 120.0) -> 
 async def _last_is_listed(running: Running, count: int) -> bool:
     line = Line(running.port)
     await line.open()
-    name = f"{name_of(count - 1)}__echo" if count > 1 else "echo"
+    name = f"{name_of(count - 1)}__echo"
     answer = await line.rpc("tools/call", name=name, arguments={"text": "here"})
     line.close()
     return b'"result"' in answer

@@ -46,6 +46,7 @@ def test_the_image_has_only_what_the_build_installed(final_stage: Instructions) 
 def test_the_image_writes_nothing(final_stage: Instructions) -> None:
     variables = dict(word.split("=", 1) for word in shlex.split(only(final_stage, "ENV")))
     assert variables["PYTHONDONTWRITEBYTECODE"] == "1"
+    assert variables["PORTICO_GATEWAY__STATE"] == "/var/lib/portico"
     assert [word for word, _ in final_stage if word == "VOLUME"] == []
 
 
@@ -89,7 +90,8 @@ def test_the_compose_example_takes_away_what_is_not_needed(service: dict[str, An
 
 
 def test_the_compose_example_has_a_config_that_is_accepted(service: dict[str, Any], tmp_path: Path) -> None:
-    (mount,) = service["volumes"]
+    mount, kept = service["volumes"]
+    assert kept.split(":")[1] == "/var/lib/portico"
     config = ROOT / "deploy" / mount.split(":")[0]
     token = tmp_path / "gateway_token"
     token.write_text("0123456789abcdef")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,12 @@ def test_pins_come_first_and_go_with_their_upstream() -> None:
     ]
     (kept,) = plan([PINS], {("pins", "docs")}, "rename")
     assert kept.action == "skip"
+
+
+@pytest.mark.parametrize(("config", "action"), [(PINS.config, "skip"), ({"digests": {}}, "conflict")])
+def test_pins_that_are_there_just_so_are_in_no_conflict(config: Any, action: str) -> None:
+    (planned,) = plan([PINS], {("pins", "docs")}, "fail", {"docs": config})
+    assert (planned.action, planned.same) == (action, action == "skip")
 
 
 def test_what_is_shown_comes_before_the_prompts_that_show_it() -> None:
@@ -474,3 +481,35 @@ def test_what_is_nothing_known_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         take(text, "file")
     assert refused.value.source == "file"
+
+
+# --- whatever somebody sends -----------------------------------------------------------------------------
+
+KEYS = (
+    ("name", "url", "type", "headers", "command", "args", "env", "use", "variables", "value", "version"),
+    ("remotes", "packages", "registryType", "identifier", "transport", "arguments", "isRequired", "default"),
+    ("mcpServers", "servers", "upstreams", "prompts", "resources", "content", "uri", "tags", "enabled"),
+)
+KEY = st.sampled_from([key for some in KEYS for key in some])
+ODD = st.recursive(
+    st.none() | LEAF | st.sampled_from(("streamable-http", "sse", "npm", "stdio", "http://x", "${env:A}")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEY, inner, max_size=4),
+    max_leaves=20,
+)
+MANY = st.lists(ODD, max_size=2) | st.dictionaries(TEXT, ODD, max_size=2) | ODD
+KINDS = st.sampled_from(("gateways", "tools", "servers", "prompts", "resources", "roots"))
+DOCUMENT = st.one_of(
+    st.fixed_dictionaries({"mcpServers": MANY}),
+    st.fixed_dictionaries({"servers": MANY}),
+    st.fixed_dictionaries({"server": ODD}),
+    st.fixed_dictionaries({"upstreams": MANY, "servers": MANY}),
+    st.fixed_dictionaries({"name": TEXT, "remotes": MANY, "packages": MANY}),
+    st.fixed_dictionaries({"version": TEXT, "entities": st.dictionaries(KINDS, MANY, max_size=3)}),
+)
+
+
+@given(DOCUMENT, st.sampled_from(("remote", "package")))
+def test_a_document_that_makes_no_sense_is_read_as_far_as_it_does(document: Any, prefer: Any) -> None:
+    with contextlib.suppress(ConfigError):
+        _, taken = read_import(document, "it", prefer)
+        assert len(plan(taken.items, {}, "fail")) == len(taken.items)

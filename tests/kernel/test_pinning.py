@@ -104,6 +104,7 @@ async def test_a_changed_tool_is_gone_until_somebody_approves(shelf: str) -> Non
         found = mgmt.get("upstreams", "a")
         assert found is not None
         assert (found.state, found.reason) == ("quarantined", "1 changed definition waits for approval")
+        assert found.since > 0
         assert [(p.definition, p.state) for p in mgmt.definitions.all()] == [
             ("tools/t", "quarantined"), ("tools/u", "pinned"),
         ]  # fmt: skip

@@ -13,7 +13,17 @@ from portico._core.catalog import ServerSpec, build_view
 from portico._core.contracts import Json, Offer
 from portico._core.differences import differences
 from portico._core.odd_text import odd_text
-from portico._core.pins import MOST_ABSENT, OnChange, Pins, Seen, Verdict, key_of, look, settle
+from portico._core.pins import (
+    MOST_ABSENT,
+    MOST_RESOURCES,
+    OnChange,
+    Pins,
+    Seen,
+    Verdict,
+    key_of,
+    look,
+    settle,
+)
 from portico._core.shadows import conflicts, skeleton
 from portico._core.steps import finished
 
@@ -184,6 +194,11 @@ def test_of_what_is_not_offered_any_more_only_so_much_is_remembered_and_resource
     left = again(pins, seen_of(tool("v")), "warn").pins
     assert len(left.digests) == MOST_ABSENT + 1
     assert {"tools/t", "tools/u", "tools/v"} <= left.digests.keys()
+
+
+def test_of_a_whole_file_system_the_first_resources_are_pinned() -> None:
+    many = tuple({"uri": f"a://{number}"} for number in range(MOST_RESOURCES + 7))
+    assert len(looked(Offer(resources=many, templates=many[:1]), {})) == MOST_RESOURCES + 1
 
 
 def test_pins_are_what_they_were_when_they_come_back_from_their_record() -> None:

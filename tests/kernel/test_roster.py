@@ -187,6 +187,13 @@ async def test_what_the_file_declares_can_only_be_changed_there(shelf: str) -> N
             "configuration file",
         ),
         ({"use": "mcp", "url": "http://x", "headers": {"a": "**********"}}, "upstreams.x", "secret"),
+        (
+            {"use": "mcp", "url": "http://x", "headers": {"A": "Bearer ${secret:no}"}},
+            "upstreams.x.headers.A",
+            "no secret",
+        ),
+        ({"use": "mcp", "url": "http://x", "health_intervall": 5}, "upstreams.x", "'health_interval'?"),
+        ({"use": "mcp", "url": "http://x", "ca_file": "~no-such-user/x"}, "upstreams.x.ca_file", "home"),
     ],
 )
 async def test_a_change_that_is_wrong_is_refused_with_its_place_and_nothing_is_written(
@@ -198,6 +205,7 @@ async def test_a_change_that_is_wrong_is_refused_with_its_place_and_nothing_is_w
             with pytest.raises(ConfigError) as caught:
                 await mgmt.change([Change("upstreams", "x", config)], ALICE, dry_run=dry)
             where, message = caught.value.problems[0]
+            assert len(caught.value.problems) == 1
             assert where.startswith(path)
             assert words in message
         assert mgmt.revision == 0
@@ -409,6 +417,21 @@ async def test_a_gateway_that_starts_while_the_registry_is_away_begins_with_what
                     await asyncio.sleep(0.01)
             status, body = await get(gw, "/readyz")
             assert (body["status"], body["registry"]) == ("ready", {"state": "ready", "revision": known})
+
+
+async def test_a_write_that_finds_the_registry_away_says_so_for_all_until_it_is_back(shelf: str) -> None:
+    async with managed(shelf) as (gw, mgmt):
+        place = kept.SHELVES[shelf]
+        place.away = True
+        assert mgmt.down == ""  # whoever watches has noticed nothing
+        with pytest.raises(RegistryDown):
+            await mgmt.change([upstream("a", "http://127.0.0.1:1")], ALICE)
+        assert mgmt.down == "taken away"
+        assert (await get(gw, "/readyz"))[1]["status"] == "degraded"
+        place.away = False
+        async with asyncio.timeout(15):
+            while mgmt.down:
+                await asyncio.sleep(0.01)
 
 
 async def get(gw: RunningGateway, path: str) -> tuple[int, Json]:

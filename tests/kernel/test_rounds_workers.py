@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,31 +21,38 @@ EVERY = "[gateway]\nworkers = 3\nlisten = ['127.0.0.1:0']\nlog_format = 'json'\n
 
 
 class Counted(Scripted):
-    """A server that remembers over which connection it was probed."""
+    """A server that remembers over which connection it was asked something."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ports: list[int] = []
+        self.ports: dict[str, list[int]] = {"server/discover": [], "tools/list": []}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        before = len(self.of("server/discover"))
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            if len(self.of("server/discover")) > before:
-                self.ports.append(scope["client"][1])
+        async def noting() -> Any:
+            message = await receive()
+            method = json.loads(message.get("body") or b"{}").get("method")
+            if method in self.ports:
+                self.ports[method].append(scope["client"][1])
+            return message
+
+        await super().__call__(scope, noting, send)
+
+    async def asked(self, method: str, times: int) -> list[int]:
+        """The connections of so many requests from now on."""
+        ports = self.ports[method]
+        begin = len(ports)
+        await self.until(lambda: len(ports) > begin + times, PATIENCE)
+        return ports[begin : begin + times]
 
     async def probed(self, times: int) -> list[int]:
         """The connections of so many probes from now on."""
-        begin = len(self.ports)
-        await self.until(lambda: len(self.ports) > begin + times, PATIENCE)
-        return self.ports[begin : begin + times]
+        return await self.asked("server/discover", times)
 
 
 @asynccontextmanager
-async def gateway(folder: Path, url: str, name: str) -> AsyncIterator[Staff]:
+async def gateway(folder: Path, url: str, name: str, more: str = "") -> AsyncIterator[Staff]:
     """Three workers with one upstream."""
-    text = f"{EVERY}[upstreams.{name}]\nuse = 'mcp'\nurl = '{url}/mcp'\nprotocol = 'modern'\n"
+    text = f"{EVERY}[upstreams.{name}]\nuse = 'mcp'\nurl = '{url}/mcp'\nprotocol = 'modern'\n{more}"
     context = staff(folder, text)
     running = await asyncio.to_thread(context.__enter__)
     try:
@@ -91,6 +99,28 @@ async def test_of_three_workers_one_probes_and_another_when_it_dies(tmp_path: Pa
         await app.probed(3)
         (after,) = set(await app.probed(12))
         assert owner_of(after, await asyncio.to_thread(it.pids)) != owner
+
+
+async def test_of_three_workers_one_asks_for_lists_in_time_and_the_others_when_they_have_changed(
+    tmp_path: Path,
+) -> None:
+    app = Counted()
+    async with serving(app) as url, gateway(tmp_path, url, "a", "refresh_seconds = 0.1\n") as it:
+        await it.until(lambda status: agreed(status, "a", "ready"))
+        pids = await asyncio.to_thread(it.pids)
+
+        async def asking(times: int) -> set[int]:
+            return {owner_of(port, pids) for port in set(await app.asked("tools/list", times))}
+
+        await app.asked("tools/list", 6)
+        (owner,) = await asking(12)
+        app.tools.append({"name": "later", "inputSchema": {"type": "object"}})
+        begin = len(app.ports["tools/list"])
+        async with asyncio.timeout(PATIENCE):
+            while {owner_of(port, pids) for port in set(app.ports["tools/list"][begin:])} != set(pids):
+                await app.asked("tools/list", 1)
+        await app.asked("tools/list", 3)
+        assert await asking(12) == {owner}
 
 
 async def test_every_worker_says_the_same_of_an_upstream_that_goes_and_comes_back(

@@ -197,3 +197,13 @@ def test_names_are_made_to_fit_records() -> None:
 
 async def test_the_plugin_keeps_its_contract() -> None:
     await check_plugin(portico_contextforge)
+
+
+async def test_without_auth_a_request_through_a_proxy_is_not_taken_for_one_of_this_machine(
+    forge_of: Callable[[str], AsyncIterator[Any]], config: str
+) -> None:
+    anybody = config.replace('auth = ["people"]\n', "") + '[servers.default]\nauth = ["anonymous"]\n'
+    async for forge in forge_of(anybody):
+        assert await forge.ask("GET", "/tools") == []
+        for name in ("x-forwarded-for", "forwarded", "via"):
+            await forge.ask("GET", "/tools", status=403, headers={name: "127.0.0.1"})

@@ -79,7 +79,7 @@ def _upstream(entry: Any) -> tuple[Json, list[str]]:
         upstream["command"] = [entry["command"], *map(str, arguments)]
         upstream |= {key: entry[key] for key in ("env", "cwd") if entry.get(key)}
     elif url:
-        if kind is not None and kind not in _HTTP_TYPES:
+        if kind is not None and (not isinstance(kind, str) or kind not in _HTTP_TYPES):
             raise ValueError(f"the type {kind!r} does not go with a URL")
         upstream["url"] = url
         if kind == "sse":

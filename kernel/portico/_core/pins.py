@@ -25,6 +25,9 @@ OnChange = Literal["accept", "warn", "quarantine"]
 MOST_ABSENT: Final = 4096
 """How many definitions of an upstream are remembered that it does not offer at present."""
 
+MOST_RESOURCES: Final = 5000
+"""How many resources of an upstream are pinned, the first it lists: some list a whole file system."""
+
 _FIELDS: Final = {"tools": "name", "prompts": "name", "resources": "uri", "templates": "uriTemplate"}
 _UNFIT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _MOST_KEY: Final = 400
@@ -228,7 +231,7 @@ def look(offer: Offer, before: Mapping[str, Seen]) -> Steps[dict[str, Seen]]:
     out: dict[str, Seen] = {}
     looked = 0
     for kind, field in _FIELDS.items():
-        for definition in getattr(offer, kind):
+        for definition in getattr(offer, kind)[: MOST_RESOURCES if kind == "resources" else None]:
             own = str(definition.get(field))
             key = key_of(kind, own)
             if key not in out:  # of two of one name, the first is shown

@@ -114,16 +114,20 @@ class View:
         if self.lacks(method):
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         if method == "tools/call":
-            return self._known("tools", params.get("name"), request_id)
+            name = params.get("name")
+            target = self.tools.get(name) if isinstance(name, str) else None
+            if target is None:
+                raise self._unknown("tools", name, request_id)
+            return target
         if method == "prompts/get":
-            return self._known("prompts", params.get("name"), request_id)
+            return self._prompt(params.get("name"), request_id)
         if method == "resources/read":
             return self.route_uri(params.get("uri"), request_id)
         if method == "completion/complete":
             ref = params.get("ref")
             kind = ref.get("type") if isinstance(ref, dict) else None
             if isinstance(ref, dict) and kind == "ref/prompt":
-                return self._known("prompts", ref.get("name"), request_id)
+                return self._prompt(ref.get("name"), request_id)
             if isinstance(ref, dict) and kind == "ref/resource":
                 uri = ref.get("uri")
                 known = self.template_names.get(uri) if isinstance(uri, str) else None
@@ -133,15 +137,17 @@ class View:
             raise Refused(INVALID_PARAMS, "Invalid params: ref must be a ref/prompt or a ref/resource")
         raise Refused(METHOD_NOT_FOUND, "Method not found")
 
-    def _known(self, kind: str, name: Any, request_id: str | None) -> Target:
-        names = self.tools if kind == "tools" else self.prompts
-        target = names.get(name) if isinstance(name, str) else None
+    def _prompt(self, name: Any, request_id: str | None) -> Target:
+        target = self.prompts.get(name) if isinstance(name, str) else None
         if target is None:
-            if self.held and isinstance(name, str):
-                self.held.check_name(kind, name, request_id)
-            shown = f" {name!r}" if isinstance(name, str) and len(name) <= 128 else ""
-            raise Refused(INVALID_PARAMS, f"Unknown {kind[:-1]}{shown}")
+            raise self._unknown("prompts", name, request_id)
         return target
+
+    def _unknown(self, kind: str, name: Any, request_id: str | None) -> Refused:
+        if self.held and isinstance(name, str):
+            self.held.check_name(kind, name, request_id)
+        shown = f" {name!r}" if isinstance(name, str) and len(name) <= 128 else ""
+        return Refused(INVALID_PARAMS, f"Unknown {kind[:-1]}{shown}")
 
     def route_uri(self, uri: Any, request_id: str | None = None) -> Target:
         """Where a URI is read: listed, else by template, else the one upstream that can have it.

@@ -134,8 +134,10 @@ class Crew:
     def put(self, owner: Owner, live: Any) -> Sequence[Owner]:
         """Have it take its place; those before it belong to the caller, who has to `end` them."""
         key = owner.component.key
-        before = [each for stage in self._stages for each in stage if each.component.key == key]
-        before = [each for each in before if each is not owner]
+        before: list[Owner] = []
+        if key in self.live:
+            every = (each for stage in self._stages for each in stage)
+            before = [each for each in every if each.component.key == key and each is not owner]
         self.release(before)
         self.live[key] = live
         return before

@@ -101,6 +101,7 @@ class Pinning:
         self._waiting = False
         self._write: Write | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._at = 0.0
         self._writing: asyncio.Task[None] | None = None
 
     # --- what the data plane asks -----------------------------------------------------------------------
@@ -226,18 +227,22 @@ class Pinning:
             known.writes = 0
         if not known.due:
             known.due = now + DELAY * 2 ** min(known.writes, _DOUBLED)
-        self._wake()
+        if self._timer is None or known.due < self._at:
+            self._wake()
 
     def _wake(self) -> None:
         """Begin when the first of them is due."""
+        if self._write is None or self._writing is not None:
+            return
         at = min((each.due for each in self._known.values() if each.due), default=0.0)
-        if self._write is None or self._writing is not None or not at:
+        if not at:
             return
         at += random.uniform(0, DELAY)  # noqa: S311 - no secret
         if self._timer is not None:
-            if self._timer.when() <= at:
+            if self._at <= at:
                 return
             self._timer.cancel()
+        self._at = at  # a handle of uvloop's does not say when, if that was at once
         self._timer = asyncio.get_running_loop().call_at(at, self._begin_writing, self._write)
 
     def _begin_writing(self, write: Write, *, every: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,16 +16,7 @@ from portico._config.tables import UpstreamSettings
 from portico._core.contracts import Json, Log, State
 from portico._core.health import Condition
 from portico._core.management import FromFile, Managed, Outcome
-from portico._core.records import (
-    About,
-    Author,
-    Change,
-    Entry,
-    Made,
-    Record,
-    Registry,
-    RegistryDown,
-)
+from portico._core.records import About, Author, Change, Entry, Made, Record, Registry, RegistryDown
 from portico._core.shadows import Conflict
 from portico._host.checking import check
 from portico._host.composed import LOCAL, OWN, Composed, Key, Known, compose, declared, own_of
@@ -230,17 +222,35 @@ class Roster:
             if dry_run:
                 composed = self._compose(after)
                 return Outcome(self._revision, [self._of_registry(record, composed) for record in made])
-            revision = await self._registry.write(changes, author, expected=expected)
+            revision = await self._write(changes, author, expected)
             await self._take_up()
         found = [self.get(record.kind, record.name) for record in made]
         return Outcome(revision, [each for each in found if each is not None])
+
+    async def catch_up(self) -> None:
+        """Have in effect what is written, by whomever."""
+        with contextlib.suppress(RegistryDown):  # a write finds out by itself, and reading goes on
+            newest = () if self._down else await self._registry.history(limit=1)
+            if newest and newest[0].revision > self._revision:
+                await self._load(newest[0].revision)
+
+    async def _write(self, changes: Sequence[Change], author: Author, expected: int | None = None) -> int:
+        try:
+            return await self._registry.write(changes, author, expected=expected)
+        except RegistryDown as error:
+            if not self._down and self._watching is not None:
+                # Who watches may not know yet, nor that it is back: begin to watch anew, which finds out.
+                self._watching.cancel()
+                self._watching = asyncio.get_running_loop().create_task(self._watch())
+            self._lost(error)
+            raise
 
     async def _decide(self, decide: Callable[[], list[Change]], author: Author) -> None:
         """Write what is decided upon while nothing else changes here; see `pinning.Write`."""
         async with self._acting:
             if changes := decide():
                 try:
-                    await self._registry.write(changes, author)
+                    await self._write(changes, author)
                 finally:  # whoever was first: this is what holds
                     await self._take_up()
 
@@ -252,7 +262,7 @@ class Roster:
                 Change(each.kind, each.name, each.config, each.about, each.version) for each in changed
             ]
             if changes and not dry_run:
-                await self._registry.write(changes, author)
+                await self._write(changes, author)
                 await self._take_up()
         return len(changes)
 

@@ -124,9 +124,14 @@ class SmallApi:
                 return {
                     "state": state,
                     "reason": reason,
-                    "info": {"name": "docs", "version": "1"},
+                    "info": None if away else {"name": "docs", "version": "1"},
                     "tools": tools,
                 }
+            case "GET", ["tools"]:
+                upstream = query["upstream"][0]
+                state = "unavailable" if upstream == "away" else "ready"
+                offered = {"upstream": upstream, "upstream_state": state, "name": "search"}
+                return {"items": [offered], "total": 1, "next_cursor": None}
             case "GET", ["conflicts"]:
                 names = {"server": "default", "kind": "tools", "name": "s\u0435arch", "why": "similar"}
                 return {"items": [{**names, "upstream": "evil", "other": "docs"}], "total": 1}

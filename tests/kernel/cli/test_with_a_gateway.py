@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -165,3 +167,116 @@ async def test_who_only_says_to_be_near_by_is_not_served_without_credentials() -
         ):
             answer = await http.get("/api/v1/status", headers=headers)
             assert (answer.status_code, answer.json()["type"]) == (403, "urn:portico:problem:not-local")
+
+
+async def test_a_tool_is_shown_and_called_as_its_override_says(cli: Cli) -> None:
+    made = upstream()
+    properties = {"q": {"type": "string"}, "limit": {"type": "integer"}, "key": {"type": "string"}}
+    schema = {"type": "object", "properties": properties, "required": ["q", "limit", "key"]}
+    annotations = {"destructiveHint": False}
+    made.tools = [{"name": "find", "inputSchema": schema, "annotations": annotations}]
+    async with serving(made) as docs, gateway() as url:
+        run = commands(cli, url)
+        endpoint = ("--url", f"{url}/mcp")
+        await run("upstreams", "add", "docs", "--url", f"{docs}/mcp")
+        edit = (
+            "--name",
+            "search",
+            "--title",
+            "Search",
+            "--description",
+            "Finds.",
+            "--tag",
+            "a",
+            "--tag",
+            "b",
+        )
+        fills = ("--default", "limit=3", "--default", "key=k", "--hide", "key")
+        await run("tools", "edit", "docs/find", *edit, *fills, "--set", "annotations.readOnlyHint=true")
+
+        async def tools() -> dict[str, Any]:
+            listed = await asyncio.to_thread(cli, "tools", "--json", *endpoint)
+            return {each["name"]: each for each in json.loads(listed.stdout)["tools"]}
+
+        async with asyncio.timeout(15):
+            while "search" not in (found := await tools()):
+                await asyncio.sleep(0)
+        shown = found["search"]
+        assert (shown["title"], shown["description"]) == ("Search", "Finds.")
+        assert shown["annotations"] == {"destructiveHint": False, "readOnlyHint": True}
+        assert shown["_meta"]["portico/tags"] == ["a", "b"]
+        assert shown["inputSchema"]["required"] == ["q"]
+        assert shown["inputSchema"]["properties"].keys() == {"q", "limit"}
+        assert shown["inputSchema"]["properties"]["limit"]["default"] == 3
+
+        async def call(*args: str) -> Result:
+            return await asyncio.to_thread(cli, "call", *args, *endpoint)
+
+        assert (await call("search", "q=x")).exit_code == 0
+        assert made.of("tools/call")[-1].params["name"] == "find"
+        assert made.of("tools/call")[-1].params["arguments"] == {"q": "x", "limit": 3, "key": "k"}
+        assert (await call("search", "q=x", "limit=9")).exit_code == 0
+        assert made.of("tools/call")[-1].params["arguments"] == {"q": "x", "limit": 9, "key": "k"}
+        calls = len(made.of("tools/call"))
+        assert "unknown argument 'key'" in (await call("search", "q=x", "key=mine")).stderr
+        assert "Unknown tool" in (await call("find", "q=x")).stderr
+        await run("tools", "disable", "docs/find")
+        async with asyncio.timeout(15):
+            while "search" in await tools():
+                await asyncio.sleep(0)
+        assert "Unknown tool" in (await call("search", "q=x")).stderr
+        assert len(made.of("tools/call")) == calls
+
+
+async def test_nothing_that_is_managed_starts_a_command_that_nobody_allowed(cli: Cli, tmp_path: Path) -> None:
+    traces = [tmp_path / name for name in ("tested", "added", "launched", "imported", "allowed")]
+    command = {
+        trace.name: json.dumps([sys.executable, "-c", f"open({str(trace)!r}, 'w')"]) for trace in traces
+    }
+    (tmp_path / "more.toml").write_text(f'[upstreams.more]\nuse = "mcp"\ncommand = {command["imported"]}\n')
+    config = f"[gateway]\nmanaged_commands = [{command['allowed']}]\n{MANAGED}"
+    async with gateway(config) as url:
+
+        async def run(*args: str) -> Result:
+            return await asyncio.to_thread(cli, *args, "--gateway", url)
+
+        use = ("--use", "mcp", "--set")
+        launch = ("--set", "url=http://127.0.0.1:{port}/mcp", "--set", f"launch={command['launched']}")
+        for args in (
+            ("test", *use, f"command={command['tested']}"),
+            ("test", *use, f"command={command['allowed']}", "--set", "env.PATH=/tmp"),
+            ("test", *use, f"command={command['allowed']}", "--set", "cwd=/"),
+            ("test", "--use", "mcp", *launch),
+            ("add", "new", *use, f"command={command['added']}"),
+            ("add", "new", *use, f"command={command['added']}", "--disabled"),
+        ):
+            refused = await run("upstreams", *args)
+            assert (refused.exit_code, "only the configuration file may set this" in refused.output) == (
+                2,
+                True,
+            )
+        refused = await run("import", "more.toml")
+        assert (refused.exit_code, "only the configuration file may set this" in refused.output) == (1, True)
+        assert json.loads((await run("upstreams", "list", "--json")).stdout)["items"] == []
+        assert (await run("upstreams", "test", *use, f"command={command['allowed']}")).exit_code == 1
+    assert [trace.name for trace in traces if trace.exists()] == ["allowed"]
+
+
+async def test_a_create_sent_again_to_another_gateway_over_one_database_is_made_once(tmp_path: Path) -> None:
+    config = MANAGED.replace('"memory"', f'"sql"\nurl = "sqlite:///{tmp_path}/records.db"')
+    body = {"name": "hello", "config": {"template": "Hi"}}
+    key = {"idempotency-key": "k1"}
+    async with (
+        gateway(config) as one,
+        gateway(config) as other,
+        httpx2.AsyncClient(base_url=one) as first,
+        httpx2.AsyncClient(base_url=other) as second,
+    ):
+        made = await first.post("/api/v1/prompts", json=body, headers=key)
+        again = await second.post("/api/v1/prompts", json=body, headers=key)
+        assert (made.status_code, again.status_code) == (201, 201)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.json() == made.json()
+        trail = (await second.get("/api/v1/history?kind=prompts")).json()["items"]
+        assert [each["action"] for each in trail] == ["created"]
+        assert (await second.post("/api/v1/prompts", json=body)).status_code == 409

@@ -30,11 +30,8 @@ def _sqlite(folder: Path) -> Json:
     return {"use": "sql", "url": f"sqlite:///{folder / 'main.db'}"}
 
 
-def _served(kind: str, _: Path) -> Json:
-    try:
-        url = shared(kind).fresh()
-    except LookupError as missing:
-        pytest.skip(str(missing))
+def upgraded(url: str) -> str:
+    """The URL of an empty database, once it has the schema."""
 
     async def upgrade() -> None:
         async with sql_schema(structured({"url": url}, SqlConfig, Path()), "main", Path(), Path()) as schema:
@@ -43,7 +40,16 @@ def _served(kind: str, _: Path) -> Json:
     upgrading = threading.Thread(target=asyncio.run, args=[upgrade()])  # a loop may run in this one
     upgrading.start()
     upgrading.join()
-    return {"use": "sql", "url": url, "timeout": 20}  # of a busy machine
+    return url
+
+
+def _served(kind: str, _: Path) -> Json:
+    try:
+        url = shared(kind).fresh()
+    except LookupError as missing:
+        pytest.skip(str(missing))
+
+    return {"use": "sql", "url": upgraded(url), "timeout": 20}  # of a busy machine
 
 
 TABLES: dict[str, Callable[[Path], Json]] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from portico.api import Author, Credentials, Door, Host, PorticoError, Principal
+from portico.api import PROXIED, Author, Credentials, Door, Host, PorticoError, Principal
 from portico_contextforge.errors import Trouble, trouble_of
 from portico_contextforge.operations import OPERATIONS, not_here
 from portico_contextforge.serving import Serving
@@ -71,9 +71,12 @@ class Api:
         not_here(parts)
         operation, variable = find(OPERATIONS, scope["method"], parts)
         peer = scope["client"][0] if scope.get("client") else ""
-        principal = await self._entered(operation, Credentials(headers, peer, "", scope["scheme"] == "https"))
+        secure, proxied = scope["scheme"] == "https", bool(scope.get(PROXIED))
+        principal = await self._entered(operation, Credentials(headers, peer, "", secure, proxied))
         raw = await self._read(headers, receive)
         author = Author(principal.subject, "api", peer)
+        if not (operation.open or operation.serves):  # a call never waits for the registry
+            await self._host.management.catch_up()
         call = Call(self._host, self._config, self._serving, principal, author, scope, headers, variable, raw)
         return await operation.handler(call)
 

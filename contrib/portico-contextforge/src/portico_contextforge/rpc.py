@@ -11,6 +11,7 @@ from portico.api import (
     LATEST_LEGACY,
     LEGACY_VERSIONS,
     METHOD_NOT_FOUND,
+    PROXIED,
     Credentials,
     Denied,
     Json,
@@ -91,7 +92,8 @@ async def _principal(call: Call, server: str) -> Principal:
 
 def credentials_of(call: Call) -> Credentials:
     """What the request says of who is calling."""
-    return Credentials(call.headers, call.author.peer, "", call.scope["scheme"] == "https")
+    secure, proxied = call.scope["scheme"] == "https", bool(call.scope.get(PROXIED))
+    return Credentials(call.headers, call.author.peer, "", secure, proxied)
 
 
 async def _gateways(call: Call) -> list[Json]:

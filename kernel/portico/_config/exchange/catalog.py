@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from portico._config.exchange.items import Taken, without_environment
-from portico._config.exchange.server_json import OFFICIAL, from_server, servers_in
+from portico._config.exchange.server_json import OFFICIAL, from_server, objects_in, servers_in
 from portico._core.contracts import Json
 from portico._core.errors import PorticoError
 
@@ -108,9 +108,8 @@ def as_upstream(server: Json, prefer: str = "remote", name: str = "") -> Taken:
 def ways_to_have(server: Json) -> list[str]:
     """How a server can be had (`remote`, `npm`, ...), and whether it is `deprecated` or `deleted`."""
     found: dict[str, None] = {"remote": None} if server.get("remotes") else {}
-    for each in server.get("packages") or ():
-        if isinstance(each, dict):
-            found[str(each.get("registryType") or each.get("registry_type") or "?")] = None
+    for each in objects_in(server.get("packages")):
+        found[str(each.get("registryType") or each.get("registry_type") or "?")] = None
     if server.get("status") in ("deprecated", "deleted"):
         found[str(server["status"])] = None
     return list(found)

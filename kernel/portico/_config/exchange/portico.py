@@ -96,8 +96,9 @@ def from_portico(tables: Mapping[str, Any], text: str = "") -> Taken:
     for name, table in upstreams.items() if isinstance(upstreams, Mapping) else ():
         if isinstance(table, Mapping) and table.get("use", name) == LOCAL:
             for kind in _OWN:
-                for each, config in (table.get(kind) or {}).items():
-                    found[kind, each] = Item(kind, each, config)
+                own = table.get(kind)
+                for each, config in own.items() if isinstance(own, Mapping) else ():
+                    _table(kind, each, config, found, notes)
             others = [key for key in table if key not in (*_OWN, "use")]
             notes += [(f"upstreams.{name}.{key}", belongs) for key in others]
         else:

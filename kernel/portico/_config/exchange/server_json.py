@@ -31,14 +31,20 @@ def servers_in(document: Mapping[str, Any]) -> Iterator[Json]:
         for each in listed:
             if isinstance(each, Mapping):
                 yield from servers_in(each)
-    elif isinstance(document.get("server"), Mapping):
-        yield dict(document["server"])
+    elif isinstance(server := document.get("server"), Mapping):
+        if isinstance(server.get("name"), str):
+            yield dict(server)
     elif isinstance(document.get("name"), str) and (
         isinstance(document.get("remotes"), list)
         or isinstance(document.get("packages"), list)
         or "/schemas/" in str(document.get("$schema"))
     ):
         yield dict(document)
+
+
+def objects_in(given: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list; of what is none, none."""
+    return [each for each in given if isinstance(each, Mapping)] if isinstance(given, list) else []
 
 
 def from_server_json(document: Mapping[str, Any], prefer: str = "remote") -> Taken:
@@ -73,8 +79,7 @@ def from_server(server: Json, prefer: str = "remote", name: str = "") -> Taken:
     given = str(server["name"])
     notes: Notes = []
     stem = name or fitting(given.rpartition("/")[2])
-    remotes = [each for each in server.get("remotes") or [] if isinstance(each, Mapping)]
-    packages = [each for each in server.get("packages") or [] if isinstance(each, Mapping)]
+    remotes, packages = objects_in(server.get("remotes")), objects_in(server.get("packages"))
     usable = [each for each in remotes if _kind(each) in _PROTOCOLS and each.get("url")]
     usable.sort(key=lambda each: _kind(each) == "sse")
     runnable = [each for each in packages if _registry(each) in _RUNNERS and _over_stdio(each)]

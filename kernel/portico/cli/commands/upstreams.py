@@ -27,7 +27,9 @@ def test(
         as_json(offer)
     else:
         info = offer.get("info") or {}
-        click.echo(f"{line(info.get('name', 'it'))} {line(info.get('version', ''))}: {state_of(offer)}")
+        who = f"{info.get('name') or 'the candidate'} {info.get('version') or ''}".rstrip()
+        click.echo(f"{line(who)}: {state_of(offer)}")
+    if not raw and offer.get("state") in ("ready", "degraded"):  # else it has said nothing
         lists = ("tools", "resources", "templates", "prompts")
         click.echo(", ".join(counted(len(offer.get(each) or ()), each) for each in lists))
         rows = [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from portico_plugins.transports.management_api.problems import Problem, unknown
+from portico_plugins.transports.management_api.problems import Problem, unknown, unlike
 
 T = TypeVar("T")
 
@@ -98,6 +98,19 @@ class Bulk(Struct, forbid_unknown_fields=True, frozen=True):
     mode: Literal["all", "each"] = "all"
 
 
+class Import(Struct, forbid_unknown_fields=True, frozen=True):
+    """A document to make records of: JSON, or the text of a TOML or JSON file.
+
+    A Portico configuration, `mcpServers` JSON, a `server.json` or what an MCP Registry answers, or a
+    ContextForge export. With `fail`, nothing is imported while a name is in use.
+    """
+
+    document: dict[str, Any] | str
+    on_conflict: Literal["skip", "overwrite", "rename", "fail"] = "fail"
+    mode: Literal["all", "each"] = "each"
+    prefer: Literal["remote", "package"] = "remote"
+
+
 class Candidate(Struct, forbid_unknown_fields=True, frozen=True):
     """An upstream to be tried out."""
 
@@ -123,6 +136,10 @@ def read(value: Any, form: type[T]) -> T:
 
 def _better(message: str, place: str, form: type) -> tuple[str, str]:
     """Msgspec's message, with the nearest right name where a member is unknown."""
+    if message.startswith("Invalid enum value"):
+        member = place.rpartition(".")[2]  # which has the same choices wherever there is one of its name
+        hints = [each[member] for each in map(get_type_hints, (form, About, Step)) if member in each]
+        return place, unlike(message.split("'")[1], get_args(hints[0]) if hints else ())
     if "unknown field" not in message:
         return place, message[:1].lower() + message[1:]
     wrong = message.split("`")[1]
@@ -252,6 +269,29 @@ class Added(Struct, frozen=True):
     """The upstream that was made of a server, and what there is to be done still."""
 
     item: Item
+    notes: list[Note]
+
+
+class ImportedItem(Struct, frozen=True):
+    """What became of an item. `was`: its name before it got another. `status`: null if nothing was tried."""
+
+    kind: str
+    name: str
+    was: str
+    action: Literal["create", "overwrite", "skip", "conflict"]
+    status: int | None
+    item: Item | None
+    problem: Trouble | None
+
+
+class Imported(Struct, frozen=True):
+    """What became of a document, item by item, and what could not be taken or had to be changed."""
+
+    format: str
+    revision: int
+    dry_run: bool
+    failed: int
+    items: list[ImportedItem]
     notes: list[Note]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from msgspec import UnsetType
 
@@ -27,10 +28,23 @@ class Bulks:
     async def __call__(self, call: Call) -> Answer:
         """One request; its status is 200 when each of its changes has a report."""
         bulk = read(call.body, Bulk)
-        if len(bulk.changes) > self._most:
-            wrong = [("changes", f"expected at most {self._most}, got {len(bulk.changes)}")]
-            raise Problem(422, "invalid", "There are too many changes in it", wrong)
+        _at_most(len(bulk.changes), self._most)
         _check(bulk.changes)
+        return await self._made(call, bulk)
+
+    async def make(self, call: Call, steps: Sequence[Step], mode: Literal["all", "each"]) -> list[Report]:
+        """Make changes that are not the request's body; gives what became of each.
+
+        Raises:
+            Problem: There are too many, or they cannot all be made.
+        """
+        if not steps:
+            return []
+        _at_most(len(steps), self._most)
+        answer = await (self._all(call, steps) if mode == "all" else self._each(call, steps, {}))
+        return answer.value.results if isinstance(answer.value, Reports) else []
+
+    async def _made(self, call: Call, bulk: Bulk) -> Answer:
         before = await done(call, many=len(bulk.changes))
         if bulk.mode == "each":
             return await self._each(call, bulk.changes, before)
@@ -73,6 +87,12 @@ class Bulks:
         failed = sum(each.problem is not None for each in results)
         replayed = REPLAYED if before else {}
         return Answer(200, Reports(management.revision, call.dry_run, failed, results), replayed)
+
+
+def _at_most(count: int, most: int) -> None:
+    if count > most:
+        wrong = [("changes", f"expected at most {most}, got {count}")]
+        raise Problem(422, "invalid", "There are too many changes in it", wrong)
 
 
 def _check(steps: Sequence[Step]) -> None:

@@ -21,7 +21,7 @@ _REF: Final = "#/components/schemas/{name}"
 _ABOUT: Final = (
     "Manages what the gateway serves, at run time. What the configuration file declares is shown, and can "
     "only be changed there. Names with slashes in them are percent-encoded. A change is in effect in the "
-    "process that answers, and within a second everywhere else."
+    "process that answers, and within a second everywhere else; this API has it everywhere at once."
 )
 
 
@@ -172,7 +172,7 @@ def words_of(operation: Operation, status: int) -> list[str]:
             "in-progress": kept,
             "stale": writes or makes,
         },
-        412: {"stale": conditional or operation.body is bodies.Bulk},
+        412: {"stale": conditional or operation.body in (bodies.Bulk, bodies.Import)},
         413: {"too-large": True},
         415: {"media-type": True},
         422: {"invalid": True, "key-reused": kept},

@@ -13,6 +13,8 @@ from portico_plugins.transports.management_api.bodies import (
     Candidate,
     Events,
     Health,
+    Import,
+    Imported,
     Item,
     Offered,
     Reports,
@@ -24,6 +26,7 @@ from portico_plugins.transports.management_api.bodies import (
 )
 from portico_plugins.transports.management_api.bulk import Bulks
 from portico_plugins.transports.management_api.catalog import Servers
+from portico_plugins.transports.management_api.imports import Imports
 from portico_plugins.transports.management_api.pins import pin_operations
 from portico_plugins.transports.management_api.problems import missing
 from portico_plugins.transports.management_api.records import DRY_RUN, NOUNS, PAGE, Records
@@ -95,6 +98,17 @@ def operations(max_changes: int, catalog: str, allow_private: bool = False) -> t
             Bulk,
             problems=(404, 409, 412, 415, 422, 503),
             idempotent=True,
+        ),
+        Operation(
+            "POST",
+            "/import",
+            "import",
+            "Make records of a document: of another gateway, a client, an MCP Registry, or ContextForge.",
+            Imports(Bulks(max_changes)),
+            {200: Imported},
+            (DRY_RUN,),
+            Import,
+            problems=(409, 412, 415, 422, 503),
         ),
         Operation(
             "GET",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from html import escape
 from importlib import resources
 from typing import Any, Final
 
@@ -14,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 _HEADERS: Final = {
     "cache-control": "no-store",
-    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
@@ -55,13 +57,36 @@ def _description() -> bytes:
     return msgspec.json.encode(describe(operations(1, "")))
 
 
+@cache
+def _listed() -> bytes:
+    """The page, with the operations in it for those who have no JavaScript."""
+    from portico_plugins.transports.management_api.others import operations
+    from portico_plugins.transports.management_api.table import PREFIX
+
+    found: dict[str, list[str]] = {}
+    for each in operations(1, ""):
+        box = f'<details id="{escape(each.id)}"><summary><span class="method">{escape(each.method)}</span>'
+        box += f"<code>{escape(PREFIX + each.path)}</code><span>{escape(each.summary)}</span>"
+        box += "</summary></details>"
+        found.setdefault(each.kind or "gateway", []).append(box)
+    sections = "".join(
+        f"<section><h2>{escape(kind)}</h2>{''.join(boxes)}</section>" for kind, boxes in found.items()
+    )
+    empty = b'<main id="operations"></main>'
+    return _asset("page.html").replace(empty, f'<main id="operations">{sections}</main>'.encode())
+
+
+def _asset(name: str) -> bytes:
+    return resources.files(__package__ or "").joinpath("assets", name).read_bytes()
+
+
 async def _openapi(request: Request) -> Response:
     return Response(_description(), headers=_HEADERS, media_type="application/json")
 
 
 async def _page(request: Request) -> Response:
     name, media = _FILES[request.scope["path"]]
-    text = resources.files(__package__ or "").joinpath("assets", name).read_bytes()
+    text = _listed() if name == "page.html" else _asset(name)
     return Response(text, headers=_HEADERS, media_type=media)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from importlib.metadata import version
 
 import attrs
@@ -38,6 +39,12 @@ from .session import SessionExpired
 from .watch import Watches
 
 
+@cache
+def _version() -> str:
+    # Reads and parses a file: not for each of a thousand upstreams.
+    return version("portico")
+
+
 class McpUpstream:
     """An MCP server of any era.
 
@@ -49,7 +56,7 @@ class McpUpstream:
     def __init__(self, config: McpConfig, host: Host) -> None:
         self._config = config
         self._host = host
-        info: Json = {"name": "portico", "version": version("portico")}
+        info: Json = {"name": "portico", "version": _version()}
         self._legs = Legs(config, host, info, self._changed, self._updated)
         self._catalog = Catalog(config, host, self._legs)
         self._watches = Watches(host, self._legs, self._catalog)

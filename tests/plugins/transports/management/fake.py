@@ -201,6 +201,9 @@ class FakeManagement:
             and (before is None or each.revision < before)
         ][:limit]
 
+    async def catch_up(self) -> None:
+        """Nobody else writes here."""
+
     async def probe(self, name: str, config: Json) -> Json:
         """Pretend."""
         if "command" in config:

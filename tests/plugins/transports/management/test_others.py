@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -219,7 +220,9 @@ async def test_a_config_class_is_described_with_its_documentation() -> None:
 async def test_the_page_loads_nothing_from_elsewhere(api: Served) -> None:
     page = await api.http.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
-    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';")
+    assert "unsafe" not in policy
     for name in ("page.js", "page.css"):
         assert f"/docs/{name}" in page.text
         asset = await api.http.get(f"/docs/{name}")
@@ -227,6 +230,32 @@ async def test_the_page_loads_nothing_from_elsewhere(api: Served) -> None:
         assert "//" not in asset.text.replace("// ", "")
     assert "<script>" not in page.text
     assert "style=" not in page.text
+
+
+class Page(HTMLParser):
+    """What a reader without JavaScript sees."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "details":
+            self.ids.append(str(dict(attrs)["id"]))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+async def test_the_page_lists_every_operation_of_the_description(api: Served) -> None:
+    page = Page((await api.http.get("/docs")).text)
+    paths = (await api.http.get("/api/openapi.json")).json()["paths"]
+    every = [operation for item in paths.values() for operation in item.values()]
+    assert sorted(page.ids) == sorted(each["operationId"] for each in every)
+    assert all(path in page.text for path in paths)
+    assert all(each["summary"] in page.text for each in every)
 
 
 async def test_documentation_can_be_left_out() -> None:

@@ -1,23 +1,27 @@
 """The management API against its own description: `python -m tests.plugins.transports.management.walk`.
 
-Schemathesis, all checks, against the API over a `FakeManagement`, behind the server it runs on; bounded in
-time and number. `nox -s api` runs it; `--short` is for a minute of it, other arguments are passed on to
-`schemathesis run`.
+Schemathesis, all checks, stateful, bounded in time and number: against the API over a `FakeManagement`, or
+with `--whole` against a gateway. `nox -s api` runs both. `--short` takes a little more than a minute,
+`--long` or nothing four; other arguments are passed on to `schemathesis run` in place of the bounds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from tests.kernel.cli.running import MANAGED, gateway
 from tests.kernel.small_registry import ENTRIES
 from tests.plugins.transports.management.fake import ALICE, served
 
@@ -51,38 +55,70 @@ allow_header_conformance = { enabled = false }
 """
 
 
+# The server of a whole gateway answers 501 for methods it does not know; the API by itself, 405.
+WHOLE = (
+    SETTINGS
+    + """
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", 501]
+[checks.unsupported_method]
+enabled = false
+"""
+)
+PEOPLE = '[auth.people]\nuse = "token"\ntokens = { alice = "alice-0123456789abcdef" }\n'
+
+
+@asynccontextmanager
+async def fake(catalog: Path) -> AsyncIterator[str]:
+    """The API over a `FakeManagement`, behind the server it runs on; gives the URL.
+
+    Raises:
+        RuntimeError: It had faults; says which.
+    """
+    stop = asyncio.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    config = Config()
+    config.bind = [f"fd://{listening.detach()}"]
+    config.errorlog = None
+    async with served(catalog=str(catalog)) as api:
+        app: Any = api.app
+        serving = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))
+        try:
+            yield url
+        finally:
+            stop.set()
+            await serving
+    if faults := [line.facts for line in api.log.lines if line.event == "api.fault"]:
+        raise RuntimeError(f"the API failed: {faults}")
+
+
+def whole(catalog: Path) -> AbstractAsyncContextManager[str]:
+    """A gateway with a registry in memory; gives the URL."""
+    api = f'use = "management_api"\nauth = ["people"]\ncatalog = "{catalog}"\n'
+    return gateway(MANAGED.replace('use = "management_api"\n', api) + PEOPLE)
+
+
 async def walk(*arguments: str) -> int:
     """Run it; gives schemathesis' exit status."""
-    stop = asyncio.Event()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "schemathesis.toml").write_text(SETTINGS, "utf-8")
-        listening = socket.create_server(("127.0.0.1", 0))
-        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        config = Config()
-        config.bind = [f"fd://{listening.detach()}"]
-        config.errorlog = None
-        catalog = Path(folder, "catalog.json")
-        catalog.write_text(json.dumps({"servers": ENTRIES}), "utf-8")
-        async with served(catalog=str(catalog)) as api:
-            app: Any = api.app
-            serving = asyncio.create_task(serve(app, config, shutdown_trigger=stop.wait))
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    str(Path(sys.executable).with_name("schemathesis")),
-                    "run",
-                    f"{base}/api/openapi.json",
-                    f"--header=Authorization: {ALICE['authorization']}",
-                    *(SHORT if arguments == ("--short",) else arguments or BOUNDS),
-                    cwd=folder,
-                )
-                status = await process.wait()
-            finally:
-                stop.set()
-                await serving
-            faults = [line for line in api.log.lines if line.event == "api.fault"]
-    for line in faults:
-        print(line.facts, file=sys.stderr)
-    return status or bool(faults)
+    words = [word for word in arguments if word not in ("--short", "--long", "--whole")]
+    bounds = SHORT if "--short" in arguments else words or BOUNDS
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = WHOLE if "--whole" in arguments else SETTINGS
+        (folder / "schemathesis.toml").write_text(settings, "utf-8")
+        (folder / "catalog.json").write_text(json.dumps({"servers": ENTRIES}), "utf-8")
+        os.chdir(folder)  # where the gateway keeps what it keeps
+        async with (whole if "--whole" in arguments else fake)(folder / "catalog.json") as url:
+            process = await asyncio.create_subprocess_exec(
+                str(Path(sys.executable).with_name("schemathesis")),
+                "run",
+                f"{url}/api/openapi.json",
+                f"--header=Authorization: {ALICE['authorization']}",
+                *bounds,
+                cwd=folder,
+            )
+            return await process.wait()
 
 
 if __name__ == "__main__":

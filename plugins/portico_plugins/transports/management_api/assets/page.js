@@ -76,7 +76,7 @@ async function main() {
       if (item[method]) groups.get(item[method].tags[0]).append(shown(method, path, item[method], api.components.schemas));
     }
   }
-  document.getElementById("operations").append(...groups.values());
+  document.getElementById("operations").replaceChildren(...groups.values());
   document.getElementById("filter").addEventListener("input", (event) => {
     const text = event.target.value.toLowerCase();
     for (const box of document.querySelectorAll("[data-text]")) box.hidden = !box.dataset.text.includes(text);
