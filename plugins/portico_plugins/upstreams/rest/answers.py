@@ -14,7 +14,7 @@ import msgspec
 from portico.api import Json, Result
 from portico_plugins.upstreams.http1 import Answer
 
-from .operations import kind_of
+from .payloads import kind_of
 from .requests import Request
 from .tools import Tool
 

@@ -14,7 +14,7 @@ import msgspec
 
 from . import styles
 from .document import Unfit
-from .operations import Body, Field
+from .payloads import Body, Field
 
 _TYPE: Final = re.compile(
     r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(?:; ?[a-z]+=[A-Za-z0-9_.-]+)?"

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from .document import Unfit
-from .operations import Parameter
+from .parameters import Parameter
 
 _RESERVED: Final = ":/?@!$'()*,;"
 """What `allowReserved` leaves as it is; never what could end the parameter."""

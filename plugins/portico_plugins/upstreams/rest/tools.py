@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -11,20 +10,14 @@ import attrs
 from portico.api import Json, Secret
 
 from . import naming
-from .config import HandTool, Match, OperationSettings, RestConfig
+from .config import OperationSettings, RestConfig
 from .document import Document, Unfit, mapping, text_of
-from .operations import (
-    Body,
-    Operation,
-    Parameter,
-    answer_schema,
-    body,
-    operations,
-    parameters,
-    path_names,
-    requirements,
-)
+from .operations import Operation, answer_schema, operations, requirements
+from .parameters import Parameter, parameters, path_names
+from .payloads import Body
+from .request_bodies import body
 from .schemas import Schemas
+from .selection import selected
 from .servers import base_of, sound_base
 
 _READ_ONLY: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
@@ -144,26 +137,6 @@ def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:
         if key not in there
     ]
     return Tools(dict(sorted(tools.items())), maker.schemes, tuple(skipped))
-
-
-def selected(operation: Operation, config: RestConfig) -> bool:
-    """Whether an operation is wanted."""
-    if any(_fits(operation, match) for match in config.exclude):
-        return False
-    return not config.include or any(_fits(operation, match) for match in config.include)
-
-
-def _fits(operation: Operation, match: Match) -> bool:
-    return (
-        (not match.tags or any(_like(tag, match.tags) for tag in operation.tags))
-        and (not match.operations or _like(operation.id, match.operations))
-        and (not match.paths or _like(operation.path, match.paths))
-        and (not match.methods or operation.method in {method.upper() for method in match.methods})
-    )
-
-
-def _like(text: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(text, pattern) for pattern in patterns)
 
 
 def _settings(operation: Operation, config: RestConfig) -> OperationSettings:
@@ -348,30 +321,3 @@ def _annotations(method: str, own: OperationSettings) -> Json:
         out["idempotentHint"] = own.idempotent if own.idempotent is not None else method in _IDEMPOTENT
     out["openWorldHint"] = True
     return out
-
-
-def by_hand(name: str, tool: HandTool) -> Document:
-    """A tool written by hand as a document of one operation."""
-    node: Json = {
-        "operationId": name,
-        "description": tool.description,
-        "parameters": [
-            {
-                "name": one.name,
-                "in": one.location,
-                "required": one.required,
-                "description": one.description,
-                "schema": one.schema,
-                "style": one.style,
-                "explode": one.explode,
-            }
-            for one in tool.parameters
-        ],
-    }
-    if tool.body is not None:
-        node["requestBody"] = {
-            "required": tool.body_required,
-            "content": {tool.body_type: {"schema": tool.body}},
-        }
-    item = {"additionalOperations": {tool.method.upper(): node}}
-    return Document({"openapi": "3.2.0", "info": {"title": name, "version": "1"}, "paths": {tool.path: item}})

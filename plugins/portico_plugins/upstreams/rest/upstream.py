@@ -35,8 +35,9 @@ from .config import RestConfig
 from .document import Document, Unfit
 from .requests import Request, request_of
 from .security import Additions, chosen, fixed, placed
+from .selection import by_hand
 from .source import Source
-from .tools import Tool, Tools, by_hand, tools_of
+from .tools import Tool, Tools, tools_of
 
 _MOST_FAULTS: Final = 5
 _MOST_COMPILED: Final = 256

@@ -17,7 +17,8 @@ from portico_plugins.upstreams.rest.config import (
     RestConfig,
 )
 from portico_plugins.upstreams.rest.document import Document, Unfit, parse
-from portico_plugins.upstreams.rest.tools import FILE, Tools, by_hand, tools_of
+from portico_plugins.upstreams.rest.selection import by_hand
+from portico_plugins.upstreams.rest.tools import FILE, Tools, tools_of
 
 
 def document(paths: Json, version: str = "3.1.0", **more: Any) -> Document:
