@@ -276,7 +276,10 @@ class Schemas:
             if name not in hidden
         }
         if key == "patternProperties":
+            known = len(kept)
             kept = {name: item for name, item in kept.items() if constraints({"pattern": name})}
+            if len(kept) < known and out.get("additionalProperties") is False:
+                del out["additionalProperties"]
         if kept:
             out[key] = kept
         if hidden and "required" in out:

@@ -36,6 +36,8 @@ def shallow(schema: Any, depth: int) -> Any:
         return schema
     out: dict[str, Any] = {}
     for key, value in schema.items():
+        if not depth and key == "additionalProperties" and value is False:
+            continue  # what it would be in addition to is left out
         if key in _WHOLE or (key in ("enum", "default") and len(_encode(value)) > 1024):
             continue
         if key in _ONE and isinstance(value, dict):

@@ -102,9 +102,9 @@ class RestUpstream:
     async def _run(self) -> None:
         wait = 1.0
         while True:
+            self._wake.clear()
             fine = await self._load()
             wait = self._config.refresh_seconds if fine else min(wait * 2, self._config.refresh_seconds, 60.0)
-            self._wake.clear()
             try:
                 async with asyncio.timeout(wait):
                     await self._wake.wait()

@@ -242,6 +242,34 @@ def test_a_large_schema_is_shortened_and_takes_what_the_whole_one_takes() -> Non
     assert not check.is_valid({"body": {"b": 1}})
 
 
+def test_what_is_shortened_does_not_refuse_what_was_left_out() -> None:
+    inner: Json = {
+        "type": "object",
+        "properties": {"leaf": {"type": "string"}},
+        "additionalProperties": False,
+    }
+    for _ in range(8):
+        wide = {f"p{each}": {"type": "object", "properties": {"x": {"type": "string"}}} for each in range(20)}
+        inner = {"type": "object", "properties": {"n": inner, **wide}, "additionalProperties": False}
+    schema = only(posted(inner), config={"max_schema_bytes": 2048})
+    value: Json = {"leaf": "x"}
+    for _ in range(8):
+        value = {"n": value, "p1": {"x": "y"}}
+    assert jsonschema_rs.Draft202012Validator(schema, offline=True).is_valid({"body": value})
+
+
+def test_a_pattern_that_cannot_be_used_does_not_close_the_object() -> None:
+    node = {
+        "type": "object",
+        "patternProperties": {"(": {}, "^a": {"type": "string"}},
+        "additionalProperties": False,
+    }
+    schema = only(posted(node))
+    check = jsonschema_rs.Draft202012Validator(schema, offline=True)
+    assert check.is_valid({"body": {"b": 1, "a": "x"}})
+    assert not check.is_valid({"body": {"a": 1}})
+
+
 def test_unknown_arguments_are_refused() -> None:
     assert not jsonschema_rs.Draft202012Validator(only(query({"type": "string"})), offline=True).is_valid(
         {"r": "x"}
