@@ -75,10 +75,28 @@ class SchemeSettings:
     )
     username: str = attrs.field(default="", metadata=doc("The user name, of a `basic` scheme."))
     password: Secret | None = attrs.field(default=None, metadata=doc("The password, of a `basic` scheme."))
+    client_id: str = attrs.field(
+        default="",
+        metadata=doc("The client, where tokens are fetched by the OAuth client credentials grant."),
+    )
+    client_secret: Secret | None = attrs.field(default=None, metadata=doc("The client's secret."))
+    token_url: str = attrs.field(
+        default="",
+        validator=checks.url,
+        metadata=doc(
+            "Where tokens are fetched; what the document says of that is not trusted with the secret."
+        ),
+    )
+    scopes: tuple[str, ...] = attrs.field(default=(), metadata=doc("What the tokens are to be good for."))
 
     def __attrs_post_init__(self) -> None:
-        if (self.value is None) == (self.password is None):
-            raise ValueError("expected either `value`, or `username` and `password`")
+        given = (self.value is not None, self.password is not None, bool(self.client_id))
+        if sum(given) != 1:
+            raise ValueError(
+                "expected either `value`, or `username` and `password`, or `client_id` and the like"
+            )
+        if self.client_id and not (self.token_url and self.client_secret is not None):
+            raise ValueError("`client_id` needs `client_secret` and `token_url`")
 
 
 @attrs.frozen(kw_only=True)

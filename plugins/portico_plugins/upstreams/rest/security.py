@@ -59,6 +59,10 @@ def placed(schemes: Mapping[str, Json], settings: Mapping[str, SchemeSettings]) 
 
 def _addition(name: str, scheme: Json, own: SchemeSettings) -> Additions:
     kind, way = text_of(scheme.get("type")), text_of(scheme.get("scheme")).lower()
+    if own.client_id:
+        if kind not in ("oauth2", "openIdConnect", "http"):
+            raise Unfit(f"the security scheme {name[:50]!r} takes no tokens")
+        return Additions()  # a token, which is fetched
     if kind == "basic" or (kind == "http" and way == "basic"):
         if own.password is None:
             raise Unfit(f"the security scheme {name[:50]!r} is `basic`: set `username` and `password`")
@@ -86,9 +90,6 @@ def _header(scheme: str, name: str, value: str) -> Additions:
     return Additions({name: value})
 
 
-def chosen(needed: Sequence[Sequence[str]], there: Mapping[str, Additions]) -> list[Additions]:
-    """What to add for an operation: the first of its requirements that is configured, all of it."""
-    for requirement in needed:
-        if all(name in there for name in requirement):
-            return [there[name] for name in requirement]
-    return []
+def chosen(needed: Sequence[Sequence[str]], there: Mapping[str, Additions]) -> Sequence[str]:
+    """The schemes to use for an operation: the first of its requirements that is configured, all of it."""
+    return next((each for each in needed if all(name in there for name in each)), ())

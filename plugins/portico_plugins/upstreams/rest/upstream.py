@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from .answers import WrongAnswer, result_of
 from .client import Client
 from .config import RestConfig
 from .document import Document, Unfit
+from .grants import Grant
 from .requests import Request, request_of
 from .security import Additions, chosen, fixed, placed
 from .selection import by_hand
@@ -59,6 +60,11 @@ class RestUpstream:
         self._source = Source(config, host)
         self._credential: Credential | None = host.component(config.credential) if config.credential else None
         self._fixed = fixed(config)
+        self._grants = {
+            name: Grant(own, self._client, host.clock, host.name)
+            for name, own in config.security.items()
+            if own.client_id
+        }
         self._placed: Mapping[str, Additions] = {}
         self._tools: Mapping[str, Tool] = {}
         self._checks: dict[tuple[str, str], jsonschema_rs.Draft202012Validator] = {}
@@ -240,13 +246,23 @@ class RestUpstream:
             for name, own in self._config.pass_headers.items()
             if name.lower() in exchange.headers
         }
-        additions = [self._fixed, *chosen(tool.security, self._placed)]
+        schemes = chosen(tool.security, self._placed)
+        additions = [self._fixed, *(self._placed[name] for name in schemes)]
+        forget: list[Callable[[], None]] = []
+        for name in schemes:
+            if name in self._grants:
+                token, drop = await self._grants[name].addition(exchange.id)
+                additions.append(token)
+                forget.append(drop)
         if tool.headers:
             additions.append(Additions({name: value.reveal() for name, value in tool.headers.items()}))
         if self._credential is not None:
             additions.append(Additions(await self._authenticated(exchange, self._credential)))
         request = request_of(tool, arguments, passed, additions, self._config.max_request_bytes)
         answer = await self._client.send(request, exchange.id)
+        if answer.status == 401:
+            for drop in forget:
+                drop()
         promised = "outputSchema" in tool.definition
         faults = partial(self._faults, tool, "outputSchema") if promised else None
         try:
