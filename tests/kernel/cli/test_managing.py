@@ -178,6 +178,8 @@ def test_upstreams_are_refreshed_and_those_that_fail_are_named(manage: Cli, api:
     assert (result.exit_code, "There is no 'nope'" in result.stderr) == (1, True)
     assert "docs refreshed" in result.stdout
     assert manage("upstreams", "refresh").exit_code == 2
+    api.put("upstreams", "idle", DOCS, enabled=False)
+    assert "upstream idle not refreshed: disabled" in manage("upstreams", "refresh", "idle").stdout
 
 
 def test_only_people_on_a_terminal_see_how_far_it_is(api: SmallApi, tmp_path: Path) -> None:
@@ -240,6 +242,12 @@ def test_tools_are_changed_by_overrides(manage: Cli, api: SmallApi) -> None:
     told = manage("tools", "rm", "docs/search", "docs/other").stdout.splitlines()
     assert told == [f"tool docs/{each} is shown as its upstream sends it" for each in ("search", "other")]
     assert api.records == {}
+
+
+def test_secrets_are_rotated_by_a_worker_that_stays(manage: Cli, api: SmallApi) -> None:
+    api.replaced = True
+    assert manage("secrets", "rotate").stdout == "1 record has secrets under the current key now\n"
+    assert [path for _, path, *_ in api.requests] == ["/api/v1/secrets/rotate"] * 2
 
 
 def test_a_tool_that_its_upstream_does_not_have_is_pointed_out(manage: Cli, api: SmallApi) -> None:
