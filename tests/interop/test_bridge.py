@@ -7,13 +7,15 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import httpx2
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.interop.passing import GATEWAY, PATIENCE, SERVER, Bridge, bridge, gone
-from tests.interop.test_wrapper import MODES, Heard, said
+from tests.interop.test_wrapper import HELLO, MODES, Heard, said
 
 
 @asynccontextmanager
@@ -71,6 +73,54 @@ async def test_sigterm_ends_it_and_every_process_it_has_started() -> None:
         assert pids <= {each.pid for each in children}
         assert await running.stop() == 0
         await gone(children)
+
+
+async def test_one_server_is_served_over_every_transport_at_once() -> None:
+    everything = "streamable-http,sse,websocket,jsonrpc"
+    async with bridge("--stdio", SERVER, "--expose", everything) as running:
+        base = f"//127.0.0.1:{running.port}"
+        for place in (f"http:{base}/mcp", f"http:{base}/sse", f"ws:{base}/ws", f"http:{base}/rpc"):
+            assert f"passing_server  {place}\n" in running.said
+        async with connected(running, "legacy") as client:
+            assert (await tool(client, "pid")).isdigit()
+        async with Client(sse_client(f"http:{base}/sse"), mode="legacy") as client:
+            assert (await tool(client, "pid")).isdigit()
+        async with aiohttp.ClientSession() as http:
+            async with http.ws_connect(f"ws:{base}/ws", protocols=["mcp"]) as socket:
+                await socket.send_json(HELLO)
+                assert (await socket.receive_json())["result"]["serverInfo"]["name"] == "passing_server"
+            listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+            async with http.post(f"http:{base}/rpc", json=listing) as answer:
+                assert len((await answer.json())["result"]["tools"]) == 4
+
+
+async def test_what_is_not_exposed_is_not_there() -> None:
+    async with bridge("--stdio", SERVER, "--expose", "sse") as running, httpx2.AsyncClient() as http:
+        assert f"http://127.0.0.1:{running.port}/sse\n" in running.said
+        assert (await http.post(running.url, json={})).status_code == 404
+
+
+async def test_a_header_names_the_process_over_sse_too() -> None:
+    async with bridge("--stdio", SERVER, "--expose", "sse", "--header-to-env", "X-Token=TOKEN") as running:
+        url = f"http://127.0.0.1:{running.port}/sse"
+        async with (
+            Client(sse_client(url, headers={"X-Token": "a"}), mode="legacy") as one,
+            Client(sse_client(url, headers={"X-Token": "b"}), mode="legacy") as other,
+        ):
+            assert [(await env(client)).get("TOKEN") for client in (one, other)] == ["a", "b"]
+
+
+async def test_a_header_names_the_process_over_websocket_too() -> None:
+    flags = ("--expose", "websocket", "--header-to-env", "X-Token=TOKEN")
+    calling = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "env"}}
+    async with bridge("--stdio", SERVER, *flags) as running, aiohttp.ClientSession() as http:
+        url = f"ws://127.0.0.1:{running.port}/ws"
+        async with http.ws_connect(url, protocols=["mcp"], headers={"X-Token": "a"}) as socket:
+            for each in (HELLO, {"jsonrpc": "2.0", "method": "notifications/initialized"}, calling):
+                await socket.send_json(each)
+            await socket.receive_json()
+            answer = await socket.receive_json()
+        assert json.loads(answer["result"]["content"][0]["text"])["TOKEN"] == "a"
 
 
 # --- the environment of processes -----------------------------------------------------------------

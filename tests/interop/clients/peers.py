@@ -64,10 +64,10 @@ CLIENTS = (
     Client("langchain", "langchain_client.py", "legacy", "legacy"),
     Client("inspector", "inspector.py", "legacy", "legacy", wrapped=True),
     Client("inspector", "inspector.py", "modern", "modern", wrapped=True),
-    Client("ts-v2", "ts_v2.mjs", "auto", "modern", wrapped=True),
     Client("py-v1", "py_v1.py", "legacy", "legacy", wrapped=True),
     Client("py-v2", "py_v2.py", "legacy", "legacy", wrapped=True),
     Client("py-v2", "py_v2.py", "auto", "modern", wrapped=True),
+    Client("ts-v2", "ts_v2.mjs", "auto", "modern", wrapped=True),
 )
 
 

@@ -126,22 +126,45 @@ async def test_the_gateway_lists_as_a_client_that_can_do_everything_and_answers_
     assert up.wiring.asked == []
 
 
-async def test_a_question_of_a_call_that_has_ended_is_ended_and_the_server_told() -> None:
-    app, client = Scripted("legacy"), Client(never)
+def ending(question: str, app: Scripted, client: Client) -> None:
+    """Its call is over when the client has heard the question, and has not answered it."""
 
     async def answer(seen: Seen) -> Response:
         async def events() -> AsyncIterator[bytes]:
-            yield event({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
+            yield event({"jsonrpc": "2.0", "id": "q", "method": question, "params": {}})
             await client.news.wait()
             yield event({"jsonrpc": "2.0", "id": seen.id, "result": {"content": []}})
 
         return stream(events())
 
     app.on["tools/call"] = answer
+
+
+async def test_a_question_of_a_call_that_has_ended_is_ended_and_the_server_told() -> None:
+    app, client = Scripted("legacy"), Client(never)
+    ending("elicitation/create", app, client)
     async with serving(app) as origin, running(url=origin) as up:
-        await up.send(call("t", client=client, capabilities={"roots": {}}))
+        await up.send(call("t", client=client, capabilities={"elicitation": {}}))
         await app.until(lambda: "q" in ids(app))
     assert next(seen for seen in app.seen if seen.id == "q").body["error"]["code"] == -32600
+
+
+async def test_roots_asked_for_in_a_call_that_has_ended_are_told_all_the_same() -> None:
+    over = asyncio.Event()
+
+    async def late(method: str, params: Json) -> Json:
+        await over.wait()
+        return await accept(method, params)
+
+    app, client = Scripted("legacy"), Client(late)
+    ending("roots/list", app, client)
+    async with serving(app) as origin, running(url=origin) as up:
+        await up.send(call("t", client=client, capabilities={"roots": {}}))
+        over.set()
+        await app.until(lambda: "q" in ids(app))
+    assert next(seen for seen in app.seen if seen.id == "q").body["result"] == {
+        "roots": [{"uri": "file:///work"}]
+    }
 
 
 async def test_what_a_server_is_not_to_know_of_is_neither_offered_nor_asked() -> None:

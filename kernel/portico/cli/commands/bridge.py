@@ -90,10 +90,10 @@ def command(
     flags: dict[str, Any],
     **options: Any,
 ) -> None:
-    r"""Serve a stdio MCP server on the network, or a remote one on stdin and stdout.
+    """Serve a stdio MCP server on the network, or a remote one on stdin and stdout.
 
-    \b
     gateway bridge --stdio "uvx mcp-server-git" --port 9000
+
     gateway bridge --connect https://host/mcp --stdio
     """
     if connect is not None and (stdio or named):

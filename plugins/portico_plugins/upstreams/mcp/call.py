@@ -240,7 +240,8 @@ class Backchannel:
         key = bytes(message.id)
         if self._closed or key in self._asks:
             return
-        ask = self._asks[key] = Ask(call, certain)
+        # Roots trouble nobody, and a gateway there may only have guessed whose stream to ask on.
+        ask = self._asks[key] = Ask(call, certain and message.method != "roots/list")
         ask.run(self._answer(message, ask)).add_done_callback(lambda _: self._asks.pop(key, None))
 
     async def _answer(self, message: wire.Message, ask: Ask) -> None:
