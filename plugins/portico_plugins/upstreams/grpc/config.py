@@ -163,8 +163,8 @@ class GrpcConfig:
     compression: Literal["none", "gzip"] = attrs.field(
         default="none",
         metadata=doc(
-            "`gzip` compresses what is sent and takes compressed answers, which a hostile server can make "
-            "large out of little; with `none`, such answers are refused."
+            "Whether what is sent is compressed. Compressed answers are always taken; `max_message_bytes` "
+            "holds for what comes out."
         ),
     )
     connect_timeout: float = attrs.field(

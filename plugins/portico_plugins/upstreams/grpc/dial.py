@@ -19,8 +19,6 @@ from portico.api import Host, judge
 from .config import GrpcConfig
 
 _KEEPALIVE_MS: Final = 60_000
-_IDENTITY_ONLY: Final = 1
-"""The bit set of compression algorithms with nothing but "none" in it."""
 
 
 class Unreachable(Exception):
@@ -110,8 +108,6 @@ def channel(config: GrpcConfig, target: str, tls: Identity | None) -> grpc.aio.C
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
-    if config.compression == "none":
-        options.append(("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY))
     compression = grpc.Compression.Gzip if config.compression == "gzip" else None
     if tls is None:
         return grpc.aio.insecure_channel(target, options=options, compression=compression)

@@ -36,7 +36,10 @@ async def encode(method: Method, arguments: Json) -> list[bytes]:
     Raises:
         BadArguments: They do not fit.
     """
-    size = len(msgspec.json.encode(arguments))
+    try:
+        size = len(msgspec.json.encode(arguments))
+    except RecursionError:
+        raise BadArguments("they are nested too deeply") from None
     return await _maybe_in_thread(size, lambda: _encoded(method, arguments))
 
 

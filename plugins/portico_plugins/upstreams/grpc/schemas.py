@@ -112,7 +112,7 @@ class _Schemas:
         self._todo: deque[Descriptor] = deque()
 
     def recursive(self, name: str) -> bool:
-        """Whether anything refers to a definition."""
+        """Whether anything refers to the definition of the message that was first."""
         return name in self._refers
 
     def message(self, message: Descriptor) -> Json:
@@ -124,6 +124,8 @@ class _Schemas:
         if name not in self.defs:
             self.defs[name] = {}
             self._todo.append(message)
+        else:
+            self._refers.add(name)
         return {"$ref": f"#/$defs/{name}"}
 
     def work(self) -> None:

@@ -146,8 +146,6 @@ def refusal(status: Status, upstream: str, request_id: str | None) -> Refused | 
         if any(words in status.message for words in _TOO_LARGE):
             return bad_response("message_too_large", upstream, request_id)
         return failed(OVERLOADED, "The upstream has more to do than it can.", "upstream_exhausted")
-    if status.code == "UNIMPLEMENTED" and "ompression algorithm" in status.message:
-        return bad_response("compressed_answer", upstream, request_id)
     return None
 
 
@@ -160,12 +158,14 @@ def bad_response(reason: str, upstream: str, request_id: str | None) -> Refused:
 def unreachable(said: str) -> str:
     """Why a server was not available, in a word, from what gRPC says."""
     text = said.lower()
+    if "timed out" in text:
+        return "connect_timeout"
     if "http1" in text or "http2 header with status" in text or "settings frame" in text:
         return "not_grpc"
-    if any(word in text for word in ("ssl", "tls", "certificate", "handshake")):
+    if any(word in text for word in ("ssl", "tls", "certificate", "handshake", "verification")):
         return "tls_failed"
     if "failed to connect" in text or "connection refused" in text:
-        return "connect_timeout" if "timeout" in text or "timed out" in text else "connection_refused"
+        return "connection_refused"
     if any(word in text for word in ("socket closed", "reset", "goaway", "broken pipe", "stream removed")):
         return "connection_lost"
     return "upstream_unavailable"
