@@ -7,6 +7,7 @@ import json
 import resource
 from typing import Any
 
+import grpc
 import jsonschema
 import pytest
 

@@ -63,7 +63,9 @@ class Calls:
             return await self._stream(channel, method, requests, exchange, metadata, seconds)
         try:
             if method.takes_many:
-                raw = await channel.stream_unary(method.path)(requests, timeout=seconds, metadata=metadata)
+                raw = await channel.stream_unary(method.path)(
+                    iter(requests), timeout=seconds, metadata=metadata
+                )
             else:
                 raw = await channel.unary_unary(method.path)(requests[0], timeout=seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
@@ -106,7 +108,7 @@ class Calls:
         Messages are taken one by one: a server that is faster than the client is held back by HTTP/2.
         """
         stream = channel.stream_stream if method.takes_many else channel.unary_stream
-        given: Any = requests if method.takes_many else requests[0]
+        given: Any = iter(requests) if method.takes_many else requests[0]
         call = stream(method.path)(given, timeout=seconds, metadata=metadata)
         items: list[msgspec.Raw] = []
         try:
@@ -130,7 +132,7 @@ class Calls:
         size = 0
         while True:
             raw = await call.read()
-            if raw is grpc.aio.EOF:
+            if not isinstance(raw, bytes):
                 return ""
             if len(items) >= self._config.max_stream_messages:
                 return "max_stream_messages"

@@ -31,6 +31,7 @@ _LONGEST: Final = 64
 _MAX_SCHEMA: Final = 64 * 1024
 _MAX_DESCRIPTION: Final = 8000
 _ODD: Final = re.compile(r"[^a-zA-Z0-9_-]+")
+_HTTP: Final[Any] = annotations_pb2.http
 MESSAGES: Final = "messages"
 ITEMS: Final = "items"
 _ABOUT_STREAM: Final[Json] = {
@@ -224,7 +225,7 @@ def _annotations(method: MethodDescriptor) -> Json:
     idempotent: Json = {"idempotentHint": True}
     if known.idempotency_level == descriptor_pb2.MethodOptions.IDEMPOTENT:
         return idempotent
-    http = known.Extensions[annotations_pb2.http].WhichOneof("pattern")
+    http = known.Extensions[_HTTP].WhichOneof("pattern")
     return {
         "get": {"readOnlyHint": True},
         "put": idempotent,

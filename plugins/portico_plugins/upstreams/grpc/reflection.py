@@ -133,7 +133,7 @@ class Reflection:
         self, service: str, request: reflection_pb2.ServerReflectionRequest
     ) -> reflection_pb2.ServerReflectionResponse:
         call = self._channel.stream_stream(f"/{service}/ServerReflectionInfo")(
-            [request.SerializeToString()], timeout=self._seconds, metadata=self._metadata
+            iter([request.SerializeToString()]), timeout=self._seconds, metadata=self._metadata
         )
         try:
             raw = await call.read()

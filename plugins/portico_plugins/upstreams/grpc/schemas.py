@@ -16,7 +16,7 @@ from portico.api import Json
 from .rules import Rules
 from .scalars import EMPTY, SCALARS, WELL_KNOWN, key_schema, simple, strict
 
-_MESSAGES: Final = (FieldDescriptor.TYPE_MESSAGE, FieldDescriptor.TYPE_GROUP)
+_BEHAVIOR: Final[Any] = field_behavior_pb2.field_behavior
 _MAX_DESCRIPTION: Final = 2000
 WRAPPED: Final = "value"
 """The property that holds an input or output that is no JSON object, which tools must have."""
@@ -202,9 +202,9 @@ class _Schemas:
         return {**single, **rules}
 
     def _single(self, field: FieldDescriptor, needed: bool) -> Json:
-        if field.type in _MESSAGES:
+        if field.message_type is not None:
             return self.message(field.message_type)
-        if field.type == FieldDescriptor.TYPE_ENUM:
+        if field.enum_type is not None:
             return self._enum(field.enum_type, needed)
         return self._scalar(SCALARS[field.type])
 
@@ -255,7 +255,7 @@ def behaviors(field: FieldDescriptor) -> frozenset[int]:
     if not options.ByteSize():
         return frozenset()
     known = descriptor_pb2.FieldOptions.FromString(options.SerializeToString())
-    return frozenset(known.Extensions[field_behavior_pb2.field_behavior])
+    return frozenset(known.Extensions[_BEHAVIOR])
 
 
 def _synthetic(oneof: OneofDescriptor) -> bool:
