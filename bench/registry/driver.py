@@ -62,10 +62,7 @@ def _calls(where: Site, rounds: int, large: Running, small: Running) -> tuple[li
     sides = ((small, f"{name_of(0)}__echo", of_one), (large, f"{name_of(7)}__echo", of_many))
     for number in range(rounds):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
-            running, tool, rows = (
-                (small, f"{name_of(0)}__echo", of_one),
-                (large, f"{name_of(7)}__echo", of_many),
-            )[side]
+            running, tool, rows = sides[side]
             rows.append(_round(where.plan, running, "tools/call", 16, tool))
         progress(f"tools/call: {of_one[-1].cpu_us:.1f} us of CPU with one upstream, {of_many[-1].cpu_us:.1f}")
     return of_one, of_many

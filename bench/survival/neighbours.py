@@ -81,8 +81,9 @@ async def bad_neighbours(plan: Plan) -> list[Figure]:
         others = await stack.enter_async_context(_calling(running.port))
         endpoint = Endpoint(tool=",".join(f"{name}__echo" for name in names))
 
-        async def measure(harm: bool, counts: bool = True) -> None:
-            for era in ERAS:
+        async def measure(number: int, harm: bool, counts: bool = True) -> None:
+            # By turns the first: the longer the harm lasts, the more calls wait for the slow one.
+            for era in ERAS if number % 2 == 0 else ERAS[::-1]:
                 shape = Shape(era, "tools/call", HEALTHY)
                 done = await asyncio.to_thread(
                     load, plan.tools, running.port, shape, plan.seconds, plan.warmup, plan.cores.load,
@@ -91,18 +92,18 @@ async def bad_neighbours(plan: Plan) -> list[Figure]:
                 if counts:
                     (sides[era].harm if harm else sides[era].calm).append(done)
 
-        await measure(harm=False, counts=False)
+        await measure(0, harm=False, counts=False)
         for number in range(plan.rounds + 1):
             # A calm one first and last, so that every round with harm has one on either side.
             await running.ready()
             await asyncio.sleep(_SETTLE)
-            await measure(harm=False)
+            await measure(number, harm=False)
             if number == plan.rounds:
                 break
             dead.shut()
             slow.set(_late, "")
             await asyncio.sleep(_SETTLE)
-            await measure(harm=True)
+            await measure(number, harm=True)
             await dead.open()
             slow.heal()
             slow.drop()

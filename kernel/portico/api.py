@@ -168,7 +168,7 @@ from portico._core.records import (
     Stale,
 )
 from portico._core.shadows import Conflict
-from portico._core.single import carry_out
+from portico._core.single import OF_A_SESSION, answer_alone, carry_out
 from portico._core.specs import (
     API_VERSION,
     AuthFactory,
@@ -210,6 +210,7 @@ __all__ = [
     "MISSING_CAPABILITY",
     "MODERN_VERSIONS",
     "NAME_PARAM",
+    "OF_A_SESSION",
     "OVERLOADED",
     "PARSE_ERROR",
     "POLICY_DENIED",
@@ -326,6 +327,7 @@ __all__ = [
     "Watchable",
     "Wiring",
     "Wrong",
+    "answer_alone",
     "as_upstream",
     "at_least",
     "carry_out",

@@ -217,3 +217,20 @@ async def test_clients_of_every_worker_hear_of_what_they_see_and_of_nothing_else
         await site.until(says("a third"))
         assert [ear.heard for ear in narrow] == [["notifications/tools/list_changed"]] * 3
         assert [ear.heard for ear in wide] == [["notifications/tools/list_changed"] * 2] * 3
+
+
+async def test_whoever_was_told_that_a_change_is_made_finds_it_at_every_other_worker(tmp_path: Path) -> None:
+    async with everywhere(tmp_path) as site:
+        for number in range(4):
+            name = f"u{number}"
+            told, *others = site.lines[number % 3 :] + site.lines[: number % 3]
+            body = {"name": name, "config": {"use": "mcp", "url": "http://127.0.0.1:9/mcp"}}
+            await told.manage("POST", "/upstreams", body)
+            for other in others:
+                await other.manage("GET", f"/upstreams/{name}")
+                await other.manage("POST", f"/upstreams/{name}/disable")
+                await told.manage("POST", f"/upstreams/{name}/enable")
+            server = {"name": name, "config": {"upstreams": [name]}}
+            await others[-1].manage("POST", "/servers", server)
+            await told.manage("DELETE", f"/servers/{name}")
+            await others[0].manage("DELETE", f"/upstreams/{name}")

@@ -201,6 +201,12 @@ def test_pins_come_first_and_go_with_their_upstream() -> None:
     assert kept.action == "skip"
 
 
+@pytest.mark.parametrize(("config", "action"), [(PINS.config, "skip"), ({"digests": {}}, "conflict")])
+def test_pins_that_are_there_just_so_are_in_no_conflict(config: Any, action: str) -> None:
+    (planned,) = plan([PINS], {("pins", "docs")}, "fail", {"docs": config})
+    assert (planned.action, planned.same) == (action, action == "skip")
+
+
 def test_what_is_shown_comes_before_the_prompts_that_show_it() -> None:
     planned = plan(OWN, THERE, "fail")
     assert [each.item.name for each in planned] == ["logo", "card", "all of it"]

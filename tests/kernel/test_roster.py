@@ -187,6 +187,13 @@ async def test_what_the_file_declares_can_only_be_changed_there(shelf: str) -> N
             "configuration file",
         ),
         ({"use": "mcp", "url": "http://x", "headers": {"a": "**********"}}, "upstreams.x", "secret"),
+        (
+            {"use": "mcp", "url": "http://x", "headers": {"A": "Bearer ${secret:no}"}},
+            "upstreams.x.headers.A",
+            "no secret",
+        ),
+        ({"use": "mcp", "url": "http://x", "health_intervall": 5}, "upstreams.x", "'health_interval'?"),
+        ({"use": "mcp", "url": "http://x", "ca_file": "~no-such-user/x"}, "upstreams.x.ca_file", "home"),
     ],
 )
 async def test_a_change_that_is_wrong_is_refused_with_its_place_and_nothing_is_written(
@@ -198,6 +205,7 @@ async def test_a_change_that_is_wrong_is_refused_with_its_place_and_nothing_is_w
             with pytest.raises(ConfigError) as caught:
                 await mgmt.change([Change("upstreams", "x", config)], ALICE, dry_run=dry)
             where, message = caught.value.problems[0]
+            assert len(caught.value.problems) == 1
             assert where.startswith(path)
             assert words in message
         assert mgmt.revision == 0

@@ -7,7 +7,21 @@ from typing import Any
 
 import pytest
 
-from portico.api import INVALID_REQUEST, METHOD_NOT_FOUND, Exchange, Json, Refused, Result, Target, carry_out
+from portico.api import (
+    INVALID_REQUEST,
+    LATEST_MODERN,
+    META_CAPABILITIES,
+    META_VERSION,
+    METHOD_NOT_FOUND,
+    OF_A_SESSION,
+    Exchange,
+    Json,
+    Refused,
+    Result,
+    Target,
+    answer_alone,
+    carry_out,
+)
 from tests.kernel.doubles import ALICE, StubUpstream, World, asking, offer, script, settle
 
 
@@ -82,3 +96,44 @@ async def test_a_caller_who_leaves_takes_the_call_along() -> None:
         await ended.wait()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+# --- clients without a session ---------------------------------------------------------------------------
+
+MODERN: Json = {META_VERSION: LATEST_MODERN, META_CAPABILITIES: {"elicitation": {}}}
+
+
+async def alone(made: World, method: str, params: Json) -> Json:
+    return (await answer_alone(made.endpoint, method, params, ALICE, headers={})).value
+
+
+async def test_a_handshake_is_answered_and_not_remembered() -> None:
+    made = world()
+    hello = {"protocolVersion": "2025-03-26", "capabilities": {}}
+    assert (await alone(made, "initialize", hello))["protocolVersion"] == "2025-03-26"
+    assert await alone(made, "ping", {}) == {}
+    assert not made.endpoint.sessions
+
+
+@pytest.mark.parametrize("method", [*sorted(OF_A_SESSION), "subscriptions/listen", "no/such"])
+async def test_what_is_about_a_session_is_not_found(method: str) -> None:
+    for params in ({}, {"_meta": MODERN}):
+        with pytest.raises(Refused) as caught:
+            await alone(world(), method, params)
+        assert caught.value.code == METHOD_NOT_FOUND
+
+
+async def test_each_era_is_answered_in_its_own_words() -> None:
+    made = world()
+    assert "ttlMs" in await alone(made, "tools/list", {"_meta": MODERN})
+    assert "ttlMs" not in await alone(made, "tools/list", {})
+
+
+async def test_a_modern_caller_is_asked_and_the_call_waits_for_the_answer() -> None:
+    made = world(asking())
+    call = {"name": "t", "_meta": MODERN}
+    asked = await alone(made, "tools/call", call)
+    assert asked["resultType"] == "input_required"
+    answers = {key: {"action": "decline"} for key in asked["inputRequests"]}
+    more = {"requestState": asked["requestState"], "inputResponses": answers}
+    assert (await alone(made, "tools/call", {**call, **more}))["resultType"] == "complete"

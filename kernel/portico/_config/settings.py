@@ -150,9 +150,13 @@ def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) ->
     except LookupError as exc:
         raise Wrong([(("use",) if "use" in table else (), str(exc))]) from None
     common = {field.name for field in attrs.fields(UpstreamSettings)} if kind == "upstreams" else set()
-    wrong: list[tuple[Place, str]] = []
+    own = {field.name for field in attrs.fields(factory.config) if field.init}
+    known = own | common | {"use"}
+    wrong: list[tuple[Place, str]] = [
+        ((key,), f"unknown key{nearest(key, known, 'known keys')}") for key in table if key not in known
+    ]
     made: dict[type, Any] = {}
-    for cls, keys in ((UpstreamSettings, common), (factory.config, table.keys() - common - {"use"})):
+    for cls, keys in ((UpstreamSettings, common), (factory.config, own)):
         try:
             made[cls] = structured({key: value for key, value in table.items() if key in keys}, cls, base)
         except Wrong as exc:

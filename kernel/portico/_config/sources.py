@@ -111,7 +111,7 @@ def expand(
                 return secrets(scheme, rest, place)
             except LookupError as unknown:
                 problems.append((dotted(place), str(unknown.args[0])))
-                return ""
+                return "unknown"  # what it stands in is wrong for this reason, and for no other
         try:
             if scheme == "env":
                 return environ[name] if environ.get(name) or not has_default else default
@@ -122,7 +122,7 @@ def expand(
             )
         except KeyError:
             message = f"the environment variable {name!r} is not set, and ${{env:{name}}} has no default"
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, RuntimeError) as exc:  # the last: whose home directory
             if has_default:
                 return default
             message = f"the file {name!r} cannot be read ({getattr(exc, 'strerror', None) or exc})"

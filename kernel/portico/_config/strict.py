@@ -261,7 +261,10 @@ def _converter(base: Path) -> Converter:
     def path(value: Any, _: Any) -> Path:
         if not isinstance(value, str) or not value:
             raise _wrong("a path", value)
-        return base / Path(str(value)).expanduser()
+        try:
+            return base / Path(str(value)).expanduser()
+        except RuntimeError:
+            raise _wrong("a path", value, ", whose home directory nobody knows") from None
 
     c = cattrs.Converter()
     for scalar in (bool, int, float, str):

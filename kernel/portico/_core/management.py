@@ -125,6 +125,14 @@ class Management(Protocol):
         """
         ...
 
+    async def catch_up(self) -> None:
+        """Have in effect here what any worker or replica was told is written.
+
+        Whoever is told by one worker that a change is made may ask another next, and a change is checked
+        against what others are. While the registry is away this does nothing.
+        """
+        ...
+
     async def history(
         self, kind: str | None = None, name: str | None = None, *, before: int | None = None, limit: int = 50
     ) -> Sequence[Entry]:
@@ -206,6 +214,9 @@ class Unmanaged:
     ) -> Outcome:
         """Refuse."""
         raise NoRegistry(_NONE)
+
+    async def catch_up(self) -> None:
+        """Do nothing: there is nothing to be behind."""
 
     async def history(
         self, kind: str | None = None, name: str | None = None, *, before: int | None = None, limit: int = 50

@@ -29,6 +29,9 @@ _REST: Final = 2
 """After a look at the catalog, as many times its duration belong to everything else first."""
 
 _LONGEST_REST: Final = 0.25
+_AGAIN: Final = 5.0
+"""Seconds after which what broke is tried again."""
+
 _SHORT: Final = 0.005
 """Seconds; a shorter look is followed by the next at once."""
 
@@ -68,6 +71,7 @@ class Plane:
         self._announced: dict[str, set[str]] = {}
         self._shown: dict[str, Shown] = {}
         self._otherwise: set[str] = set()
+        self._taken: tuple[dict[str, set[str]], set[str]] = {}, set()
         self._looks = 0
         self._look: Steps[None] | None = None
         self._looked = 0.0
@@ -184,6 +188,9 @@ class Plane:
         began, more = time.perf_counter(), False
         try:
             more = slice_of(self._look)
+        except Exception:
+            asyncio.get_running_loop().call_later(_AGAIN, self._look_once_more, *self._taken)
+            raise
         finally:  # what breaks one look breaks neither the next nor who waits for it
             self._ended = time.perf_counter()
             self._looked += self._ended - began
@@ -192,6 +199,13 @@ class Plane:
             else:
                 self._look = None
                 self._over()
+
+    def _look_once_more(self, announced: Mapping[str, set[str]], otherwise: set[str]) -> None:
+        """What a look was for that broke is still to be seen."""
+        for upstream, kinds in announced.items():
+            self._announced.setdefault(upstream, set()).update(kinds)
+        self._otherwise |= otherwise & self._specs.keys()
+        self._look_soon()
 
     def _over(self) -> None:
         self._looks += 1
@@ -208,6 +222,7 @@ class Plane:
         """Make the views of some servers anew, and tell their clients what is different or said to be."""
         announced, self._announced = self._announced, {}
         otherwise, self._otherwise = self._otherwise, set()
+        self._taken = announced, otherwise
         for name in list(self._specs):
             spec = self._specs.get(name)
             if spec is None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-from portico._core.contracts import Era, Json, Principal, Result
+from portico._core.contracts import Era, Exchange, Json, Principal, Result
 from portico._core.endpoint import Endpoint
-from portico._core.errors import METHOD_NOT_FOUND, Refused
-from portico._core.protocol.eras import LATEST_LEGACY
+from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
+from portico._core.protocol.calls import Asking
+from portico._core.protocol.eras import LATEST_LEGACY, LEGACY_ONLY, META_VERSION, negotiate
+from portico._core.protocol.headers import check_envelope, check_version
+
+OF_A_SESSION: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
+"""Legacy methods that mean nothing where nothing is remembered."""
 
 
 async def carry_out(
@@ -50,14 +56,60 @@ async def carry_out(
         log_level=None,
         headers=headers,
     )
+    return await _carried_out(endpoint, exchange)
+
+
+async def answer_alone(
+    endpoint: Endpoint, method: str, params: Json, principal: Principal, *, headers: Mapping[str, str]
+) -> Result:
+    """Answer one request of an MCP client that has no session here, in the era that its `_meta` says.
+
+    Of a handshake, nothing is remembered: the client may go on without one. A modern client is asked what it
+    has to be asked by `input_required`; a legacy one cannot be. Otherwise as `carry_out`.
+
+    Args:
+        endpoint: The virtual server.
+        method: Any MCP method; those that are about a session or a stream are not found.
+        params: Its params.
+        principal: Who wants it.
+        headers: The inbound ones, names in lower case.
+
+    Raises:
+        Refused: As for any client.
+    """
+    meta = params.get("_meta")
+    if (isinstance(meta, dict) and META_VERSION in meta) or method == "server/discover":
+        check_envelope(meta)
+        check_version(params["_meta"][META_VERSION])
+        if method in LEGACY_ONLY or method == "subscriptions/listen":
+            raise Refused(METHOD_NOT_FOUND, "Method not found")
+        exchange = endpoint.modern_exchange(method, params, principal, headers)
+        return await _carried_out(endpoint, exchange)
+    if method == "initialize":
+        version = params.get("protocolVersion")
+        if not isinstance(version, str):
+            raise Refused(INVALID_PARAMS, "Invalid params: protocolVersion is required")
+        return Result(value=endpoint.initialize_result(negotiate(version)))
+    if method == "ping":
+        return Result(value={})
+    if method in OF_A_SESSION:
+        raise Refused(METHOD_NOT_FOUND, "Method not found: it needs a session, and here is none")
+    return await carry_out(endpoint, method, params, principal, headers=headers)
+
+
+async def _carried_out(endpoint: Endpoint, exchange: Exchange) -> Result:
     call = endpoint.begin(exchange)
+    parked = False
     try:
         while True:
-            turn = await call.turn(60.0)
+            turn: object = await call.turn(60.0)
+            if isinstance(turn, Asking):
+                turn = endpoint.park(call, turn)
+                parked = isinstance(turn, Result)
             if isinstance(turn, Refused):
                 raise turn
             if isinstance(turn, Result):
                 return turn
     finally:
-        if call.outcome is None:
+        if call.outcome is None and not parked:
             call.cancel()

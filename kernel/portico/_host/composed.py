@@ -218,7 +218,8 @@ def _check_operator_only(settings: Settings, wanted: Mapping[Key, Record]) -> No
                 continue
             said = record.config[name]
             if not isinstance(said, list) or tuple(said) not in allowed:
-                problems.append((f"{key[0]}.{key[1]}.{name}", _OPERATOR))
+                hint = _COMMAND if isinstance(said, list) else ""
+                problems.append((f"{key[0]}.{key[1]}.{name}", _OPERATOR + hint))
     if problems:
         raise ConfigError(problems)
 
@@ -230,6 +231,5 @@ def _operator_only(config: Any) -> tuple[str, ...]:
     return tuple(field.name for field in fields if field.metadata.get("operator_only"))
 
 
-_OPERATOR: Final = (
-    "only the configuration file may set this, or allow the very command in gateway.managed_commands"
-)
+_OPERATOR: Final = "only the configuration file may set this"
+_COMMAND: Final = ", or allow the very command in gateway.managed_commands"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,16 +16,7 @@ from portico._config.tables import UpstreamSettings
 from portico._core.contracts import Json, Log, State
 from portico._core.health import Condition
 from portico._core.management import FromFile, Managed, Outcome
-from portico._core.records import (
-    About,
-    Author,
-    Change,
-    Entry,
-    Made,
-    Record,
-    Registry,
-    RegistryDown,
-)
+from portico._core.records import About, Author, Change, Entry, Made, Record, Registry, RegistryDown
 from portico._core.shadows import Conflict
 from portico._host.checking import check
 from portico._host.composed import LOCAL, OWN, Composed, Key, Known, compose, declared, own_of
@@ -234,6 +226,13 @@ class Roster:
             await self._take_up()
         found = [self.get(record.kind, record.name) for record in made]
         return Outcome(revision, [each for each in found if each is not None])
+
+    async def catch_up(self) -> None:
+        """Have in effect what is written, by whomever."""
+        with contextlib.suppress(RegistryDown):  # a write finds out by itself, and reading goes on
+            newest = () if self._down else await self._registry.history(limit=1)
+            if newest and newest[0].revision > self._revision:
+                await self._load(newest[0].revision)
 
     async def _write(self, changes: Sequence[Change], author: Author, expected: int | None = None) -> int:
         try:

@@ -129,15 +129,22 @@ def remote(where: Where) -> Sender:
     """
     from portico.cli.remote import Remote
 
-    headers: dict[str, str] = {}
-    for text in where.headers:
-        name, colon, value = text.partition(":")
-        if not colon or not name.strip() or any(char in text for char in "\r\n"):
-            raise Misuse(f"expected --header 'Name: value', got {text!r}")
-        headers[name.strip()] = value.strip()
+    headers = dict(map(split_header, where.headers))
     if where.token:
         headers["Authorization"] = f"Bearer {where.token}"
     return Remote(endpoint(where.url, where.server), headers, where.timeout)
+
+
+def split_header(text: str) -> tuple[str, str]:
+    """Name and value of a `--header`.
+
+    Raises:
+        Misuse: It is none.
+    """
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip() or any(char in text for char in "\r\n"):
+        raise Misuse(f"expected --header 'Name: value', got {text!r}")
+    return name.strip(), value.strip()
 
 
 def endpoint(url: str, server: str = "") -> str:

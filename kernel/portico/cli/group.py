@@ -35,6 +35,8 @@ BUILT_IN: Final = {
     "catalog": "Find servers in an MCP Registry, and add them.",
     "db": "Show and change the schema of a registry's database.",
     "client-config": "Print the configuration snippet for an MCP client.",
+    "wrapper": "Be a stdio MCP server in front of a remote one.",
+    "bridge": "Serve a stdio MCP server on the network, or the other way round.",
     "version": "Print the version.",
 }
 """Command -> its line in `gateway --help`. `portico.cli.commands.<command>.command` is the command.

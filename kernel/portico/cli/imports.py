@@ -34,12 +34,10 @@ def carry_out(
         click.exceptions.Exit: With 1 when an item failed or was in conflict.
     """
     kinds = {item.kind for item in taken.items}
-    versions = {
-        (kind, str(each["name"])): each.get("version") or 0
-        for kind in sorted(kinds)
-        for each in api.records(kind)
-    }
-    planned = plan(taken.items, versions, on_conflict)
+    existing = {(kind, str(each["name"])): each for kind in sorted(kinds) for each in api.records(kind)}
+    versions = {key: each.get("version") or 0 for key, each in existing.items()}
+    pins = {name: each["config"] for (kind, name), each in existing.items() if kind == "pins"}
+    planned = plan(taken.items, versions, on_conflict, pins)
     conflicts = any(each.action == "conflict" for each in planned)
     wanted = [] if conflicts else [each for each in planned if each.action in _MADE]
     results = iter(_sent(api, wanted, versions, dry_run=dry_run, atomic=atomic, raw=raw))
@@ -95,6 +93,7 @@ def _row(each: Planned, result: Json | None, dry_run: bool) -> Json:
     if result is None:
         told = {"skip": "skipped", "conflict": "conflict"}.get(each.action, "not done")
         why = "another is in conflict" if told == "not done" else "there is one of this name"
+        why = "it is there just so" if each.same else why
         return {**row, "result": told, "message": why}
     problem = result.get("problem")
     if problem:

@@ -52,6 +52,11 @@ class Noun:
     example: str
     reachable: bool = False
 
+    @property
+    def a(self) -> str:
+        """One of them, with its article."""
+        return f"{'an' if self.one[0] in 'aeiou' else 'a'} {self.one}"
+
 
 UPSTREAMS: Final = Noun("upstreams", "upstream", "--url https://mcp.example.com/mcp", reachable=True)
 SERVERS: Final = Noun("servers", "virtual server", "--set 'upstreams=[\"docs\"]'")
@@ -149,7 +154,7 @@ def _show(noun: Noun) -> click.Command:
 def _add(noun: Noun) -> click.Command:
     epilog = f"Example: gateway {noun.kind} add NAME {noun.example}"
 
-    @click.command("add", help=f"Create a {noun.one}.", epilog=epilog)
+    @click.command("add", help=f"Create {noun.a}.", epilog=epilog)
     @click.argument("name")
     @file_option
     @set_option
@@ -224,7 +229,7 @@ def config_of(
 
 
 def _edit(noun: Noun) -> click.Command:
-    @click.command("edit", help=f"Change a {noun.one}: by options, or in $EDITOR where none is given.")
+    @click.command("edit", help=f"Change {noun.a}: by options, or in $EDITOR where none is given.")
     @click.argument("name")
     @file_option
     @set_option

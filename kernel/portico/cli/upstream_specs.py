@@ -19,12 +19,15 @@ _RUNNER_WORDS: Final = frozenset({"run", "dlx", "exec", "x", "tool"})
 _ILLEGAL: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def from_specs(specs: Iterable[str], taken: Collection[str] = ()) -> dict[str, Json]:
+def from_specs(
+    specs: Iterable[str], taken: Collection[str] = (), option: str = "--upstream"
+) -> dict[str, Json]:
     """Upstream tables of `--upstream` values, named after the host or the program.
 
     Args:
         specs: URLs, or command lines as a shell would split them.
         taken: Names that are in use.
+        option: What to call them in messages.
 
     Raises:
         ConfigError: A value is neither.
@@ -35,7 +38,7 @@ def from_specs(specs: Iterable[str], taken: Collection[str] = ()) -> dict[str, J
         try:
             stem, table = _upstream(spec)
         except ValueError as error:
-            problems.append(("--upstream", f"{error}, got {spec!r}"))
+            problems.append((option, f"{error}, got {spec!r}"))
             continue
         name, number = stem, 2
         while name in upstreams or name in taken:
@@ -52,17 +55,17 @@ def _upstream(spec: str) -> tuple[str, Json]:
         host = urlsplit(url).hostname or ""
         if not url.lower().startswith(("http://", "https://")) or not host:
             raise ValueError("expected http://host... or https://host...")
-        return _name(host), {"use": "mcp", "url": _literal(url)}
+        return _name(host), {"use": "mcp", "url": literal(url)}
     try:
         words = shlex.split(spec)
     except ValueError as error:
         raise ValueError(f"expected a URL or a command line ({str(error).lower()})") from None
     if not words:
         raise ValueError("expected a URL or a command line")
-    return _name(_program(words)), {"use": "mcp", "command": [_literal(word) for word in words]}
+    return _name(_program(words)), {"use": "mcp", "command": [literal(word) for word in words]}
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """A text that configuration does not expand: the shell has had its turn."""
     return text.replace("${", "$${")
 

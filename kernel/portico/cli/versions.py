@@ -50,7 +50,7 @@ def _versions(noun: Noun) -> click.Command:
 def _rollback(noun: Noun) -> click.Command:
     @click.command(
         "rollback",
-        help=f"Make an old version of a {noun.one} its newest: version N, by default the one before the "
+        help=f"Make an old version of {noun.a} its newest: version N, by default the one before the "
         "newest. One that was deleted is there again; then it is the last by default.",
     )
     @click.argument("name")

@@ -28,14 +28,15 @@ CACHE = ROOT / ".nox" / "clients-cache"
 def report(outcomes: Sequence[Outcome]) -> str:
     """A table client x act for every virtual server, then every failure and why an act does not apply."""
     lines: list[str] = []
+    wide = max((len(outcome.client) for outcome in outcomes), default=0) + 2
     for server in ALL:
         here = [outcome for outcome in outcomes if outcome.server == server]
         clients = list(dict.fromkeys(outcome.client for outcome in here))
         verdicts = {(outcome.act, outcome.client): outcome.verdict for outcome in here}
         if here:
-            lines += ["", f"{server:<18}" + "".join(f"{client:>18}" for client in clients)]
+            lines += ["", f"{server:<18}" + "".join(f"{client:>{wide}}" for client in clients)]
         for act in dict.fromkeys(outcome.act for outcome in here):
-            lines.append(f"{act:<18}" + "".join(f"{verdicts[act, client]:>18}" for client in clients))
+            lines.append(f"{act:<18}" + "".join(f"{verdicts[act, client]:>{wide}}" for client in clients))
     failed = [outcome for outcome in outcomes if outcome.verdict == "FAILED"]
     lines += [""] + [f"FAILED {one.client} at {one.server}, {one.act}: {one.note}" for one in failed]
     reasons: defaultdict[tuple[str, str], list[str]] = defaultdict(list)

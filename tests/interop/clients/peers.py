@@ -16,6 +16,7 @@ from tests.interop.clients.install import Installed
 from tests.interop.clients.stage import Stage
 
 SCRIPTS = Path(__file__).with_name("scripts")
+GATEWAY = str(Path(sys.executable).with_name("gateway"))
 RUN_SECONDS = 240
 
 
@@ -29,6 +30,7 @@ class Client:
         mode: What it is told about eras: `legacy`, `auto` or `modern`.
         era: The era it has to end up in.
         servers: The virtual servers it talks to.
+        wrapped: Whether it starts `gateway wrapper` as its server, in front of the gateway.
     """
 
     name: str
@@ -36,11 +38,13 @@ class Client:
     mode: str
     era: str
     servers: tuple[str, ...] = ("default",)
+    wrapped: bool = False
 
     @property
     def label(self) -> str:
         """Its column's head."""
-        return self.name if self.mode == self.era == "legacy" else f"{self.name}/{self.mode}"
+        mode = "" if self.mode == self.era == "legacy" else f"/{self.mode}"
+        return f"{self.name}{mode}{'/wrapper' if self.wrapped else ''}"
 
 
 ALL = ("default", "http", "sse")
@@ -58,6 +62,12 @@ CLIENTS = (
     Client("fastmcp", "fastmcp_client.py", "legacy", "legacy"),
     Client("fastmcp", "fastmcp_client.py", "auto", "modern"),
     Client("langchain", "langchain_client.py", "legacy", "legacy"),
+    Client("inspector", "inspector.py", "legacy", "legacy", wrapped=True),
+    Client("inspector", "inspector.py", "modern", "modern", wrapped=True),
+    Client("ts-v2", "ts_v2.mjs", "auto", "modern", wrapped=True),
+    Client("py-v1", "py_v1.py", "legacy", "legacy", wrapped=True),
+    Client("py-v2", "py_v2.py", "legacy", "legacy", wrapped=True),
+    Client("py-v2", "py_v2.py", "auto", "modern", wrapped=True),
 )
 
 
@@ -86,6 +96,7 @@ def run(client: Client, server: str, stage: Stage, installed: Installed, scratch
     acts = expect.acts(server)
     plan = {
         "url": stage.url(server),
+        "command": [GATEWAY, "wrapper", "--url", stage.url(server)] if client.wrapped else [],
         "era": client.mode,
         "acts": acts,
         "folder": str(stage.folder),

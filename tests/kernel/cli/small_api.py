@@ -45,9 +45,15 @@ def pinned(pin: dict[str, Any]) -> dict[str, Any]:
 class Refused(Exception):
     """A problem to answer with."""
 
-    def __init__(self, status: int, detail: str, errors: list[dict[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        errors: list[dict[str, str]] | None = None,
+        type: str = "urn:test",  # noqa: A002
+    ) -> None:
         self.status = status
-        self.body = {"type": "urn:test", "title": "Refused", "status": status, "detail": detail}
+        self.body = {"type": type, "title": "Refused", "status": status, "detail": detail}
         self.body |= {"errors": errors} if errors else {}
 
 
@@ -58,6 +64,7 @@ class SmallApi:
         self.records: dict[tuple[str, str], dict[str, Any]] = {}
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
         self.token: str | None = None
+        self.replaced = False
         self.page = 2
         self.pins = [CHANGED, pinned(CHANGED) | {"definition": "tools/read"}]
         self.revision = 0
@@ -115,6 +122,11 @@ class SmallApi:
         match method, path:
             case "POST", ["bulk"]:
                 return self.bulk(body, dry)
+            case "POST", ["secrets", "rotate"]:
+                if self.replaced:
+                    self.replaced = False
+                    raise Refused(503, "This worker is being replaced", type="urn:portico:problem:draining")
+                return {"changed": 1, "revision": self.revision}
             case "POST", ["upstreams", "test"]:
                 tools = [
                     {"name": "search", "description": "Searches.", "inputSchema": {"properties": {"q": {}}}}
@@ -124,9 +136,14 @@ class SmallApi:
                 return {
                     "state": state,
                     "reason": reason,
-                    "info": {"name": "docs", "version": "1"},
+                    "info": None if away else {"name": "docs", "version": "1"},
                     "tools": tools,
                 }
+            case "GET", ["tools"]:
+                upstream = query["upstream"][0]
+                state = "unavailable" if upstream == "away" else "ready"
+                offered = {"upstream": upstream, "upstream_state": state, "name": "search"}
+                return {"items": [offered], "total": 1, "next_cursor": None}
             case "GET", ["conflicts"]:
                 names = {"server": "default", "kind": "tools", "name": "s\u0435arch", "why": "similar"}
                 return {"items": [{**names, "upstream": "evil", "other": "docs"}], "total": 1}

@@ -48,7 +48,7 @@ NOBODY = {
     "multiprocessing": "workers are processes of the supervisor",
     "opentelemetry": "nothing exports spans",
     "portico.testing": "for tests",
-    "portico_plugins.transports.stdio.talk": "stdin and stdout are not served",
+    "portico_plugins.transports.talking.talk": "stdin and stdout are not served",
     "pydantic": "only the SDK's",
     "sqlmodel": "no registry is configured",
     "wsproto": "nothing is upgraded to WebSocket",

@@ -20,6 +20,10 @@ def test_the_schema_is_shown_and_goes_up_and_down(cli: Cli, tmp_path: Path) -> N
     (tmp_path / "gateway.toml").write_text(SQL)
     shown = cli("db", "current")
     assert (shown.exit_code, shown.stdout) == (1, "registry 'main': no tables, 0003 is needed\n")
+    made = json.loads(cli("db", "upgrade", "0002", "--json").stdout)
+    assert made == {"registry": "main", "current": "0002", "needed": "0003"}
+    assert json.loads(cli("db", "downgrade", "--yes", "--json").stdout)["current"] == "0001"
+    assert cli("db", "downgrade", "--yes").stdout == "registry 'main': no tables, 0003 is needed\n"
     assert cli("db", "upgrade", "0001").stdout == "registry 'main': revision 0001, 0003 is needed\n"
     assert cli("db", "upgrade").stdout == "registry 'main': revision 0003, as needed\n"
     machines = cli("db", "current", "--json")

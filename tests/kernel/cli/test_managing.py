@@ -167,7 +167,7 @@ def test_a_candidate_is_tried_without_being_kept(manage: Cli, api: SmallApi) -> 
     assert result.stdout.splitlines()[:2] == ["docs 1: ready", "1 tool, 0 resources, 0 templates, 0 prompts"]
     assert "search  q?         Searches." in result.stdout
     away = manage("upstreams", "test", "--url", "https://away.example")
-    assert (away.exit_code, "unavailable (nobody there)" in away.stdout) == (1, True)
+    assert (away.exit_code, away.stdout) == (1, "the candidate: unavailable (nobody there)\n")
     assert api.records == {}
 
 
@@ -178,6 +178,8 @@ def test_upstreams_are_refreshed_and_those_that_fail_are_named(manage: Cli, api:
     assert (result.exit_code, "There is no 'nope'" in result.stderr) == (1, True)
     assert "docs refreshed" in result.stdout
     assert manage("upstreams", "refresh").exit_code == 2
+    api.put("upstreams", "idle", DOCS, enabled=False)
+    assert "upstream idle not refreshed: disabled" in manage("upstreams", "refresh", "idle").stdout
 
 
 def test_only_people_on_a_terminal_see_how_far_it_is(api: SmallApi, tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_tools_are_changed_by_overrides(manage: Cli, api: SmallApi) -> None:
         "defaults": {"limit": 10},
         "hidden": ["limit"],
     }
-    assert "%2Ftools%2F" in api.requests[-1][1]
+    assert any("%2Ftools%2F" in path for _, path, *_ in api.requests)
     assert manage("tools", "edit", "docs/search", "--unset", "name").exit_code == 0
     assert manage("tools", "disable", "docs/search", "docs/other").exit_code == 0
     assert api.records["overrides", "docs/tools/other"]["config"] == {"enabled": False}
@@ -237,6 +239,37 @@ def test_tools_are_changed_by_overrides(manage: Cli, api: SmallApi) -> None:
     assert "name" not in api.records["overrides", "docs/tools/search"]["config"]
     assert "enabled = false" in manage("tools", "show", "docs/search").stdout
     assert "expected UPSTREAM/TOOL" in manage("tools", "show", "search").stderr
+    told = manage("tools", "rm", "docs/search", "docs/other").stdout.splitlines()
+    assert told == [f"tool docs/{each} is shown as its upstream sends it" for each in ("search", "other")]
+    assert api.records == {}
+
+
+def test_secrets_are_rotated_by_a_worker_that_stays(manage: Cli, api: SmallApi) -> None:
+    api.replaced = True
+    assert manage("secrets", "rotate").stdout == "1 record has secrets under the current key now\n"
+    assert [path for _, path, *_ in api.requests] == ["/api/v1/secrets/rotate"] * 2
+
+
+def test_a_tool_that_its_upstream_does_not_have_is_pointed_out(manage: Cli, api: SmallApi) -> None:
+    result = manage("tools", "edit", "docs/serach", "--name", "find")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "note: docs has no tool 'serach'; did you mean 'search'?\n",
+    )
+    assert manage("tools", "edit", "docs/search", "--name", "find").stderr == ""
+    assert manage("tools", "edit", "away/serach", "--name", "find").stderr == ""
+
+
+def test_what_is_changed_about_a_tool_is_added_once_and_taken_away_again(manage: Cli, api: SmallApi) -> None:
+    assert manage("tools", "add", "docs/search", "--title", "Find").stdout == "tool docs/search changed\n"
+    again = manage("tools", "add", "docs/search", "--title", "Seek")
+    assert (again.exit_code, "gateway tools edit" in again.stderr) == (2, True)
+    assert api.records["overrides", "docs/tools/search"]["config"] == {"title": "Find"}
+    would = manage("tools", "rm", "docs/search", "--dry-run").stdout
+    assert would == "tool docs/search would be shown as its upstream sends it\n"
+    assert manage("tools", "rm", "docs/search").exit_code == 0
+    assert ("overrides", "docs/tools/search") not in api.records
+    assert manage("tools", "rm", "docs/search").exit_code == 1
 
 
 def test_secrets_are_set_from_stdin_or_the_environment_and_never_shown(

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from portico.testing.running import post
-from portico_plugins.transports.streamable_http.live import LiveRoute
+from portico_plugins.transports.over_http.live import LiveRoute
 
 
 class Served(dict[str, Any]):

@@ -12,6 +12,7 @@ import msgspec
 
 from portico.api import LATEST_LEGACY, LATEST_MODERN, Json, SseParser
 from tests.plugins.transports.kit import META, happened
+from tests.plugins.transports.listening import listening
 from tests.plugins.transports.web import BASE, PATIENCE, Web, frame, gateway
 
 
@@ -110,31 +111,15 @@ async def served(config: str = "", more: str = "", *, whole: bool = False) -> As
         more: Further tables.
         whole: Whether the server may hand requests in without ASGI.
     """
-    async with gateway(f"stream_after = 0.01\n{config}", more) as web:
-        sock = socket.create_server(("127.0.0.1", 0))
-        sock.setblocking(False)
-        draining, stopping = asyncio.Event(), asyncio.Event()
-
-        async def drain() -> None:
-            await draining.wait()
-
-        async def stop() -> None:
-            await stopping.wait()
-
-        (server,) = web.gateway.servers.values()
-        serving = asyncio.ensure_future(
-            server.serve(web.gateway.app, [sock], drain, stop, web.gateway.admit if whole else None)
-        )
-        out = Served(web, sock.getsockname())
+    async with (
+        gateway(f"stream_after = 0.01\n{config}", more) as web,
+        listening(web, whole=whole) as address,
+    ):
+        out = Served(web, address)
         try:
             yield out
         finally:
             await out.close()
-            web.upstream.gate.set()
-            draining.set()
-            stopping.set()
-            await serving
-            sock.close()
 
 
 async def test_answers_follow_each_other_on_one_connection() -> None:

@@ -75,6 +75,8 @@ class Api:
         principal = await self._entered(operation, Credentials(headers, peer, "", secure, proxied))
         raw = await self._read(headers, receive)
         author = Author(principal.subject, "api", peer)
+        if not (operation.open or operation.serves):  # a call never waits for the registry
+            await self._host.management.catch_up()
         call = Call(self._host, self._config, self._serving, principal, author, scope, headers, variable, raw)
         return await operation.handler(call)
 

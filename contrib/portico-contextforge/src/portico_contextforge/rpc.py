@@ -11,6 +11,7 @@ from portico.api import (
     LATEST_LEGACY,
     LEGACY_VERSIONS,
     METHOD_NOT_FOUND,
+    OF_A_SESSION,
     PROXIED,
     Credentials,
     Denied,
@@ -23,7 +24,6 @@ from portico_contextforge.errors import Trouble, invalid, later, missing
 from portico_contextforge.shown import gateway_of
 from portico_contextforge.table import Answer, Call
 
-_SESSION: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 _CLIENTS: Final = frozenset({"sampling/createMessage", "elicitation/create", "roots/list", "list_roots"})
 _PASSED: Final = frozenset(
     {
@@ -65,8 +65,8 @@ async def _result(call: Call, method: str, params: Json) -> Any:
         return await _initialized(call, params, server)
     if method == "ping" or method.startswith("notifications/"):
         return {}
-    if method in _SESSION or method in _CLIENTS:
-        raise Refused(METHOD_NOT_FOUND, _NO_SESSION if method in _SESSION else _NO_CLIENT)
+    if method in OF_A_SESSION or method in _CLIENTS:
+        raise Refused(METHOD_NOT_FOUND, _NO_SESSION if method in OF_A_SESSION else _NO_CLIENT)
     if method == "list_gateways":
         return {"gateways": await _gateways(call)}
     if method == "list_tools":

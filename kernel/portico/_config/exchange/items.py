@@ -20,6 +20,7 @@ _ILLEGAL: Final = re.compile(r"[^a-zA-Z0-9_-]+")
 _ENV: Final = re.compile(r"(?<!\$)\$\{env:([^}]*?)(?::-([^}]*))?\}")
 _SECRET: Final = re.compile(r"(?<!\$)\$\{secret:([^}]+)\}")
 _MOST: Final = 48
+_NONE: Final[Mapping[str, Json]] = {}
 
 
 @attrs.frozen
@@ -48,11 +49,19 @@ class Taken:
 
 @attrs.frozen
 class Planned:
-    """What is to become of one item; `was` is its name before it was given another, "" if it keeps it."""
+    """What is to become of one item.
+
+    Attributes:
+        item: The item.
+        action: What is to be done.
+        was: Its name before it was given another, "" if it keeps it.
+        same: Whether what is there is just the same.
+    """
 
     item: Item
     action: Action
     was: str = ""
+    same: bool = False
 
 
 def fitting(text: str, default: str = "server") -> str:
@@ -115,7 +124,10 @@ def strings(node: Any, change: Any) -> Any:
 
 
 def plan(
-    items: Iterable[Item], existing: Collection[tuple[str, str]], on_conflict: OnConflict
+    items: Iterable[Item],
+    existing: Collection[tuple[str, str]],
+    on_conflict: OnConflict,
+    pins: Mapping[str, Json] = _NONE,
 ) -> list[Planned]:
     """What is to become of each item, in the order in which they are to be made.
 
@@ -126,6 +138,8 @@ def plan(
         items: Those of a document.
         existing: `(kind, name)` of what there is.
         on_conflict: What to do with an item whose name is in use.
+        pins: What the pins hold that there are, by name. A gateway makes them by itself, of upstreams that
+            its own file has, too: those that are just the same are in no conflict.
     """
     taken = {kind: {name for each, name in existing if each == kind} for kind in ORDER}
     names = {kind: set(used) for kind, used in taken.items()}
@@ -142,6 +156,8 @@ def plan(
             names[item.kind].add(name)
             moved[item.kind, item.name] = name
             planned.append(Planned(attrs.evolve(item, name=name), "create", item.name))
+        elif item.kind == "pins" and pins.get(item.name) == item.config:
+            planned.append(Planned(item, "skip", same=True))
         elif on_conflict == "overwrite":
             planned.append(Planned(item, "overwrite"))
         else:

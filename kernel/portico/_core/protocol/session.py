@@ -229,6 +229,8 @@ class Session:
 
     def notice(self, method: str, params: Json) -> None:
         """Send a notification that belongs to no call, if it may go to this client."""
+        if not self.version:
+            return  # a connection whose client has not introduced itself, or speaks the modern era on it
         if method != "notifications/message" or self._level_allows(params):
             self._notice(method, params)
 

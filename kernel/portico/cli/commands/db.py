@@ -20,6 +20,8 @@ _EPILOG: Final = (
 _NOTHING: Final = "base"
 """What stands for the revision before the first one, as it does for Alembic."""
 
+_json_option = click.option("--json", "raw", is_flag=True, help="For machines.")
+
 States = tuple[str, tuple[str, str]]
 """The registry's name, and what `Schema.current` says."""
 
@@ -35,7 +37,7 @@ def command() -> None:
 
 @command.command("current", epilog=_EPILOG)
 @source_options
-@click.option("--json", "raw", is_flag=True, help="For machines.")
+@_json_option
 def current(sources: Sources, raw: bool) -> None:
     """Show the schema's revision, and the one that this version of Portico needs."""
 
@@ -43,10 +45,7 @@ def current(sources: Sources, raw: bool) -> None:
         pass
 
     name, (found, needed) = _done(sources, nothing)
-    if raw:
-        click.echo(json.dumps({"registry": name, "current": found or None, "needed": needed}, indent=2))
-    else:
-        _say(name, found, needed)
+    _say(name, found, needed, raw)
     if found != needed:
         raise click.exceptions.Exit(1)
 
@@ -54,26 +53,31 @@ def current(sources: Sources, raw: bool) -> None:
 @command.command("upgrade", epilog=_EPILOG)
 @click.argument("revision", required=False)
 @source_options
-def upgrade(sources: Sources, revision: str | None) -> None:
+@_json_option
+def upgrade(sources: Sources, revision: str | None, raw: bool) -> None:
     """Bring the schema up to REVISION, by default to the one that is needed. Nothing is lost."""
     name, (found, needed) = _done(sources, lambda schema: schema.upgrade(revision))
-    _say(name, found, needed)
+    _say(name, found, needed, raw)
 
 
 @command.command("downgrade", epilog=_EPILOG)
 @click.argument("revision", required=False)
 @source_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def downgrade(sources: Sources, revision: str | None, yes: bool) -> None:
+@_json_option
+def downgrade(sources: Sources, revision: str | None, yes: bool, raw: bool) -> None:
     """Bring the schema down to REVISION, by default by one; `base` takes the tables and all records away."""
     if not yes:
         click.confirm(f"Take the schema down to {revision or 'the revision before'}?", abort=True, err=True)
     to = "" if revision == _NOTHING else revision
     name, (found, needed) = _done(sources, lambda schema: schema.downgrade(to))
-    _say(name, found, needed)
+    _say(name, found, needed, raw)
 
 
-def _say(name: str, found: str, needed: str) -> None:
+def _say(name: str, found: str, needed: str, raw: bool) -> None:
+    if raw:
+        click.echo(json.dumps({"registry": name, "current": found or None, "needed": needed}, indent=2))
+        return
     state = "as needed" if found == needed else f"{needed} is needed"
     click.echo(f"registry {name!r}: {f'revision {found}' if found else 'no tables'}, {state}")
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from typing import Final
 
 import click
 
-from portico.cli.api import EPILOG, Api, api_options
+from portico._core.contracts import Json
+from portico.cli.api import EPILOG, Api, Problem, api_options
 from portico.cli.failures import Misuse
 from portico.cli.nouns import SECRETS, add_list, add_rm, dry_run_option, json_option, version_option
 from portico.cli.show import as_json, counted, line
+
+_REPLACED: Final = 5.0
+"""Seconds to wait until a worker that a reload has replaced takes no more requests."""
 
 
 @click.group("secrets", epilog=EPILOG)
@@ -66,7 +72,7 @@ def rotate(api: Api, dry_run: bool, raw: bool) -> None:
 
     Afterwards the others are of no use to it, and can be taken out of `gateway.encryption_keys`.
     """
-    answer = api.request("POST", ["secrets", "rotate"], query={"dry_run": dry_run}).body
+    answer = _rotated(api, dry_run)
     if raw:
         as_json(answer)
         return
@@ -74,3 +80,15 @@ def rotate(api: Api, dry_run: bool, raw: bool) -> None:
     what = "would have" if dry_run else "have" if changed != 1 else "has"
     said = f"{counted(changed, 'records')} {what} secrets under the current key now"
     click.echo(said if changed else "every secret is under the current key")
+
+
+def _rotated(api: Api, dry_run: bool) -> Json:
+    """What the API answers, once it is no longer a worker that a reload has just replaced."""
+    until = time.monotonic() + _REPLACED
+    while True:
+        try:
+            return api.request("POST", ["secrets", "rotate"], query={"dry_run": dry_run}).body
+        except Problem as problem:
+            if not str(problem.said.get("type", "")).endswith(":draining") or time.monotonic() > until:
+                raise
+            time.sleep(0.2)

@@ -60,41 +60,71 @@ def show(tool: str, api: Api, raw: bool) -> None:
         click.echo(f"tool {line(tool)} is shown as its upstream sends it: it has no override")
 
 
-@command.command("edit", epilog="Example: gateway tools edit docs/search --name find --default limit=10")
-@click.argument("tool", metavar="UPSTREAM/TOOL")
-@click.option("--name", help="What clients know it by.")
-@click.option("--title", help="Its title.")
-@click.option("--description", help="Its description.")
-@click.option("--tag", "tags", multiple=True, help="A tag. Repeatable; replaces those it had.")
-@click.option(
-    "--default", "defaults", multiple=True, metavar="ARGUMENT=VALUE", help="For calls without it. Repeatable."
-)
-@click.option("--hide", "hidden", multiple=True, metavar="ARGUMENT", help="Hide an argument. Repeatable.")
-@set_option
-@click.option("--unset", multiple=True, metavar="KEY", help="Show that as its upstream sends it. Repeatable.")
+def _changing(verb: str, text: str, what: str) -> click.Command:
+    @click.command(
+        verb,
+        help=text,
+        epilog=f"Example: gateway tools {verb} docs/search --name find --default limit=10",
+    )
+    @click.argument("tool", metavar="UPSTREAM/TOOL")
+    @click.option("--name", help="What clients know it by.")
+    @click.option("--title", help="Its title.")
+    @click.option("--description", help="Its description.")
+    @click.option("--tag", "tags", multiple=True, help="A tag. Repeatable; replaces those it had.")
+    @click.option(
+        "--default",
+        "defaults",
+        multiple=True,
+        metavar="ARGUMENT=VALUE",
+        help="For calls without it. Repeatable.",
+    )
+    @click.option("--hide", "hidden", multiple=True, metavar="ARGUMENT", help="Hide an argument. Repeatable.")
+    @set_option
+    @click.option(
+        "--unset", multiple=True, metavar="KEY", help="Show that as its upstream sends it. Repeatable."
+    )
+    @api_options
+    @version_option
+    @dry_run_option
+    @json_option
+    def changing(
+        tool: str,
+        api: Api,
+        sets: tuple[str, ...],
+        unset: tuple[str, ...],
+        defaults: tuple[str, ...],
+        if_version: int | None,
+        dry_run: bool,
+        raw: bool,
+        **values: Any,
+    ) -> None:
+        from portico._config.sources import merge
+
+        said = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value
+        }
+        if defaults:
+            said["defaults"] = records.changes(defaults)
+        config = merge(said, records.changes(sets, unset))
+        change(api, tool, config, 0 if verb == "add" else if_version, dry_run, raw, what)
+
+    return changing
+
+
+@command.command("rm")
+@click.argument("tools", nargs=-1, required=True, metavar="UPSTREAM/TOOL...")
 @api_options
-@version_option
 @dry_run_option
 @json_option
-def edit(
-    tool: str,
-    api: Api,
-    sets: tuple[str, ...],
-    unset: tuple[str, ...],
-    defaults: tuple[str, ...],
-    if_version: int | None,
-    dry_run: bool,
-    raw: bool,
-    **values: Any,
-) -> None:
-    """Change how a tool is shown: by options, or in $EDITOR where none is given."""
-    from portico._config.sources import merge
-
-    said = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value}
-    if defaults:
-        said["defaults"] = records.changes(defaults)
-    config = merge(said, records.changes(sets, unset))
-    change(api, tool, config, if_version, dry_run, raw, "changed")
+def rm(tools: tuple[str, ...], api: Api, dry_run: bool, raw: bool) -> None:
+    """Show tools as their upstreams send them again: what was changed about them is deleted."""
+    for tool in tools:
+        name = override_of(tool)
+        answer = api.request("DELETE", ["overrides", name], query={"dry_run": dry_run})
+        if raw:
+            as_json({"kind": "overrides", "name": name, **answer.body})
+        else:
+            click.echo(f"tool {line(tool)} {'would be' if dry_run else 'is'} shown as its upstream sends it")
 
 
 def _switch(verb: str, enabled: bool) -> click.Command:
@@ -119,13 +149,15 @@ def change(
         api: The gateway.
         tool: `UPSTREAM/TOOL`.
         config: A merge patch; empty for having it edited.
-        version: What the override must have; None for any.
+        version: What the override must have, 0 for that there is none; None for any.
         dry_run: Only check.
         raw: Print the record.
         what: What became of it, for people.
     """
     name = override_of(tool)
     found = api.find("overrides", name)
+    if found is not None and version == 0:
+        raise Misuse(f"tool {tool!r} is shown in another way already: `gateway tools edit` changes that")
     if not config:
         empty: Json = {"kind": "overrides", "name": name, "config": {}, "about": {}}
         patch = records.edited(found.body if found else empty)
@@ -145,6 +177,19 @@ def change(
         as_json(answer.body)
     else:
         click.echo(f"tool {line(tool)} {'would be ' if dry_run else ''}{what}")
+    _warn(api, tool)
+
+
+def _warn(api: Api, tool: str) -> None:
+    """Say so when the upstream is there and has no such tool: the name may be a slip."""
+    from portico._config.wording import nearest
+
+    upstream, _, name = tool.partition("/")
+    found = list(api.everything("tools", upstream=upstream))
+    names = [str(each["name"]) for each in found]
+    if name not in names and any(each["upstream_state"] == "ready" for each in found):
+        said = f"{line(upstream)} has no tool {line(name)!r}{line(nearest(name, names, 'its tools'))}"
+        click.echo(f"note: {said}", err=True)
 
 
 def _set_ones(patch: Json) -> Json:
@@ -155,6 +200,10 @@ def _set_ones(patch: Json) -> Json:
     }
 
 
+command.add_command(_changing("add", "Show a tool in another way that has been shown as it is.", "changed"))
+command.add_command(
+    _changing("edit", "Change how a tool is shown: by options, or in $EDITOR where none is given.", "changed")
+)
 command.add_command(_switch("enable", True))
 command.add_command(_switch("disable", False))
 command.add_command(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from portico.cli.api import Api, Problem, api_options
@@ -10,6 +12,8 @@ from portico.cli.records import state_of
 from portico.cli.show import arguments, as_json, counted, line, progress, table
 
 command = noun_group(UPSTREAMS)
+_IDLE: Final = ("starting", "stopped", "disabled", "invalid")
+"""States of upstreams that have no lists to fetch."""
 
 
 @command.command("test", epilog="Example: gateway upstreams test --url https://mcp.example.com/mcp")
@@ -27,7 +31,9 @@ def test(
         as_json(offer)
     else:
         info = offer.get("info") or {}
-        click.echo(f"{line(info.get('name', 'it'))} {line(info.get('version', ''))}: {state_of(offer)}")
+        who = f"{info.get('name') or 'the candidate'} {info.get('version') or ''}".rstrip()
+        click.echo(f"{line(who)}: {state_of(offer)}")
+    if not raw and offer.get("state") in ("ready", "degraded"):  # else it has said nothing
         lists = ("tools", "resources", "templates", "prompts")
         click.echo(", ".join(counted(len(offer.get(each) or ()), each) for each in lists))
         rows = [
@@ -60,7 +66,8 @@ def refresh(names: tuple[str, ...], every: bool, api: Api, raw: bool) -> None:
         as_json({"items": done})
     else:
         for item in done:
-            click.echo(f"upstream {line(item['name'])} refreshed: {state_of(item)}")
+            idle = "not " if item.get("state") in _IDLE else ""
+            click.echo(f"upstream {line(item['name'])} {idle}refreshed: {state_of(item)}")
     for problem in failed:
         problem.show()
     if failed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +57,18 @@ class HypercornConfig:
     )
     h2_max_concurrent_streams: int = attrs.field(
         default=100, validator=ge(1), metadata=doc("Requests at once on one HTTP/2 connection.")
+    )
+    ws_ping: float = attrs.field(
+        default=20.0,
+        validator=gt(0),
+        metadata=doc(
+            "Time between pings on a WebSocket; a client that has sent nothing since the last is cut off."
+        ),
+    )
+    max_ws_message: int = attrs.field(
+        default=16 * 1024 * 1024,
+        validator=ge(1024),
+        metadata=doc("Longest WebSocket message taken; the `websocket` transport has a limit of its own."),
     )
     keep_alive_timeout: float = attrs.field(
         default=75.0, validator=gt(0), metadata=doc("How long a connection may be idle between requests.")
@@ -118,26 +130,31 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
         stop_timeout=config.stop_timeout,
         h2=config.h2,
         h2c=config.h2c,
+        ws_ping=config.ws_ping,
+        ws_message=config.max_ws_message,
         h2_max_concurrent_streams=config.h2_max_concurrent_streams,
         fast_lane=config.fast_lane,
     )
     tls = _tls(config)
-    yield HypercornServer(bounds, tls, _lane(bounds, secure=tls is not None), host.log)
+    at_once = not bounds.fast_lane or (bounds.h2 if tls is not None else bounds.h2c)
+    if at_once:
+        from portico_plugins.servers.hypercorn.strict import check_h11
+
+        check_h11()
+    yield HypercornServer(bounds, tls, lambda: _lane(bounds), host.log, at_once=at_once)
 
 
-def _lane(bounds: Bounds, *, secure: bool) -> Callable[[], Ordinary] | None:
-    """What makes the ordinary lane; None where every connection is the fast lane's, so that it is not loaded.
+def _lane(bounds: Bounds) -> Ordinary:
+    """The ordinary lane. Most listeners need none before the first WebSocket, if ever: it is not loaded.
 
     Raises:
         RuntimeError: The installed h11 cannot be made strict.
     """
-    if bounds.fast_lane and not (bounds.h2 if secure else bounds.h2c):
-        return None
     from portico_plugins.servers.hypercorn.ordinary import Ordinary
     from portico_plugins.servers.hypercorn.strict import check_h11
 
     check_h11()
-    return lambda: Ordinary.within(bounds)
+    return Ordinary.within(bounds)
 
 
 def _tls(config: HypercornConfig) -> ssl.SSLContext | None:

@@ -26,31 +26,31 @@ class Inbox:
         self._messages: deque[Message] = deque()
         self._read = asyncio.Event()
         self._written = asyncio.Event()
-        self._gone = False
+        self._gone: Message | None = None
         self._closed = False
 
     async def put(self, message: ASGIReceiveEvent) -> None:
         """Hand a message over, once there is room for it."""
         item = cast("Message", message)
-        if item["type"] == "http.disconnect":
-            self._gone = True
+        if item["type"] in ("http.disconnect", "websocket.disconnect"):
+            self._gone = item
             if len(self._messages) >= _QUEUED:
                 self._messages.clear()  # nobody needs the rest of the body any more
             self._read.set()
         else:
-            while len(self._messages) >= _QUEUED and not self._closed and not self._gone:
+            while len(self._messages) >= _QUEUED and not self._closed and self._gone is None:
                 self._read.clear()
                 await self._read.wait()
-            if self._closed or self._gone:
+            if self._closed or self._gone is not None:
                 return
             self._messages.append(item)
         self._written.set()
 
     async def receive(self) -> Message:
-        """ASGI `receive`: body messages in order, then `http.disconnect` as often as it is asked for."""
+        """ASGI `receive`: messages in order, then the disconnect as often as it is asked for."""
         while not self._messages:
-            if self._gone:
-                return {"type": "http.disconnect"}
+            if self._gone is not None:
+                return self._gone
             self._written.clear()
             await self._written.wait()
         message = self._messages.popleft()
@@ -133,7 +133,7 @@ class Calls:
             if self._ended:
                 raise
             self._log.error("server.app_failed", error=type(error).__name__, exc_info=error)
-            if not started:
+            if not started and scope["type"] == "http":  # Hypercorn closes a WebSocket
                 headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_FAILED))]
                 await answer({"type": "http.response.start", "status": 500, "headers": headers})
                 await answer({"type": "http.response.body", "body": _FAILED})

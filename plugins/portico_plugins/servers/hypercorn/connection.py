@@ -9,13 +9,13 @@ from typing import Any, Final, cast
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ConnectionState
 
 from portico_plugins.servers.hypercorn.calls import Calls
 from portico_plugins.servers.hypercorn.head import PREFACE
 from portico_plugins.servers.hypercorn.service import Service, address
 from portico_plugins.servers.hypercorn.strict import StrictConnection, StrictH2
+from portico_plugins.servers.hypercorn.upgraded import Upgradable
 
 _CHUNK: Final = 64 * 1024
 _LAST_WORDS: Final = 0.2
@@ -75,7 +75,7 @@ class Connection:
         self._calls = Calls(
             service.app, 2 * service.bounds.h2_max_concurrent_streams, service.draining, service.log
         )
-        self._protocol: H11Protocol | StrictH2
+        self._protocol: Upgradable | StrictH2
         self._write_lock = asyncio.Lock()
         self._over = asyncio.Event()
         self._answered = False  # the protocol wants the connection closed
@@ -142,7 +142,7 @@ class Connection:
 
     # --- reading ------------------------------------------------------------------------------
 
-    async def _choose(self) -> H11Protocol | StrictH2:
+    async def _choose(self) -> Upgradable | StrictH2:
         service = self._service
         secure = self._transport.get_extra_info("ssl_object")
         unread = b""
@@ -169,7 +169,7 @@ class Connection:
         )
         if http2:
             return StrictH2(*arguments)
-        protocol = H11Protocol(*arguments)
+        protocol = Upgradable(*arguments)
         protocol.connection = StrictConnection(self._config.h11_max_incomplete_size)
         return protocol
 

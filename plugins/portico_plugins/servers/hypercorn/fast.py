@@ -26,7 +26,8 @@ class FastConnection(Requests):
     Args:
         service: What it shares with the others.
         on_over: Called once, when it is gone and its calls have ended.
-        hand_over: Takes an HTTP/2 connection: called with the transport and what has been read of it.
+        hand_over: Takes a connection on which HTTP/2 or WebSocket is to be spoken: called with the transport
+            and what has been read and not been used.
     """
 
     __slots__ = ("_hand_over", "_on_over", "_sniffing")
@@ -50,17 +51,19 @@ class FastConnection(Requests):
         if secure is not None:
             self._sniffing = False
             if secure.selected_alpn_protocol() == "h2":
-                self._pass_on()
+                self.upgrade(b"")
                 return
         self._client = address(transport.get_extra_info("peername"))
         self._server = address(transport.get_extra_info("sockname"))
         self.expect(self.service.bounds.header_timeout)
 
-    def _pass_on(self) -> None:
+    def upgrade(self, unread: bytes) -> None:
+        """Hand the connection over, to a protocol that is not spoken here."""
         self._state = CLOSING
         self.lost = True
         self.forget()
-        self._hand_over(self.transport, self._incoming.rest())
+        self.service.memory.forget(self)
+        self._hand_over(self.transport, unread)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
@@ -72,7 +75,7 @@ class FastConnection(Requests):
             if not self._sniffing:
                 self.advance()
             elif self._incoming.unread >= len(PREFACE):
-                self._pass_on()
+                self.upgrade(self._incoming.rest())
         else:
             super().data_received(data)
 

@@ -7,6 +7,8 @@ pattern first. llhttp then cuts it into fields and, with all its leniencies off,
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -62,6 +64,7 @@ class Head:
         target: As it was sent.
         version: "1.1" or "1.0".
         fields: Names in lower case, values without the white space around them; `upgrade` left out.
+        upgrade: Whether the client asks for WebSocket, in all the words that takes (RFC 6455, 4.2.1).
         length: Of the body; 0 for none, -1 for a chunked one.
         keep_alive: Whether the client wants to use the connection again.
         expects: Whether it waits for `100 Continue` before it sends the body.
@@ -74,6 +77,7 @@ class Head:
     length: int
     keep_alive: bool
     expects: bool
+    upgrade: bool = False
 
 
 class _Fields:
@@ -126,9 +130,28 @@ def parse(head: bytes) -> Head:
     keep_alive = modern and not (b"connection" in seen and b"close" in _tokens(fields, b"connection"))
     expects = modern and b"expect" in seen and b"100-continue" in _tokens(fields, b"expect")
     length = _length(seen, modern)
+    upgrade = b"upgrade" in seen and modern and not length and asks_for_websocket(name, fields)
     if b"upgrade" in seen:
         fields = [field for field in fields if field[0] != b"upgrade"]
-    return Head(method, target, "1.1" if modern else "1.0", fields, length, keep_alive, expects)
+    return Head(method, target, "1.1" if modern else "1.0", fields, length, keep_alive, expects, upgrade)
+
+
+def asks_for_websocket(method: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether a request is the handshake of a WebSocket; one that is not quite is an ordinary request.
+
+    Args:
+        method: The request's.
+        fields: Names in lower case.
+    """
+    counts = Counter(name for name, _ in fields)
+    return (
+        method == b"GET"
+        and counts[b"sec-websocket-key"] == counts[b"sec-websocket-version"] == counts[b"upgrade"] == 1
+        and not counts[b"content-length"]
+        and not counts[b"transfer-encoding"]
+        and dict(fields)[b"upgrade"].lower() == b"websocket"
+        and b"upgrade" in _tokens(fields, b"connection")
+    )
 
 
 def check_begun(part: bytes) -> None:
@@ -189,7 +212,7 @@ def _check_repeated(fields: list[tuple[bytes, bytes]]) -> None:
             raise Malformed(501 if single == b"transfer-encoding" else 400)
 
 
-def _tokens(fields: list[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
+def _tokens(fields: Sequence[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
     values = b",".join(value for name, value in fields if name == wanted)
     return {token.strip() for token in values.lower().split(b",")}
 

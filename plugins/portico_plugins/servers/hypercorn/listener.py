@@ -41,16 +41,24 @@ class HypercornServer:
     Args:
         bounds: Our limits.
         tls: The TLS side of it, or None for clear text.
-        lane: Makes the ordinary lane; None where no connection can come to need it.
+        lane: Makes the ordinary lane.
+        at_once: Whether to do so before the first connection, for it may be one that needs it.
         log: Where it reports.
     """
 
     def __init__(
-        self, bounds: Bounds, tls: ssl.SSLContext | None, lane: Callable[[], Ordinary] | None, log: Log
+        self,
+        bounds: Bounds,
+        tls: ssl.SSLContext | None,
+        lane: Callable[[], Ordinary],
+        log: Log,
+        *,
+        at_once: bool,
     ) -> None:
         self._bounds = bounds
         self._tls = tls
         self._lane = lane
+        self._at_once = at_once
         self._log = log
         self._seats = Seats(bounds)
         self._share: Share | None = None
@@ -75,7 +83,7 @@ class HypercornServer:
         service = Service(
             app=app,
             bounds=bounds,
-            lane=self._lane() if self._lane is not None else None,
+            lane=self._lane() if self._at_once else None,
             stopping=asyncio.Event(),
             draining=asyncio.Event(),
             log=self._log,
@@ -255,8 +263,7 @@ class HypercornServer:
 
     def _pass_on(self, service: Service, seat: Seat, transport: asyncio.Transport, unread: bytes) -> None:
         """Serve a connection in the ordinary lane that began in the fast one."""
-        lane = service.lane
-        assert lane is not None  # there is one wherever HTTP/2 is offered
+        lane = service.lane = service.lane or self._lane()
         stream = lane.stream()
         seat.connection = None
         transport.set_protocol(stream)

@@ -45,6 +45,8 @@ class Ordinary:
         settings.errorlog = None
         settings.keep_alive_max_requests = 2**31  # the default closes busy connections after 1,000 requests
         settings.h11_max_incomplete_size = LONGEST
+        settings.websocket_ping_interval = bounds.ws_ping  # type is int in Hypercorn; it is slept on only
+        settings.websocket_max_message_size = bounds.ws_message
         settings.h2_max_concurrent_streams = bounds.h2_max_concurrent_streams
         settings.h2_max_header_list_size = 32 * 1024
         return cls(settings, WorkerContext(None))

@@ -115,6 +115,10 @@ class Requests(Wire):
             self._read_on()
 
     def _begin(self, head: Head, known: Known | None = None) -> None:
+        if head.upgrade:
+            self.not_expecting()
+            self.upgrade(self._incoming.raw + self._incoming.rest())
+            return
         self._state = BUSY
         self._served = True
         self._begun = False
@@ -181,6 +185,10 @@ class Requests(Wire):
 
     def over(self) -> None:
         """Called when a call has ended."""
+        raise NotImplementedError
+
+    def upgrade(self, unread: bytes) -> None:
+        """Another protocol is to go on from here; called with what has been read, the request included."""
         raise NotImplementedError
 
     # --- what calls and answers use -----------------------------------------------------------

@@ -31,6 +31,8 @@ class Bounds:
         stop_timeout: How long answers may go on after the stop.
         h2: Whether HTTP/2 is offered over TLS.
         h2c: Whether HTTP/2 is spoken without TLS.
+        ws_ping: Seconds between pings on a WebSocket.
+        ws_message: Longest message taken on one, in bytes.
         h2_max_concurrent_streams: Requests at once on one HTTP/2 connection.
         fast_lane: Whether HTTP/1.1 is served without Hypercorn.
     """
@@ -45,18 +47,20 @@ class Bounds:
     stop_timeout: float
     h2: bool
     h2c: bool
+    ws_ping: float
+    ws_message: int
     h2_max_concurrent_streams: int
     fast_lane: bool
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Service:
     """What all connections of a server share.
 
     Attributes:
         app: The application.
         bounds: Our limits.
-        lane: Hypercorn's protocols; None where no connection can come to need them.
+        lane: Hypercorn's protocols; None until there is a connection that needs them.
         stopping: Set when the server stops.
         draining: Set when answers are to carry `Connection: close`.
         log: Where failures go.

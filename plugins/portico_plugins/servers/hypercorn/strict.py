@@ -2,8 +2,7 @@
 
 What h11 lets pass and we refuse, for a proxy in front may read it differently (request smuggling): lines
 ended by a bare LF, folded header lines, control characters, a length said twice, request trailers, chunk
-extensions without end. Upgrades (`h2c`,
-WebSocket) are ignored, as RFC 9110 7.8 allows: nothing here ever answers 101.
+extensions without end. Upgrades other than to WebSocket are ignored, as RFC 9110 7.8 allows.
 """
 
 from __future__ import annotations
@@ -17,11 +16,12 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h11
+from h2.settings import SettingCodes, Settings
 from hypercorn.events import Closed, Updated
 from hypercorn.protocol.h2 import H2Protocol
 
 from portico_plugins.servers.hypercorn.calls import Calls
-from portico_plugins.servers.hypercorn.head import METHODS
+from portico_plugins.servers.hypercorn.head import METHODS, asks_for_websocket
 
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LENGTH: Final = re.compile(rb"(?i)\ncontent-length:([^\r\n]*)")
@@ -118,7 +118,11 @@ class StrictConnection(h11.Connection):
         if self._chunked and (b"content-length" in names or request.http_version == b"1.0"):
             self._refuse(400, "ambiguous body length")
         if b"upgrade" in names:
-            kept = [(name, value) for name, value in request.headers if name != b"upgrade"]
+            # WebSocket is spoken without compression: a small message must not unfold to a huge one.
+            dropped = b"upgrade"
+            if request.http_version == b"1.1" and asks_for_websocket(request.method, request.headers):
+                dropped = b"sec-websocket-extensions"
+            kept = [(name, value) for name, value in request.headers if name != dropped]
             return h11.Request(
                 method=request.method, target=request.target, headers=kept, http_version=request.http_version
             )
@@ -156,6 +160,13 @@ def check_h11() -> None:
 
 class StrictH2(H2Protocol):
     """Hypercorn's HTTP/2 with its gaps closed: resets that pile up calls, early answers, odd requests."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # WebSocket is not spoken within HTTP/2; browsers that are told so open another connection for it.
+        told = {SettingCodes(key): value for key, value in self.connection.local_settings.items()}
+        del told[SettingCodes.ENABLE_CONNECT_PROTOCOL]
+        self.connection.local_settings = Settings(client=False, initial_values=told)
 
     async def _handle_events(self, events: Sequence[h2.events.Event]) -> None:
         for event in events:

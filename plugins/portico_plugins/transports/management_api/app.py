@@ -93,6 +93,7 @@ class Api:
         query = read_query(operation, scope["query_string"])
         raw = await self._read(headers, receive)
         body = _body(operation, headers, raw)
+        await self._host.management.catch_up()
         since = self._host.clock.time() - self._seconds
         call = Call(self._host, principal, author, name, query, headers, body, since)
         key = headers.get("idempotency-key")

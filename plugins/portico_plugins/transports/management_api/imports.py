@@ -6,17 +6,8 @@ import attrs
 from msgspec import UNSET
 
 from portico.api import Planned, plan_import, read_import
-from portico_plugins.transports.management_api.bodies import (
-    About,
-    Import,
-    Imported,
-    ImportedItem,
-    Made,
-    Note,
-    Report,
-    Step,
-    read,
-)
+from portico_plugins.transports.management_api.answers import Imported, ImportedItem, Note, Report
+from portico_plugins.transports.management_api.bodies import About, Import, Made, Step, read
 from portico_plugins.transports.management_api.bulk import Bulks
 from portico_plugins.transports.management_api.records import NOUNS
 from portico_plugins.transports.management_api.table import Answer, Call
@@ -41,10 +32,11 @@ class Imports:
         management = call.host.management
         versions = {
             (kind, each.name): each.record.version if each.record else 0
-            for kind in NOUNS
+            for kind in (*NOUNS, "pins")
             for each in management.all(kind)
         }
-        planned = plan_import(taken.items, versions, wanted.on_conflict)
+        pins = {each.name: each.config for each in management.all("pins")}
+        planned = plan_import(taken.items, versions, wanted.on_conflict, pins)
         conflicts = any(each.action == "conflict" for each in planned)
         chosen = [] if conflicts else [each for each in planned if each.action in _MADE]
         steps = [_step(each, versions) for each in chosen]

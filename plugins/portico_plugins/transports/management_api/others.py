@@ -8,12 +8,9 @@ from typing import Any, Final
 
 from portico.api import Json, Managed
 from portico_plugins.transports.management_api import trying, versions
-from portico_plugins.transports.management_api.bodies import (
-    Bulk,
-    Candidate,
+from portico_plugins.transports.management_api.answers import (
     Events,
     Health,
-    Import,
     Imported,
     Item,
     Offered,
@@ -22,13 +19,13 @@ from portico_plugins.transports.management_api.bodies import (
     Status,
     Tool,
     Tools,
-    read,
 )
+from portico_plugins.transports.management_api.bodies import Bulk, Candidate, Import, read
 from portico_plugins.transports.management_api.bulk import Bulks
 from portico_plugins.transports.management_api.catalog import Servers
 from portico_plugins.transports.management_api.imports import Imports
 from portico_plugins.transports.management_api.pins import pin_operations
-from portico_plugins.transports.management_api.problems import missing
+from portico_plugins.transports.management_api.problems import Problem, missing
 from portico_plugins.transports.management_api.records import DRY_RUN, NOUNS, PAGE, Records
 from portico_plugins.transports.management_api.shown import (
     Number,
@@ -183,9 +180,11 @@ async def test(call: Call) -> Answer:
 
 async def refresh(call: Call) -> Answer:
     """Have an upstream's lists fetched again."""
-    found = await call.host.management.refresh(call.name)
+    management = call.host.management
+    # One that is not in use, or only starting, has nothing to fetch: its state says so.
+    found = await management.refresh(call.name) or management.get("upstreams", call.name)
     if found is None:
-        raise missing("upstreams", call.name, (each.name for each in call.host.management.all("upstreams")))
+        raise missing("upstreams", call.name, (each.name for each in management.all("upstreams")))
     return Answer(200, item_of(found), tag_of(found))
 
 
@@ -233,7 +232,15 @@ async def history(call: Call) -> Answer:
 
 
 async def rotate(call: Call) -> Answer:
-    """Put every secret under the current key."""
+    """Put every secret under the current key.
+
+    Raises:
+        Problem: 503; a worker that a reload replaces may know other keys than those that hold.
+    """
     management = call.host.management
+    if call.host.wiring.draining:
+        raise Problem(
+            503, "draining", "This worker is being replaced; ask again", headers={"retry-after": "1"}
+        )
     changed = await management.rotate(call.author, dry_run=call.dry_run)
     return Answer(200, Rotated(changed, management.revision))

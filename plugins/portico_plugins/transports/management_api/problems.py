@@ -76,6 +76,11 @@ def unknown(what: str, wrong: str, right: Iterable[str]) -> str:
     return f"unknown {what} {wrong[:64]!r}{nearest(wrong[:64], right, 'expected')}"
 
 
+def unlike(wrong: str, right: Sequence[str]) -> str:
+    """Says that a value is none of those there are, and the nearest of them."""
+    return f"expected one of {', '.join(map(repr, right))}, got {wrong[:64]!r}{nearest(wrong[:64], right)}"
+
+
 def missing(kind: str, name: str, names: Iterable[str] = ()) -> Problem:
     """There is no such record."""
     return Problem(404, "not-found", f"There is no {name!r} among the {kind}{nearest(name[:64], names)}")

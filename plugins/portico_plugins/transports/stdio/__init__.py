@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from portico_plugins.transports.stdio.pipe import Pipe
-    from portico_plugins.transports.stdio.talk import Talk
+    from portico_plugins.transports.talking.talk import Talk
 
 gateway_api = (1, 0)
 
@@ -75,7 +75,7 @@ class Stdio:
     async def run(self) -> None:
         """Serve until stdin ends, or nobody reads stdout any more."""
         from portico_plugins.transports.stdio.pipe import Pipe
-        from portico_plugins.transports.stdio.talk import Talk
+        from portico_plugins.transports.talking.talk import Talk
 
         pipe = Pipe()
         talk = Talk(self._endpoint, self._principal, pipe)

@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from itertools import chain
 
+from portico.api import Unread
+from portico_plugins.transports.talking.outbox import Bounds, Outbox
+
 MAX_WAITING = 256
 _PIECE = 1 << 16
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
@@ -78,69 +81,26 @@ def _next(read: Callable[[], bytes]) -> bytes:
         return b""
 
 
-class Pipe:
-    """The one sink of a stdio session: frames become lines."""
-
-    attached = True
+class Pipe(Outbox):
+    """The outbox of a stdio session: frames become lines."""
 
     def __init__(self) -> None:
-        self._frames: list[bytes] = []
-        self._closed = False
-        self._wake = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._drained.set()
+        # Nobody but who started us is at the other end; it costs its own memory only.
+        never = sys.maxsize
+        super().__init__(Bounds(Unread(MAX_WAITING, never), never, never))
 
     def push(self, frame: bytes) -> None:
         """Take a frame at once. It becomes a line: a raw line break in JSON text is white space."""
-        if self._closed:
-            return
-        self._frames.append(frame.translate(_ONE_LINE) + b"\n")
-        if len(self._frames) > MAX_WAITING:
-            self._drained.clear()
-        self._wake.set()
-
-    async def put(self, frame: bytes) -> None:
-        """Take a frame when the reader of stdout has caught up."""
-        await self._drained.wait()
-        self.push(frame)
-
-    def offer(self, frame: bytes) -> bool:
-        """Take a frame at once, unless the reader of stdout has to catch up first."""
-        if not self._drained.is_set():
-            return False
-        self.push(frame)
-        return True
-
-    async def room(self) -> None:
-        """Wait until the reader of stdout has caught up: who does not read is not listened to either."""
-        await self._drained.wait()
-
-    def end(self, *last: bytes) -> None:
-        """One message is answered; the pipe stays."""
-        if last:
-            self.push(b"".join(last))
-
-    def close(self) -> None:
-        """Write out what there is, then stop."""
-        self._closed = True
-        self._wake.set()
+        super().push(frame.translate(_ONE_LINE) + b"\n")
 
     async def write_out(self) -> None:
         """Write frames until closed, or until nobody reads stdout any more."""
         loop = asyncio.get_running_loop()
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            frames, self._frames = self._frames, []
-            if frames:
-                try:
-                    await loop.run_in_executor(None, _write, b"".join(frames))
-                except (OSError, ValueError):  # a broken pipe, or a closed file
-                    self._closed = True
-                    return
-                finally:
-                    self._drained.set()
-            if self._closed and not self._frames:
+        while (frames := await self.take()) is not None:
+            try:
+                await loop.run_in_executor(None, _write, b"".join(frames))
+            except (OSError, ValueError):  # a broken pipe, or a closed file
+                self.close()
                 return
 
 

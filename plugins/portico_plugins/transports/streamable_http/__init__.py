@@ -70,9 +70,9 @@ class StreamableHttp:
     """One MCP endpoint per virtual server: `/servers/{name}/mcp`, and `/mcp` for `default`."""
 
     def __init__(self, config: StreamableHttpConfig, host: Host) -> None:
+        from portico_plugins.transports.over_http.endpoints import HttpEndpoints
         from portico_plugins.transports.streamable_http.answer import Manner
         from portico_plugins.transports.streamable_http.app import McpApp
-        from portico_plugins.transports.streamable_http.endpoints import Endpoints
 
         manner = Manner(
             config.keep_alive,
@@ -91,17 +91,13 @@ class StreamableHttp:
                 manner=manner,
             )
 
-        self.endpoints = Endpoints(host.wiring.endpoints, make)
+        self.endpoints: HttpEndpoints[McpApp] = HttpEndpoints(host.wiring.endpoints, make, ["/mcp"])
 
     def routes(self) -> Sequence[BaseRoute]:
         """The MCP endpoints, those that come later included."""
-        from starlette.routing import Route
+        from portico_plugins.transports.over_http.live import live_routes
 
-        from portico_plugins.transports.streamable_http.live import LiveRoute
-
-        # Those that are up already can be found by their whole path.
-        whole = [Route(path, self.endpoints) for path in dict.fromkeys([*self.endpoints, "/mcp"])]
-        return [*whole, LiveRoute("/servers/{server}/mcp", self.endpoints)]
+        return live_routes(self.endpoints)
 
     def directs(self) -> Mapping[str, Direct]:
         """The same endpoints, for servers that hand requests in whole."""

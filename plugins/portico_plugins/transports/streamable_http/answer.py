@@ -7,8 +7,8 @@ import asyncio
 import attrs
 
 from portico.api import Reply, Session, Stream, Timer, Unread, timers
-from portico_plugins.transports.streamable_http.events import pour
-from portico_plugins.transports.streamable_http.wire import JSON
+from portico_plugins.transports.over_http.events import pour
+from portico_plugins.transports.over_http.wire import JSON
 
 KEEP_STREAMS = 8
 

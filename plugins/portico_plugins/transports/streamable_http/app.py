@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.types import Receive, Scope, Send
 
 from portico.api import (
     LEGACY_VERSIONS,
     META_VERSION,
-    Challenge,
     Endpoint,
     Principal,
     Refused,
@@ -17,12 +14,12 @@ from portico.api import (
     is_modern,
     parse,
 )
+from portico_plugins.transports.over_http.entrance import Entrance
+from portico_plugins.transports.over_http.fields import Fields, accepts
+from portico_plugins.transports.over_http.wire import Raw, send_empty, send_problem, send_refusal
 from portico_plugins.transports.streamable_http.answer import Manner
-from portico_plugins.transports.streamable_http.asgi import AsgiReply
-from portico_plugins.transports.streamable_http.fields import Fields, accepts, fields_of
 from portico_plugins.transports.streamable_http.legacy import LegacySessions
 from portico_plugins.transports.streamable_http.modern import ModernRequests
-from portico_plugins.transports.streamable_http.wire import Raw, send_empty, send_problem, send_refusal
 
 
 class McpApp:
@@ -48,48 +45,30 @@ class McpApp:
         self.endpoint = self._endpoint = endpoint
         self.sessions = LegacySessions(endpoint, session_idle, max_sessions, max_sessions_each, manner)
         self._modern = ModernRequests(endpoint, manner)
-        self._authenticating: set[asyncio.Task[None]] = set()
+        self._entrance = Entrance(endpoint, self._admitted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request over ASGI."""
-        body = await _read(receive) if scope["method"] == "POST" else b""
-        if body is not None:
-            reply = AsgiReply()
-            self.handle(scope, body, reply)
-            await reply.pump(receive, send)
+        await self._entrance.over_asgi(self.handle, scope, receive, send)
 
     def handle(self, scope: Scope, body: bytes, reply: Reply) -> None:
         """Serve one HTTP request whose body has come whole."""
-        if self._endpoint.closed:
-            send_problem(reply, 404, b'{"error":"not found"}')
-            return
-        if scope["method"] not in ("POST", "GET", "DELETE"):
+        if scope["method"] not in ("POST", "GET", "DELETE") and not self._endpoint.closed:
             send_empty(reply, 405, (b"allow", b"POST, GET, DELETE"))
-            return
-        fields = fields_of(scope, self._endpoint.name)
-        verdict = self._endpoint.recognise(fields.credentials)
-        if verdict is not None:
-            self._admitted((scope, body), fields, verdict, reply)
-            return
+        else:
+            self._entrance.enter(scope, body, reply)
 
-        async def authenticate() -> None:
-            verdict = await self._endpoint.authenticate(fields.credentials)
-            reply.on_gone = None
-            self._admitted((scope, body), fields, verdict, reply)
+    def sweep(self) -> None:
+        """End idle sessions."""
+        self.sessions.sweep()
 
-        task = asyncio.get_running_loop().create_task(authenticate())
-        self._authenticating.add(task)
-        task.add_done_callback(self._authenticating.discard)
-        reply.on_gone = task.cancel
+    def close(self) -> None:
+        """End every session."""
+        self.sessions.close()
 
-    def _admitted(self, raw: Raw, fields: Fields, principal: Principal | Challenge, reply: Reply) -> None:
+    def _admitted(self, raw: Raw, fields: Fields, principal: Principal, reply: Reply) -> None:
         method, headers = raw[0]["method"], fields.headers
-        if isinstance(principal, Challenge):
-            extra = [(name.lower().encode(), value.encode()) for name, value in principal.headers]
-            if principal.status == 401 and not any(name == b"www-authenticate" for name, _ in extra):
-                extra.append((b"www-authenticate", b"Bearer"))  # RFC 9110 wants one with every 401
-            send_problem(reply, principal.status, b'{"error":"%s"}' % principal.reason.encode(), *extra)
-        elif method == "POST":
+        if method == "POST":
             self._post(raw, fields, principal, reply)
         elif is_modern(version := headers.get("mcp-protocol-version")) or "mcp-session-id" not in headers:
             # The modern era has neither; a legacy client has a session by the time it sends these.
@@ -131,16 +110,3 @@ def _is_modern(version: str | None, meta: object) -> bool:
     if isinstance(meta, dict) and META_VERSION in meta:
         return True
     return version is not None and version.strip(" \t") not in LEGACY_VERSIONS
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body, bounded by the guard in front; None when the client left."""
-    chunks: list[bytes] = []
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            return None
-        chunk = event.get("body", b"")
-        if not event.get("more_body", False):
-            return b"".join([*chunks, chunk]) if chunks else chunk
-        chunks.append(chunk)

@@ -20,9 +20,9 @@ from portico.api import (
     failure,
     parse_batch,
 )
+from portico_plugins.transports.over_http.fields import Fields
+from portico_plugins.transports.over_http.wire import JSON, Raw, end_broken, send_empty, send_refusal
 from portico_plugins.transports.streamable_http.answer import Answer, HttpSession, Manner
-from portico_plugins.transports.streamable_http.fields import Fields
-from portico_plugins.transports.streamable_http.wire import JSON, Raw, end_broken, send_empty, send_refusal
 
 SESSION_TTL = 365 * 86_400.0
 

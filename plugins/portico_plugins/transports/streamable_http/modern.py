@@ -29,10 +29,9 @@ from portico.api import (
     sse_events,
     timers,
 )
-from portico_plugins.transports.streamable_http.answer import Manner
-from portico_plugins.transports.streamable_http.events import pour
-from portico_plugins.transports.streamable_http.fields import Fields
-from portico_plugins.transports.streamable_http.wire import (
+from portico_plugins.transports.over_http.events import pour
+from portico_plugins.transports.over_http.fields import Fields
+from portico_plugins.transports.over_http.wire import (
     JSON,
     KEEP_ALIVE,
     STATUS,
@@ -42,6 +41,7 @@ from portico_plugins.transports.streamable_http.wire import (
     send_refusal,
     start_events,
 )
+from portico_plugins.transports.streamable_http.answer import Manner
 
 
 class ModernRequests:

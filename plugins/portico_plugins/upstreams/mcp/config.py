@@ -40,6 +40,34 @@ def header_problem(name: str, value: str) -> str | None:
     return None if _VALUE.fullmatch(value) else f"the value of {name!r} has characters no header may have"
 
 
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_STEERING: Final = re.compile(
+    r"(?:LD|DYLD|NODE|NPM|UV|PIP|BASH|GLIBC|MALLOC|PORTICO|DOTNET|OPENSSL|SSL|CURL|REQUESTS|DENO|BUN)_.*"
+    r"|PYTHON.*|PERL.*|RUBY(?:OPT|LIB)|(?:_JAVA|JDK_JAVA|JAVA_TOOL)_OPTIONS|CLASSPATH|JAVA_HOME"
+    r"|PATH|HOME|SHELL|ENV|IFS|PS4|SHELLOPTS|TMPDIR|EDITOR|VISUAL|PAGER|BROWSER|GCONV_PATH|.*_PROXY|SSH_ASKPASS"
+    r"|GIT_(?:SSH.*|EXEC_PATH|ASKPASS|EDITOR|PAGER|CONFIG.*|TEMPLATE_DIR|PROXY_COMMAND|EXTERNAL_DIFF|DIR)"
+)
+"""Variables that decide what a process runs or whom it trusts: not for callers to set."""
+_SHOWN: Final = frozenset({"authorization", "cookie"})
+"""What callers show the gateway itself."""
+
+
+def _env_from_headers(_: Any, __: Any, value: dict[str, str]) -> None:
+    for header, variable in value.items():
+        if header.lower() in _SHOWN:
+            raise ValueError(
+                f"{header!r} is what callers show the gateway itself; let them use another, like `X-Token`"
+            )
+        if (problem := header_problem(header, "x")) is not None:
+            raise ValueError(problem)
+        if not _VARIABLE.fullmatch(variable):
+            raise ValueError(f"{variable!r} is not the name of an environment variable")
+        if _STEERING.fullmatch(variable.upper()):
+            raise ValueError(f"{variable!r} decides what a process runs or trusts: no caller may set it")
+    if len({header.lower() for header in value}) < len(value) or len(set(value.values())) < len(value):
+        raise ValueError("each header and each variable may be named once")
+
+
 def _url(_: Any, __: Any, value: str) -> None:
     if not value:
         return
@@ -96,6 +124,16 @@ class McpConfig:
         default=MINIMAL_ENV,
         metadata=doc(
             "Which of the gateway's own environment variables the process sees.", operator_only=True
+        ),
+    )
+    env_from_headers: dict[str, str] = attrs.field(
+        factory=dict,
+        validator=_env_from_headers,
+        metadata=doc(
+            "Request headers, and the environment variable each is to be in the process. Callers with other "
+            "values have other processes; the process that lists the tools sees `env` only.",
+            example={"X-Token": "TOKEN"},
+            operator_only=True,
         ),
     )
     cwd: Path | None = attrs.field(
@@ -206,5 +244,9 @@ class McpConfig:
             raise ValueError("`{port}` in `url` needs a `launch`")
         if self.command and self.protocol == "sse":
             raise ValueError('protocol = "sse" needs a `url`')
+        if self.env_from_headers and not self.command:
+            raise ValueError("`env_from_headers` needs a `command`")
+        if self.shared and self.env_from_headers:
+            raise ValueError("`env_from_headers` and `shared` exclude each other")
         if self.shared and self.pass_upstream_authorization:
             raise ValueError("`pass_upstream_authorization` and `shared` exclude each other")

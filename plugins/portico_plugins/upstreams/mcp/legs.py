@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
+import attrs
+
 from portico.api import GATEWAY, Era, Exchange, Host, Json, Principal
 
-from . import wire
+from . import programs, wire
 from .call import Backchannel
 from .config import McpConfig
 from .http import HttpClient
@@ -84,6 +86,9 @@ class Legs:
         """On whose behalf an exchange is sent."""
         if self.config.pass_upstream_authorization:
             return wire.Caller(exchange.principal, exchange.headers.get("x-upstream-authorization", ""))
+        if self.config.env_from_headers:
+            given = programs.given(self.config.env_from_headers, exchange.headers)
+            return wire.Caller(exchange.principal, environment=given)
         if self._caller.principal is not exchange.principal:  # many exchanges in a row are one principal's
             self._caller = wire.Caller(exchange.principal)
         return self._caller
@@ -99,7 +104,7 @@ class Legs:
             return seen[3]
         want = self._known(era, exchange, self.caller(exchange), info)
         if exchange.era is Era.LEGACY and not (
-            self.config.withhold or self.config.pass_upstream_authorization
+            self.config.withhold or self.config.pass_upstream_authorization or self.config.env_from_headers
         ):
             if len(self._same) >= _MOST_WANTS:
                 self._same.clear()
@@ -133,7 +138,8 @@ class Legs:
         if self.config.shared:
             return "shared"
         passed = hashlib.sha256(caller.authorization.encode()).hexdigest() if caller.authorization else ""
-        return caller.principal.key + passed
+        given = hashlib.sha256(wire.encode(caller.environment)).hexdigest() if caller.environment else ""
+        return caller.principal.key + passed + given
 
     @property
     def owner_of_gateway(self) -> str:
@@ -142,12 +148,18 @@ class Legs:
 
     def wire(self, want: Want) -> Wire:
         """A wire of the server's transport, not connected yet."""
+        whose = want.caller.principal
+        if want.caller.environment:
+            # What such a process says outside of calls is for nobody: not for all sessions of the principal,
+            # which may be others' when all are anonymous.
+            whose = attrs.evolve(whose, subject=want.owner)
 
         def backchannel(respond: Any) -> Backchannel:
-            return self._backchannel(None if self.config.shared else want.caller.principal, respond)
+            return self._backchannel(None if self.config.shared else whose, respond)
 
         if self.http is None:
-            return Stdio(self.config, self._host, backchannel, self.pool.restarts(want.owner).crashed)
+            crashed = self.pool.restarts(want.owner).crashed
+            return Stdio(self.config, self._host, backchannel, crashed, want.caller.environment)
         if self.transport == "sse":
             return HttpSse(self.http, self._host, want.caller, backchannel, self.config.connect_timeout)
         return StreamableHttp(self.http, self._host, want.caller, backchannel, lambda: self._changed(""))

@@ -26,6 +26,7 @@ class Stdio(Multiplex):
         host: Its host.
         backchannel: Makes the backchannel, given how to respond.
         crashed: Told when the process ends without being asked to.
+        given: Environment variables that its caller gives.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class Stdio(Multiplex):
         host: Host,
         backchannel: Callable[[Any], Backchannel],
         crashed: Callable[[], None],
+        given: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(host, backchannel)
         self._config = config
         self._crashed = crashed
+        self._given = dict(given)
         self._child: Child | None = None
         self._rest = bytearray()
         self._scanned = 0
@@ -50,7 +53,7 @@ class Stdio(Multiplex):
         if self._child is not None:
             return
         config = self._config
-        env = environment(config)
+        env = environment(config) | self._given
         cwd = self._host.base / config.cwd if config.cwd is not None else self._host.base
         try:
             self._child = await Child.start(

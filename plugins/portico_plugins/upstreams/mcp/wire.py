@@ -224,10 +224,12 @@ class Caller:
     Attributes:
         principal: The identity; the gateway's own for lists and shared sessions.
         authorization: What the client gave for this upstream (`X-Upstream-Authorization`), "" for nothing.
+        environment: Variables of its process that the client's headers give.
     """
 
     principal: Principal
     authorization: str = attrs.field(default="", repr=False)
+    environment: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
 
 
 def _meta(params: Json) -> Json:

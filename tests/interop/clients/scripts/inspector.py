@@ -47,8 +47,11 @@ class Inspector(Peer):
             InspectorFailed: It reported an error.
         """
         command = [os.environ["INSPECTOR_NODE"], os.environ["INSPECTOR"], "--cli"]
-        command += ["--server-url", self.plan.url, "--transport", "http", "--format", "json"]
-        command += ["--protocol-era", self.plan.era, "--method", method, *options]
+        command += ["--format", "json", "--protocol-era", self.plan.era, "--method", method, *options]
+        if self.plan.command:
+            command += ["--transport", "stdio", "--", *self.plan.command]
+        else:
+            command += ["--server-url", self.plan.url, "--transport", "http"]
         done = await anyio.run_process(command, stderr=subprocess.PIPE, check=False)
         text = (done.stdout.strip() or done.stderr.strip()).decode()
         answer = json.loads(text) if text.startswith("{") else {}

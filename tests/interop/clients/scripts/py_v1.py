@@ -9,7 +9,8 @@ from typing import Any
 
 import mcp.types as types
 from acts import Answer, Peer, Plan, main
-from mcp import ClientSession
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import AnyUrl
 
@@ -117,8 +118,11 @@ async def connect(plan: Plan) -> AsyncIterator[Peer]:
         ):
             peer.updated.set()
 
+    program, *arguments = plan.command or [""]
     async with (
-        streamable_http_client(plan.url) as (incoming, outgoing, _),
+        stdio_client(StdioServerParameters(command=program, args=arguments))
+        if program
+        else streamable_http_client(plan.url) as (incoming, outgoing, *_),
         ClientSession(
             incoming,
             outgoing,

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import mcp_types as types
 from acts import Answer, Peer, Plan, Unsupported, main
-from mcp import Client
+from mcp import Client, StdioServerParameters
 
 MODES = {"legacy": "legacy", "auto": "auto", "modern": "2026-07-28"}
 
@@ -135,8 +135,9 @@ async def connect(plan: Plan) -> AsyncIterator[Peer]:
         if isinstance(message, types.ResourceUpdatedNotification):
             peer.updated.set()
 
+    program, *arguments = plan.command or [""]
     async with Client(
-        plan.url,
+        StdioServerParameters(command=program, args=arguments) if program else plan.url,
         mode=MODES[plan.era],
         elicitation_callback=elicit,
         sampling_callback=sample,

@@ -1,6 +1,7 @@
 // The TypeScript SDK v2.
 
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { main, Peer, Unsupported } from "./acts.mjs";
 
 const MODES = { legacy: "legacy", auto: "auto", modern: { pin: "2026-07-28" } };
@@ -37,7 +38,7 @@ class V2 extends Peer {
   }
 
   async close() {
-    if (this.client.getProtocolEra() === "legacy") await this.transport.terminateSession();
+    if (this.client.getProtocolEra() === "legacy") await this.transport.terminateSession?.();
     await this.client.close();
   }
 }
@@ -53,7 +54,10 @@ await main(async (plan) => {
   client.setNotificationHandler("notifications/message", () => peer.logged.resolve());
   client.setNotificationHandler("notifications/resources/updated", () => peer.updated.resolve());
   peer.client = client;
-  peer.transport = new StreamableHTTPClientTransport(new URL(plan.url));
+  const [command, ...args] = plan.command;
+  peer.transport = command
+    ? new StdioClientTransport({ command, args })
+    : new StreamableHTTPClientTransport(new URL(plan.url));
   await client.connect(peer.transport);
   return peer;
 });

@@ -201,6 +201,9 @@ class FakeManagement:
             and (before is None or each.revision < before)
         ][:limit]
 
+    async def catch_up(self) -> None:
+        """Nobody else writes here."""
+
     async def probe(self, name: str, config: Json) -> Json:
         """Pretend."""
         if "command" in config:
@@ -227,8 +230,9 @@ class FakeManagement:
         return len(found)
 
     async def refresh(self, upstream: str) -> Managed | None:
-        """Pretend."""
-        return self.get("upstreams", upstream)
+        """Pretend: one that is not in use has nothing to fetch."""
+        found = self.get("upstreams", upstream)
+        return found if found is not None and found.about.enabled else None
 
     def offers(self) -> Mapping[str, Any]:
         """What there is."""
@@ -253,6 +257,7 @@ class Served:
     clock: FakeClock
     log: RecordingLog
     app: Starlette
+    wiring: Any
 
     async def put(self, path: str, config: Json, **more: Any) -> httpx2.Response:
         """PUT a record."""
@@ -280,4 +285,4 @@ async def served(
             async with httpx2.AsyncClient(
                 transport=transport, base_url="http://localhost", headers=headers
             ) as http:
-                yield Served(http, management, clock, log, app)
+                yield Served(http, management, clock, log, app, host.wiring)

@@ -88,6 +88,10 @@ async def test_a_candidate_is_tried_and_not_kept(api: Served) -> None:
 async def test_an_upstream_is_fetched_again(api: Served) -> None:
     assert (await api.http.post("/api/v1/upstreams/time/refresh")).json()["name"] == "time"
     assert (await api.http.post("/api/v1/upstreams/none/refresh")).status_code == 404
+    await api.put("upstreams/idle", {})
+    await api.http.post("/api/v1/upstreams/idle/disable")
+    idle = await api.http.post("/api/v1/upstreams/idle/refresh")
+    assert (idle.status_code, idle.json()["state"]) == (200, "disabled")
 
 
 @pytest.mark.parametrize(
@@ -152,6 +156,11 @@ async def test_secrets_are_put_under_the_current_key(api: Served) -> None:
     assert (tried.status_code, tried.json()) == (200, {"changed": 1, "revision": 1})
     assert (await api.http.post("/api/v1/secrets/rotate")).json() == {"changed": 1, "revision": 2}
     assert api.management.entries[0].author.subject == "alice"
+    api.wiring.draining = True
+    old = await api.http.post("/api/v1/secrets/rotate")
+    api.wiring.draining = False
+    assert (old.status_code, old.json()["type"]) == (503, "urn:portico:problem:draining")
+    assert old.headers["retry-after"] == "1"
     api.management.lost = "a"
     refused = await api.http.post("/api/v1/secrets/rotate")
     assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "secrets.a")

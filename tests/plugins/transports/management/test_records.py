@@ -232,3 +232,13 @@ async def test_lists_are_filtered(api: Served, query: str, expected: list[str]) 
     found = (await api.http.get(f"{UP}?{query}")).json()
     assert [each["name"] for each in found["items"]] == expected
     assert found["total"] == len(expected)
+
+
+async def test_a_value_that_is_none_of_those_there_are_is_told_which_are(api: Served) -> None:
+    answer = await api.http.post(UP, json={**NEW, "about": {"visibility": "teem"}})
+    assert answer.status_code == 422
+    said = "expected one of 'private', 'team', 'public', got 'teem'; did you mean 'team'?"
+    assert answer.json()["errors"] == [{"path": "about.visibility", "message": said}]
+    answer = await api.http.post("/api/v1/bulk", json={"changes": [{"action": "put", "kind": "upstream"}]})
+    assert answer.json()["errors"][0]["path"] == "changes[0].kind"
+    assert "did you mean 'upstreams'?" in answer.json()["errors"][0]["message"]

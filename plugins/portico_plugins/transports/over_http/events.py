@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from portico.api import Reply, Stream, sse_event, sse_events, sse_numbered
-from portico_plugins.transports.streamable_http.wire import KEEP_ALIVE, start_events
+from portico_plugins.transports.over_http.wire import KEEP_ALIVE, start_events
 
 
 async def pour(

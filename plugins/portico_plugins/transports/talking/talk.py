@@ -1,8 +1,11 @@
-"""One conversation on a pipe: each message is served in the era it speaks."""
+"""One conversation on a connection: each message is served in the era it speaks."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from portico.api import (
     INVALID_PARAMS,
@@ -28,79 +31,123 @@ from portico.api import (
     parse_batch,
     result_frame,
 )
-from portico_plugins.transports.stdio.pipe import Pipe
+from portico_plugins.transports.talking.outbox import Outbox
 
 _QUIET = 3600.0
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class _ListenSink:
-    """A subscription's sink on the pipe, where its end is said twice (2026-07-28 and its schema differ)."""
+    """A subscription's sink on the connection.
+
+    Its end is said twice, for 2026-07-28 and its schema differ.
+    """
 
     attached = True
 
-    def __init__(self, pipe: Pipe, ident: Id) -> None:
-        self._pipe = pipe
+    def __init__(self, outbox: Outbox, ident: Id) -> None:
+        self._outbox = outbox
         self._ident = ident
         self.cancelled = False
 
     def push(self, frame: bytes) -> None:
         if not self.cancelled:
-            self._pipe.push(frame)
+            self._outbox.push(frame)
 
     async def put(self, frame: bytes) -> None:
         if not self.cancelled:
-            await self._pipe.put(frame)
+            await self._outbox.put(frame)
 
     def offer(self, frame: bytes) -> bool:
-        return self.cancelled or self._pipe.offer(frame)
+        return self.cancelled or self._outbox.offer(frame)
 
     def end(self, *last: bytes) -> None:
         if last:
-            self._pipe.push(b"".join(last))
-        self._pipe.push(notification_frame("notifications/cancelled", {"requestId": self._ident}))
+            self._outbox.push(b"".join(last))
+        self._outbox.push(notification_frame("notifications/cancelled", {"requestId": self._ident}))
+
+
+class _Outlet:
+    """Where a session sends what belongs to no call; its end is the end of the conversation."""
+
+    attached = True
+
+    def __init__(self, outbox: Outbox, on_end: Callable[[], None]) -> None:
+        self.push = outbox.push
+        self.put = outbox.put
+        self.offer = outbox.offer
+        self._outbox = outbox
+        self._on_end = on_end
+
+    def end(self, *last: bytes) -> None:
+        self._outbox.end(*last)
+        self._on_end()
 
 
 class Talk:
-    """The messages of one client on one pipe.
+    """The messages of one client on one connection.
 
     Args:
         endpoint: The virtual server.
-        principal: Who started us.
-        pipe: Takes the answers.
+        principal: Whose connection it is.
+        outbox: Takes the answers.
+        ident: Names the session, where it has a name.
+        on_end: Called when the gateway wants the conversation to end; perhaps more than once.
     """
 
-    def __init__(self, endpoint: Endpoint, principal: Principal, pipe: Pipe) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        principal: Principal,
+        outbox: Outbox,
+        ident: str = "",
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._endpoint = endpoint
         self._principal = principal
-        self._pipe = pipe
-        self._session = endpoint.session(principal, "", pipe)
+        self._outbox = outbox
+        self._session = endpoint.session(principal, ident, _Outlet(outbox, on_end))
+        # Whatever is said on it and in whichever era, it ends with its virtual server.
+        endpoint.sessions.add(self._session)
         self._calls: dict[tuple[type, Id], ModernCall] = {}
         self._listens: dict[tuple[type, Id], tuple[Listen, _ListenSink]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def receive(self, line: bytes) -> None:
-        """Take one line."""
+    def receive(self, data: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        """Take what the client has sent; what cannot be read is answered."""
         try:
-            if line.lstrip()[:1] == b"[" and self._session.version == "2025-03-26":
-                for item in parse_batch(line, depth=self._endpoint.depth_limit):
-                    if isinstance(item, Refused):
-                        self._pipe.push(error_frame(None, item.body()))
-                    else:
-                        self._session.receive(item, self._pipe, {})
-                return
-            message = parse(line, depth=self._endpoint.depth_limit)
+            self.take(data, headers)
         except Refused as refusal:
-            self._pipe.push(error_frame(None, refusal.body()))
+            self._outbox.push(error_frame(None, refusal.body()))
+
+    def take(self, data: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        """Take a message, or a batch where there is such a thing (2025-03-26).
+
+        Args:
+            data: As it came.
+            headers: Those it came with, names in lower case.
+
+        Raises:
+            Refused: It cannot be read; nothing has been answered.
+        """
+        depth = self._endpoint.depth_limit
+        if data.lstrip()[:1] == b"[" and self._session.version == "2025-03-26":
+            for item in parse_batch(data, depth=depth):
+                if isinstance(item, Refused):
+                    self._outbox.push(error_frame(None, item.body()))
+                else:
+                    self._session.receive(item, self._outbox, headers)
             return
+        message = parse(data, depth=depth)
         meta = message.params.get("_meta")
         if isinstance(meta, dict) and META_VERSION in meta:
-            self._modern(message)
+            self._modern(message, headers)
         elif message.kind == "notification" and self._cancel_modern(message):
             return
         elif message.kind == "request" and not self._session.version and message.method == "server/discover":
-            self._modern(message)
+            self._modern(message, headers)
         else:
-            self._session.receive(message, self._pipe, {})
+            self._session.receive(message, self._outbox, headers)
 
     def _cancel_modern(self, message: Message) -> bool:
         if message.method != "notifications/cancelled":
@@ -120,7 +167,7 @@ class Talk:
             call.cancel()
         return call is not None
 
-    def _modern(self, message: Message) -> None:
+    def _modern(self, message: Message, headers: Mapping[str, str]) -> None:
         if message.kind != "request":
             self._cancel_modern(message)
             return
@@ -134,16 +181,18 @@ class Talk:
             check_version(version)
             if key in self._calls or key in self._listens:
                 raise Refused(INVALID_PARAMS, "Invalid request: a request with this id is in flight")
-            exchange = self._endpoint.modern_exchange(message.method, message.params, self._principal, {})
+            exchange = self._endpoint.modern_exchange(
+                message.method, message.params, self._principal, headers
+            )
             if message.method == "subscriptions/listen":
-                sink = _ListenSink(self._pipe, message.id)
+                sink = _ListenSink(self._outbox, message.id)
                 listen = self._endpoint.listen(exchange, message.id, sink)
                 self._listens[key] = listen, sink
                 self._spawn(listen.open())
                 return
             call = self._calls[key] = self._endpoint.begin(exchange)
         except Refused as refusal:
-            self._pipe.push(error_frame(message.id, refusal.body()))
+            self._outbox.push(error_frame(message.id, refusal.body()))
             return
         self._spawn(self._answer(message.id, key, call))
 
@@ -159,14 +208,14 @@ class Talk:
                 turn = await call.turn(_QUIET)
                 if isinstance(turn, Frames):
                     for frame in turn.frames:
-                        await self._pipe.put(frame)
+                        await self._outbox.put(frame)
                     continue
                 if isinstance(turn, Asking):
                     turn = self._endpoint.park(call, turn)
                 if isinstance(turn, Result):
-                    self._pipe.push(result_frame(ident, turn.raw))
+                    self._outbox.push(result_frame(ident, turn.raw))
                 elif not call.unwanted:
-                    self._pipe.push(error_frame(ident, turn.body()))
+                    self._outbox.push(error_frame(ident, turn.body()))
                 return
         finally:
             del self._calls[key]

@@ -31,7 +31,8 @@ class Fields:
         headers: By name; of a repeated field the last.
         routing: Of the lines, those that mirror the body of a modern request.
         credentials: For the auth schemes.
-        problem: The refusal for a body, or an answer, of the wrong form: status and JSON.
+        untyped: The refusal for a body of the wrong form: status and JSON.
+        problem: The same, or the refusal for an answer of the wrong form.
         streamed: Whether a client that accepts both forms names event streams first.
     """
 
@@ -39,6 +40,7 @@ class Fields:
     headers: Mapping[str, str]
     routing: Lines
     credentials: Credentials
+    untyped: tuple[int, bytes] | None
     problem: tuple[int, bytes] | None
     streamed: bool
 
@@ -71,13 +73,15 @@ def _read(scope: Scope, server: str) -> Fields:
     headers = MappingProxyType(dict(lines))
     client = scope.get("client")
     accept = _joined(lines, "accept")
+    untyped = _untyped(headers.get("content-type"), headers.get("content-encoding"))
     stream, json = (accept or "").find("text/event-stream"), (accept or "").find("application/json")
     return Fields(
         lines,
         headers,
         tuple([line for line in lines if line[0] in ROUTING_HEADERS]),
-        Credentials(headers, client[0] if client else "", server, scope["scheme"] == "https"),
-        _problem(headers.get("content-type"), headers.get("content-encoding"), accept),
+        Credentials(headers, client[0] if client else "", server, scope["scheme"] in ("https", "wss")),
+        untyped,
+        untyped or _unacceptable(accept),
         0 <= stream < json,
     )
 
@@ -95,10 +99,14 @@ def _joined(lines: Lines, name: str) -> str | None:
     return ",".join(values) if values else None
 
 
-def _problem(kind: str | None, encoding: str | None, accept: str | None) -> tuple[int, bytes] | None:
+def _untyped(kind: str | None, encoding: str | None) -> tuple[int, bytes] | None:
     media = (kind or "").partition(";")[0].strip().lower()
     if media != "application/json" or (encoding or "identity") != "identity":
         return 415, b'{"error":"expected Content-Type: application/json, not encoded"}'
+    return None
+
+
+def _unacceptable(accept: str | None) -> tuple[int, bytes] | None:
     if not (accepts(accept, "application/json") and accepts(accept, "text/event-stream")):
         return 406, b'{"error":"expected Accept: application/json, text/event-stream"}'
     return None

@@ -1,4 +1,4 @@
-"""A conversation on a pipe, without the pipe: both eras in one."""
+"""Conversations in both eras: the same tests for every transport that carries them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import pytest
 import pytest_asyncio
 
@@ -17,63 +16,30 @@ from portico.api import (
     META_LOG_LEVEL,
     META_SUBSCRIPTION,
     META_VERSION,
-    Principal,
 )
-from portico_plugins.transports.stdio.pipe import Pipe, split
-from portico_plugins.transports.stdio.talk import Talk
 from tests.plugins.transports.kit import HELLO, YES, call, cancelled, legacy_call, modern
 from tests.plugins.transports.scripted import BIG
-from tests.plugins.transports.web import PATIENCE, Web, frame
+from tests.plugins.transports.ways import Conversation, conversation
+from tests.plugins.transports.web import PATIENCE, frame
 
-# --- the conversation -----------------------------------------------------------------------------
-
-
-class Heard(Pipe):
-    """A pipe whose frames are read one by one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.queue: asyncio.Queue[bytes] = asyncio.Queue()
-
-    def push(self, frame: bytes) -> None:
-        assert b"\n" not in frame
-        self.queue.put_nowait(frame)
+CONNECTED = ("stdio", "websocket", "sse")
+"""All messages are on one connection, which is the session."""
+IN_SESSIONS = (*CONNECTED, "streamable_http")
+EVERY = (*IN_SESSIONS, "jsonrpc")
 
 
-class Conversation:
-    def __init__(self, web: Web) -> None:
-        self.upstream = web.upstream
-        self.web = web
-        self.pipe = Heard()
-        self.talk = Talk(web.gateway.plane.endpoints["default"], Principal("me", "stdio"), self.pipe)
-
-    def say(self, *lines: bytes) -> None:
-        for line in lines:
-            self.talk.receive(line)
-
-    async def hear(self) -> Any:
-        async with asyncio.timeout(PATIENCE):
-            return msgspec.json.decode(await self.pipe.queue.get())
-
-    async def ask(self, line: bytes) -> Any:
-        self.say(line)
-        return await self.hear()
-
-    async def silent(self) -> bool:
-        """Whether nothing was said before the answer to a ping of our own."""
-        self.say(modern("silent?", "tools/list"))
-        answer = await self.hear()
-        return bool(answer.get("id") == "silent?")
+def on(ways: tuple[str, ...]) -> pytest.MarkDecorator:
+    """Run a test once for each of these transports."""
+    return pytest.mark.parametrize("talk", ways, indirect=True)
 
 
 @pytest_asyncio.fixture
-async def talk(web: Web) -> AsyncIterator[Conversation]:
-    conversation = Conversation(web)
-    yield conversation
-    web.upstream.gate.set()
-    await conversation.talk.close()
+async def talk(request: pytest.FixtureRequest) -> AsyncIterator[Conversation]:
+    async with conversation(request.param) as made:
+        yield made
 
 
+@on(CONNECTED)
 @pytest.mark.parametrize(
     ("message", "code"),
     [
@@ -96,6 +62,7 @@ async def test_a_bad_request_is_answered_with_its_id(talk: Conversation, message
     assert await talk.silent()
 
 
+@on(EVERY)
 @pytest.mark.parametrize("ident", [7, "7", 0, -1, 2**63])
 async def test_an_id_comes_back_with_its_value_and_type(talk: Conversation, ident: Any) -> None:
     got = (await talk.ask(modern(ident, "tools/list")))["id"]
@@ -103,6 +70,7 @@ async def test_an_id_comes_back_with_its_value_and_type(talk: Conversation, iden
     assert type(got) is type(ident)
 
 
+@on(EVERY)
 async def test_calls_are_answered_when_they_are_done(talk: Conversation) -> None:
     talk.say(call(1, "gate"), call("1", "echo"))
     assert (await talk.hear())["id"] == "1"
@@ -110,6 +78,7 @@ async def test_calls_are_answered_when_they_are_done(talk: Conversation) -> None
     assert (await talk.hear())["id"] == 1
 
 
+@on(CONNECTED)
 async def test_an_id_that_is_in_flight_is_refused(talk: Conversation) -> None:
     talk.say(call(1, "gate"))
     assert "error" in await talk.ask(call(1, "echo"))
@@ -118,11 +87,13 @@ async def test_an_id_that_is_in_flight_is_refused(talk: Conversation) -> None:
     assert "result" in await talk.ask(call(1, "echo"))
 
 
+@on(EVERY)
 async def test_big_integers_pass_byte_exact(talk: Conversation) -> None:
     talk.say(call(1, "big"))
-    assert BIG[1:-1] in await talk.pipe.queue.get()
+    assert BIG[1:-1] in await talk.hear_raw()
 
 
+@on(IN_SESSIONS)
 async def test_progress_and_log_messages_come_before_the_answer(talk: Conversation) -> None:
     talk.say(call(1, "progress", {"n": 2}, {"progressToken": "t"}))
     assert [(await talk.hear())["params"]["progress"] for _ in range(2)] == [0, 1]
@@ -132,6 +103,7 @@ async def test_progress_and_log_messages_come_before_the_answer(talk: Conversati
     assert (await talk.hear())["id"] == 2
 
 
+@on(IN_SESSIONS)
 @pytest.mark.parametrize("ident", [7, "7"])
 async def test_a_modern_call_the_client_cancels_is_not_answered(talk: Conversation, ident: Any) -> None:
     talk.say(call(ident, "hang"))
@@ -146,6 +118,7 @@ async def test_a_modern_call_the_client_cancels_is_not_answered(talk: Conversati
     assert await talk.silent()
 
 
+@on(IN_SESSIONS)
 async def test_a_legacy_call_the_client_cancels_is_not_answered(talk: Conversation) -> None:
     await talk.ask(frame(0, "initialize", HELLO))
     talk.say(legacy_call(1, "hang"))
@@ -157,6 +130,7 @@ async def test_a_legacy_call_the_client_cancels_is_not_answered(talk: Conversati
     assert await talk.silent()
 
 
+@on(EVERY)
 async def test_a_modern_client_is_asked_by_input_required(talk: Conversation) -> None:
     asked = (await talk.ask(call(1, "elicit")))["result"]
     (key,) = asked["inputRequests"]
@@ -166,6 +140,7 @@ async def test_a_modern_client_is_asked_by_input_required(talk: Conversation) ->
     assert [name for name, _ in talk.upstream.calls] == ["elicit"]
 
 
+@on(IN_SESSIONS)
 @pytest.mark.parametrize("tool", ["elicit", "rounds"])
 async def test_a_legacy_client_is_asked_by_a_request(talk: Conversation, tool: str) -> None:
     await talk.ask(frame(0, "initialize", HELLO))
@@ -177,26 +152,30 @@ async def test_a_legacy_client_is_asked_by_a_request(talk: Conversation, tool: s
     assert "decline" in str(answer["result"])
 
 
+@on(IN_SESSIONS)
 async def test_a_subscription_is_acknowledged_first_and_tagged(talk: Conversation) -> None:
     wanted = {"toolsListChanged": True, "resourceSubscriptions": ["test://one"]}
     first = await talk.ask(modern(7, "subscriptions/listen", {"notifications": wanted}))
     assert first["method"] == "notifications/subscriptions/acknowledged"
-    talk.upstream.wiring.resource_updated("one", Principal("me", "stdio"), {"uri": "test://one"})
+    talk.upstream.wiring.resource_updated("one", talk.principal, {"uri": "test://one"})
     update = await talk.hear()
     assert update["method"] == "notifications/resources/updated"
     assert [m["params"]["_meta"][META_SUBSCRIPTION] for m in (first, update)] == [7, 7]
 
 
+@on(IN_SESSIONS)
 async def test_a_subscription_its_client_cancels_just_ends(talk: Conversation) -> None:
     wanted = {"toolsListChanged": True}
     await talk.ask(modern(7, "subscriptions/listen", {"notifications": wanted}))
     talk.say(cancelled(7))
+    assert await talk.silent()
     talk.upstream.wiring.offer_changed("one", ["tools"])
     assert await talk.silent()
     again = await talk.ask(modern(7, "subscriptions/listen", {"notifications": wanted}))
     assert again["method"] == "notifications/subscriptions/acknowledged"
 
 
+@on(CONNECTED)
 async def test_a_subscription_the_gateway_ends_says_so_both_ways(talk: Conversation) -> None:
     await talk.ask(modern(7, "subscriptions/listen", {"notifications": {"toolsListChanged": True}}))
     await talk.web.gateway.plane.hub.close()
@@ -205,12 +184,14 @@ async def test_a_subscription_the_gateway_ends_says_so_both_ways(talk: Conversat
     assert (notice["method"], notice["params"]) == ("notifications/cancelled", {"requestId": 7})
 
 
+@on(IN_SESSIONS)
 async def test_list_changes_reach_a_legacy_client(talk: Conversation) -> None:
     await talk.ask(frame(0, "initialize", HELLO))
     talk.upstream.wiring.offer_changed("one", ["tools"])
     assert (await talk.hear())["method"] == "notifications/tools/list_changed"
 
 
+@on(CONNECTED)
 async def test_a_batch_is_taken_apart_in_2025_03_26_only(talk: Conversation) -> None:
     batch = b"[" + frame(1, "ping", {}) + b"," + frame(2, "tools/list", {}) + b",7]"
     assert (await talk.ask(batch))["error"]["code"] == -32600
@@ -220,35 +201,14 @@ async def test_a_batch_is_taken_apart_in_2025_03_26_only(talk: Conversation) -> 
     assert {a["id"] for a in answers} == {1, 2, None}
 
 
+@on(CONNECTED)
 async def test_leaving_cancels_everything(talk: Conversation) -> None:
     await talk.ask(frame(0, "initialize", HELLO))
     talk.say(legacy_call(1, "hang"), call(2, "hang"))
     talk.say(modern(7, "subscriptions/listen", {"notifications": {"toolsListChanged": True}}))
     await talk.hear()
-    await talk.talk.close()
-    assert not talk.web.gateway.plane.load.calls
-    assert not talk.web.gateway.plane.hub._subscriptions["default"]
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-def test_lines_are_found_whatever_the_pieces_they_come_in(size: int) -> None:
-    text = b"one\n\n  \ntwo\r\n" + b"x" * 11 + b"\n" + b"y" * 10 + b"\n" + b"z" * 40 + b"\nlast"
-    pieces = iter([text[at : at + size] for at in range(0, len(text), size)])
-    lines = list(split(lambda: next(pieces, b""), 10))
-    assert lines == [b"one", b"two\r", None, b"y" * 10, None, b"last"]
-
-
-def test_a_line_too_long_that_never_ends_is_told_once() -> None:
-    pieces = iter([b"x" * 8] * 5)
-    assert list(split(lambda: next(pieces, b""), 10)) == [None]
-
-
-async def test_a_reader_that_stalls_is_waited_for() -> None:
-    pipe = Pipe()
-    for number in range(300):
-        pipe.push(b"%d" % number)
-    waiting = asyncio.ensure_future(pipe.put(b"next"))
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    pipe._drained.set()
-    await waiting
+    await talk.leave()
+    plane = talk.web.gateway.plane
+    async with asyncio.timeout(PATIENCE):
+        while plane.load.calls or plane.hub._subscriptions["default"]:
+            await asyncio.sleep(0)

@@ -1,0 +1,1 @@
+"""Conversations: all messages of one client on one connection, whatever carries them."""

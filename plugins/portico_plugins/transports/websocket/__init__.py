@@ -1,0 +1,111 @@
+"""MCP over WebSocket, both eras: every message is a text frame."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+
+from portico.api import Endpoint, Factory, Host, Transport, Unread, at_least, doc, hookimpl, positive
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+gateway_api = (1, 0)
+
+
+@attrs.frozen
+class WebSocketConfig:
+    """Config of the `websocket` transport."""
+
+    max_message: int = attrs.field(
+        default=4 * 1024 * 1024,
+        validator=at_least(1024),
+        metadata=doc("Longest message taken, in bytes. The listener has a limit, too (`max_ws_message`)."),
+    )
+    max_sessions: int = attrs.field(
+        default=20_000,
+        validator=at_least(1),
+        metadata=doc("Connections open at once, per virtual server."),
+    )
+    max_sessions_each: int = attrs.field(
+        default=10_000,
+        validator=at_least(1),
+        metadata=doc("Connections of one principal open at once, per virtual server."),
+    )
+    unread_frames: int = attrs.field(
+        default=64,
+        validator=at_least(1),
+        metadata=doc("Messages that wait for a slow client; then its upstream and what it sends wait."),
+    )
+    unread_bytes: int = attrs.field(
+        default=1 << 20,
+        validator=at_least(1),
+        metadata=doc("The same in bytes; a single message may be longer."),
+    )
+    unread_seconds: float = attrs.field(
+        default=30.0,
+        validator=positive,
+        metadata=doc("Seconds a client may take nothing of what it was sent before it is cut off."),
+    )
+
+
+class WebSockets:
+    """One path per virtual server: `/servers/{name}/ws`, and `/ws` for `default`."""
+
+    def __init__(self, config: WebSocketConfig, host: Host) -> None:
+        from portico_plugins.transports.over_http.endpoints import Endpoints
+        from portico_plugins.transports.talking.outbox import Bounds
+        from portico_plugins.transports.websocket.app import END, Manner, WebSocketApp
+
+        bounds = Bounds(Unread(config.unread_frames, config.unread_bytes))
+        manner = Manner(config.max_message, bounds, config.unread_seconds)
+
+        def make(endpoint: Endpoint) -> WebSocketApp:
+            return WebSocketApp(endpoint, config.max_sessions, config.max_sessions_each, manner)
+
+        self.endpoints: Endpoints[WebSocketApp] = Endpoints(host.wiring.endpoints, make, [END])
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The paths; whether a virtual server is up is looked at when somebody comes."""
+        from portico_plugins.transports.websocket.app import routes
+
+        return routes(self.endpoints)
+
+
+@asynccontextmanager
+async def websocket(config: WebSocketConfig, host: Host) -> AsyncIterator[Transport]:
+    """Create the transport; while it runs, it is looked after whose clients are welcome."""
+    from portico_plugins.transports.talking.lines import RECHECK
+
+    transport = WebSockets(config, host)
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(RECHECK)
+            transport.endpoints.sweep()
+
+    sweeper = asyncio.create_task(sweep())
+    try:
+        yield transport
+    finally:
+        sweeper.cancel()
+        transport.endpoints.close()
+
+
+WEBSOCKET = Factory(
+    name="websocket",
+    summary="MCP messages as WebSocket text frames, 2024-11-05 to 2026-07-28.",
+    config=WebSocketConfig,
+    create=websocket,
+    posture="hardened",
+)
+
+
+@hookimpl
+def gateway_transports() -> Sequence[Factory[WebSocketConfig, Transport]]:
+    """Offer the transport."""
+    return (WEBSOCKET,)
