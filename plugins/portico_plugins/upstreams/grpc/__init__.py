@@ -6,6 +6,7 @@ upstream pays for them, or needs them at all.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,6 +28,8 @@ async def grpc(config: GrpcConfig, host: Host) -> AsyncIterator[Upstream]:
     lacking = missing()
     if lacking:
         raise ConfigError([(f"{host.kind}.{host.name}", lacking)])
+    # gRPC's core writes to stderr by itself, addresses included; what matters of it is in the gateway's log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from .upstream import GrpcUpstream  # not before it is needed, and known to be there
 
     upstream = GrpcUpstream(config, host)

@@ -125,7 +125,7 @@ def _judge(files: Files) -> None:
     types = 0
     for file in files.values():
         foreign = file.name not in _KNOWN
-        if foreign and (file.package == _PACKAGE or file.package.startswith(_PACKAGE + ".")):
+        if foreign and file.package == _PACKAGE:
             raise Unusable(f"{file.name[:200]!r} claims the package {_PACKAGE}")
         level = list(file.message_type)
         depth = 0

@@ -20,13 +20,7 @@ from portico.api import Json
 
 from .schemas import Style, input_schema, is_object, list_schema, output_schema
 
-_OWN: Final = (
-    "grpc.reflection.",
-    "grpc.health.",
-    "grpc.channelz.",
-    "grpc.binarylog.",
-    "grpc.testing.Reconnect",
-)
+_OWN: Final = ("grpc.reflection.", "grpc.health.", "grpc.channelz.", "grpc.binarylog.")
 _LONGEST: Final = 64
 _MAX_SCHEMA: Final = 64 * 1024
 _MAX_DESCRIPTION: Final = 8000
