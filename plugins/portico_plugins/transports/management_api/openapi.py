@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from portico.api import Factory, Json, OnChange
-from portico_plugins.transports.management_api import bodies
+from portico_plugins.transports.management_api import answers, bodies
 from portico_plugins.transports.management_api.classes import schema_of
 from portico_plugins.transports.management_api.pins import UpstreamPins
 from portico_plugins.transports.management_api.problems import TITLES, URN
@@ -31,7 +31,7 @@ def describe(operations: Sequence[Operation]) -> Json:
     Args:
         operations: The route table.
     """
-    structs: list[type[msgspec.Struct]] = [bodies.Trouble]
+    structs: list[type[msgspec.Struct]] = [answers.Trouble]
     for operation in operations:
         structs += [each for each in (operation.body, *operation.answers.values()) if each is not None]
     _, schemas = msgspec.json.schema_components(list(dict.fromkeys(structs)), ref_template=_REF)
@@ -114,7 +114,7 @@ def _responses(operation: Operation, operations: Sequence[Operation]) -> Json:
             out[str(status)]["content"] = {JSON: {"schema": schema}}
         if struct in _NAMES and operation.kind:
             out[str(status)]["links"] = _links(operation.kind, _NAMES[struct], operations)
-        if struct in (bodies.Item, UpstreamPins):
+        if struct in (answers.Item, UpstreamPins):
             etag = {"description": "The record's version.", "schema": {"type": "string"}}
             out[str(status)]["headers"] = {"ETag": etag}
     for status in sorted({*_ANY, *operation.problems}):
@@ -131,8 +131,8 @@ def _responses(operation: Operation, operations: Sequence[Operation]) -> Json:
 
 
 _NAMES: Final[dict[Any, str]] = {
-    bodies.Item: "$response.body#/name",
-    bodies.Items: "$response.body#/items/0/name",
+    answers.Item: "$response.body#/name",
+    answers.Items: "$response.body#/items/0/name",
 }
 """Where an answer has the name of a record."""
 
@@ -143,7 +143,7 @@ def _links(kind: str, at: str, operations: Sequence[Operation]) -> Json:
     for each in operations:
         if each.kind == kind and "{name}" in each.path:
             found[each.id] = {"operationId": each.id, "parameters": {"path.name": at}}
-            if at == _NAMES[bodies.Item] and "if-match" in each.conditional:
+            if at == _NAMES[answers.Item] and "if-match" in each.conditional:
                 found[each.id]["parameters"]["header.If-Match"] = "$response.header.ETag"
     return found
 

@@ -8,12 +8,9 @@ from typing import Any, Final
 
 from portico.api import Json, Managed
 from portico_plugins.transports.management_api import trying, versions
-from portico_plugins.transports.management_api.bodies import (
-    Bulk,
-    Candidate,
+from portico_plugins.transports.management_api.answers import (
     Events,
     Health,
-    Import,
     Imported,
     Item,
     Offered,
@@ -22,8 +19,8 @@ from portico_plugins.transports.management_api.bodies import (
     Status,
     Tool,
     Tools,
-    read,
 )
+from portico_plugins.transports.management_api.bodies import Bulk, Candidate, Import, read
 from portico_plugins.transports.management_api.bulk import Bulks
 from portico_plugins.transports.management_api.catalog import Servers
 from portico_plugins.transports.management_api.imports import Imports

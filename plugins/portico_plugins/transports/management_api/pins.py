@@ -8,7 +8,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from portico.api import Pinned, Stale
 from portico.api import UpstreamPins as Pins
-from portico_plugins.transports.management_api.bodies import Items, read
+from portico_plugins.transports.management_api.answers import Items
+from portico_plugins.transports.management_api.bodies import read
 from portico_plugins.transports.management_api.problems import missing
 from portico_plugins.transports.management_api.records import DRY_RUN, FILTERS, PAGE, Records
 from portico_plugins.transports.management_api.shown import cursor_of, place_of, stamp

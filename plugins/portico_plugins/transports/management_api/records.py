@@ -9,7 +9,8 @@ import attrs
 
 from portico.api import Change, FromFile, Json, Managed, Stale
 from portico_plugins.transports.management_api.again import done
-from portico_plugins.transports.management_api.bodies import Deleted, Item, Items, New, Patch, Whole, read
+from portico_plugins.transports.management_api.answers import Deleted, Item, Items
+from portico_plugins.transports.management_api.bodies import New, Patch, Whole, read
 from portico_plugins.transports.management_api.problems import Problem, missing
 from portico_plugins.transports.management_api.shown import (
     cursor_of,

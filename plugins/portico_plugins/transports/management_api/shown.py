@@ -14,7 +14,8 @@ from msgspec import UnsetType
 from portico.api import About as RecordAbout
 from portico.api import Entry, Json, Managed, Record
 from portico.api import Made as RecordMade
-from portico_plugins.transports.management_api.bodies import About, Event, Item, Made, Trouble, Wrong
+from portico_plugins.transports.management_api.answers import Event, Item, Trouble, Wrong
+from portico_plugins.transports.management_api.bodies import About, Made
 from portico_plugins.transports.management_api.problems import TITLES, Problem
 
 _PLAIN: Final = frozenset({"overrides", "prompts", "resources", "pins"})

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from portico.api import Change, Entry, FromFile, Managed
-from portico_plugins.transports.management_api.bodies import About, Item, read
+from portico_plugins.transports.management_api.answers import Item
+from portico_plugins.transports.management_api.bodies import About, read
 from portico_plugins.transports.management_api.problems import Problem, missing
 from portico_plugins.transports.management_api.records import DRY_RUN, NOUNS, Records
 from portico_plugins.transports.management_api.shown import about_of, event_of, stamp

@@ -5,40 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 import attrs
 from attrs.validators import ge, gt, optional
 
 from portico.api import Credential, Ref, Secret, doc
+from portico_plugins.upstreams import checks
 
 MINIMAL_ENV: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "USER", "SHELL", "LOGNAME", "TMPDIR")
-
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE: Final = re.compile(r"[\x21-\x7e\x80-\xff](?:[\x20-\x7e\t\x80-\xff]*[\x21-\x7e\x80-\xff])?")
-_OURS: Final = frozenset(
-    {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type"}
-    | {
-        "expect",
-        "forwarded",
-        "host",
-        "keep-alive",
-        "last-event-id",
-        "proxy-authorization",
-        "proxy-connection",
-    }
-    | {"te", "trailer", "transfer-encoding", "upgrade"}
-)
-
-
-def header_problem(name: str, value: str) -> str | None:
-    """Why a header may not be added to an upstream request: bad syntax, or a name that is ours to set."""
-    if not _TOKEN.fullmatch(name):
-        return f"{name!r} is not a header name"
-    if name.lower() in _OURS or name.lower().startswith("mcp-"):
-        return f"{name!r} is set by the gateway itself"
-    return None if _VALUE.fullmatch(value) else f"the value of {name!r} has characters no header may have"
-
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STEERING: Final = re.compile(
@@ -58,7 +32,7 @@ def _env_from_headers(_: Any, __: Any, value: dict[str, str]) -> None:
             raise ValueError(
                 f"{header!r} is what callers show the gateway itself; let them use another, like `X-Token`"
             )
-        if (problem := header_problem(header, "x")) is not None:
+        if (problem := checks.header_problem(header, "x")) is not None:
             raise ValueError(problem)
         if not _VARIABLE.fullmatch(variable):
             raise ValueError(f"{variable!r} is not the name of an environment variable")
@@ -68,34 +42,13 @@ def _env_from_headers(_: Any, __: Any, value: dict[str, str]) -> None:
         raise ValueError("each header and each variable may be named once")
 
 
-def _url(_: Any, __: Any, value: str) -> None:
-    if not value:
-        return
-    if re.search(r"[\x00-\x20\x7f\\]", value):
-        raise ValueError("a URL has no spaces, control characters or backslashes")
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected http://host... or https://host...")
-    if "@" in parts.netloc:
-        raise ValueError("a URL carries no credentials; use `credential` or `headers`")
-    if parts.fragment:
-        raise ValueError("the URL of a server has no fragment")
-
-
-def _headers(_: Any, __: Any, value: dict[str, Secret]) -> None:
-    for name, secret in value.items():
-        problem = header_problem(name, secret.reveal())
-        if problem:
-            raise ValueError(problem)
-
-
 @attrs.frozen(kw_only=True)
 class McpConfig:
     """An MCP server: either `url` or `command`."""
 
     url: str = attrs.field(
         default="",
-        validator=_url,
+        validator=checks.url,
         metadata=doc(
             "Where the server is; streamable HTTP or HTTP+SSE.", example="https://mcp.example.com/mcp"
         ),
@@ -140,7 +93,7 @@ class McpConfig:
         default=None, metadata=doc("Working directory of the process.", operator_only=True)
     )
     headers: dict[str, Secret] = attrs.field(
-        factory=dict, validator=_headers, metadata=doc("Headers to add to every HTTP request.")
+        factory=dict, validator=checks.headers, metadata=doc("Headers to add to every HTTP request.")
     )
     credential: Ref[Credential] | None = attrs.field(
         default=None, metadata=doc("A configured credential that authenticates the HTTP requests.")

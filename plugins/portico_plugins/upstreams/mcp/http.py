@@ -19,11 +19,12 @@ from portico.api import (
     SseParser,
     failure,
 )
+from portico_plugins.upstreams.checks import header_problem
+from portico_plugins.upstreams.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
+from portico_plugins.upstreams.http1.dial import Dialer, tls_context
 
 from . import wire
-from .config import McpConfig, header_problem
-from .http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
-from .http1.dial import Dialer, tls_context
+from .config import McpConfig
 
 JSON_AND_SSE: Final = b"Accept: application/json, text/event-stream\r\n"
 SSE_ONLY: Final = b"Accept: text/event-stream\r\n"

@@ -20,6 +20,8 @@ _FRESH: Final = 0.02
 _KEPT: Final = frozenset(
     {b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"mcp-session-id"}
 )
+_ALSO: Final = frozenset({b"location", b"etag", b"last-modified", b"retry-after", b"link"})
+"""Of these, repetition makes a list and is no fault."""
 _STREAM: Final = b"text/event-stream"
 _VERSIONS: Final = frozenset({"1.1", "1.0"})
 _NO_BODY: Final = frozenset({204, 304})
@@ -39,9 +41,9 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_answer", "_big", "_fault", "_fed", "_free", "_gone", "_headed", "_headers", "_interim", "_keep",
-        "_over", "_parser", "_repeated", "_sock", "_surplus", "_transport", "_until_close", "_untouched",
-        "idle_since", "lost",
+        "_answer", "_big", "_bodiless", "_fault", "_fed", "_free", "_gone", "_headed", "_headers", "_interim",
+        "_keep", "_over", "_parser", "_repeated", "_sock", "_surplus", "_transport", "_until_close",
+        "_untouched", "idle_since", "lost",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
         self._headers: dict[bytes, bytes] = {}
-        self._big = False
+        self._big = self._bodiless = False
         self._repeated: Repeated | None = None
         self._reset()
         self.lost = False
@@ -74,6 +76,7 @@ class Connection(asyncio.Protocol):
         """Send a request; what comes back goes to `answer`. The connection must be free."""
         self._reset()
         self._big = len(request) > _BIG
+        self._bodiless = request.startswith(b"HEAD ")
         self._answer = answer
         answer.source = self
         self._transport.write(request)
@@ -201,6 +204,9 @@ class Connection(asyncio.Protocol):
             if name in self._headers:
                 self._fault = "not_http"
             self._headers[name] = value.strip()
+        elif name in _ALSO:
+            known = self._headers.get(name)
+            self._headers[name] = value.strip() if known is None else b"%b, %b" % (known, value.strip())
 
     def on_headers_complete(self) -> None:
         """The head is complete: judge it."""
@@ -227,7 +233,8 @@ class Connection(asyncio.Protocol):
         kind = headers.get(b"content-type", b"")
         if not self._fault:
             stream = status == 200 and kind.partition(b";")[0].strip().lower() == _STREAM
-            answer.head(status, headers, stream)
+            answer.head(status, headers, stream and not self._bodiless)
+            self._over = self._bodiless  # whatever length it says; the parser would wait for that
 
     def on_body(self, data: bytes) -> None:
         """Pass on a piece of the body."""
@@ -238,6 +245,8 @@ class Connection(asyncio.Protocol):
         """The answer is complete, or an interim one is."""
         if self._interim:
             self._interim = False
+        elif self._bodiless:
+            return
         elif not self._fault and self._parser is not None:
             self._over = True
             self._keep = self._parser.should_keep_alive()

@@ -1,0 +1,58 @@
+"""What upstreams that speak HTTP check in their configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from portico.api import Secret
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE: Final = re.compile(r"[\x21-\x7e\x80-\xff](?:[\x20-\x7e\t\x80-\xff]*[\x21-\x7e\x80-\xff])?")
+_OURS: Final = frozenset(
+    {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type"}
+    | {
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "last-event-id",
+        "proxy-authorization",
+        "proxy-connection",
+    }
+    | {"te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+
+def header_problem(name: str, value: str) -> str | None:
+    """Why a header may not be added to an upstream request: bad syntax, or a name that is ours to set."""
+    if not _TOKEN.fullmatch(name):
+        return f"{name!r} is not a header name"
+    if name.lower() in _OURS or name.lower().startswith("mcp-"):
+        return f"{name!r} is set by the gateway itself"
+    return None if _VALUE.fullmatch(value) else f"the value of {name!r} has characters no header may have"
+
+
+def url(_: Any, __: Any, value: str) -> None:
+    """Validate a URL of HTTP, or none at all."""
+    if not value:
+        return
+    if re.search(r"[\x00-\x20\x7f\\]", value):
+        raise ValueError("a URL has no spaces, control characters or backslashes")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected http://host... or https://host...")
+    if "@" in parts.netloc:
+        raise ValueError("a URL carries no credentials; use `credential` or `headers`")
+    if parts.fragment:
+        raise ValueError("the URL of a server has no fragment")
+
+
+def headers(_: Any, __: Any, value: Mapping[str, Secret]) -> None:
+    """Validate headers that are added to requests."""
+    for name, secret in value.items():
+        problem = header_problem(name, secret.reveal())
+        if problem:
+            raise ValueError(problem)

@@ -1,0 +1,55 @@
+"""The `grpc` upstream kind: the methods of gRPC services as tools.
+
+What is imported here is little, and neither grpcio nor protobuf is among it: only a gateway that has such an
+upstream pays for them, or needs them at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from portico.api import ConfigError, Factory, Host, Upstream, hookimpl
+
+from .config import GrpcConfig, missing
+
+gateway_api = (1, 0)
+
+
+@asynccontextmanager
+async def grpc(config: GrpcConfig, host: Host) -> AsyncIterator[Upstream]:
+    """Start one gRPC upstream. An unreachable server is no error: it is degraded and tried again.
+
+    Raises:
+        ConfigError: The extra is not installed, or a file of the config cannot be read.
+    """
+    lacking = missing()
+    if lacking:
+        raise ConfigError([(f"{host.kind}.{host.name}", lacking)])
+    # gRPC's core writes to stderr by itself, addresses included; what matters of it is in the gateway's log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from .upstream import GrpcUpstream  # not before it is needed, and known to be there
+
+    upstream = GrpcUpstream(config, host)
+    await upstream.start()
+    try:
+        yield upstream
+    finally:
+        await upstream.stop()
+
+
+GRPC = Factory(
+    name="grpc",
+    summary="A gRPC server: the methods of its services as tools, streaming ones too.",
+    config=GrpcConfig,
+    create=grpc,
+    posture="hardened",
+)
+
+
+@hookimpl
+def gateway_upstreams() -> Sequence[Factory[Any, Upstream]]:
+    """Offer the `grpc` kind."""
+    return (GRPC,)

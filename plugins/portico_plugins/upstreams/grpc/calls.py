@@ -1,0 +1,158 @@
+"""Calls of methods: one message or a list of them, each way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc
+import msgspec
+
+from portico.api import Exchange, Host, Json, Result
+
+from .config import GrpcConfig
+from .messages import BadArguments, BadMessage, decode, encode
+from .metadata import Metadata
+from .methods import ITEMS, Method
+from .schemas import WRAPPED
+from .status import Status, bad_response, error_text, refusal, status_of, tool_error
+
+_SHOWN: Final = 16 * 1024
+"""Bytes of a message up to which it is shown whole in a notification of progress."""
+_MARGIN: Final = 1.0
+"""Seconds before the deadline at which a stream is ended, so that what came of it gets to the client."""
+
+
+class Calls:
+    """Calls on one upstream.
+
+    Args:
+        config: Of the upstream.
+        host: Its host.
+        suspect: Called when the server no longer knows a method.
+    """
+
+    def __init__(self, config: GrpcConfig, host: Host, suspect: Callable[[], None]) -> None:
+        self._config = config
+        self._host = host
+        self._suspect = suspect
+
+    async def send(
+        self, channel: grpc.aio.Channel, method: Method, exchange: Exchange, metadata: Metadata
+    ) -> Result:
+        """Call a method.
+
+        Raises:
+            Refused: The call has not come about, or its answer is of no use.
+            grpc.aio.AioRpcError: Never; what the method itself refuses is a result that says so.
+        """
+        arguments = exchange.params.get("arguments")
+        try:
+            requests = await encode(method, arguments if isinstance(arguments, dict) else {})
+        except BadArguments as error:
+            return error_text(f"Invalid arguments: {error}")
+        if any(len(each) > self._config.max_message_bytes for each in requests):
+            return error_text(
+                f"Invalid arguments: the message is larger than {self._config.max_message_bytes} bytes"
+            )
+        seconds = max(0.0, exchange.deadline - self._host.clock.monotonic())
+        if self._config.call_timeout is not None:
+            seconds = min(seconds, self._config.call_timeout)
+        if method.gives_many:
+            return await self._stream(channel, method, requests, exchange, metadata, seconds)
+        try:
+            if method.takes_many:
+                raw = await channel.stream_unary(method.path)(
+                    iter(requests), timeout=seconds, metadata=metadata
+                )
+            else:
+                raw = await channel.unary_unary(method.path)(requests[0], timeout=seconds, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            return self._answer(status_of(error, method.pool), exchange)
+        value = await self._decoded(method, raw, exchange)
+        content = {WRAPPED: value} if method.wrapped_output else value
+        return _result(msgspec.json.encode(content))
+
+    def _answer(self, status: Status, exchange: Exchange, **more: Any) -> Result:
+        """What a status is for the client.
+
+        Raises:
+            Refused: It is none of the method's own.
+        """
+        refused = refusal(status, self._host.name, exchange.id)
+        if refused is not None:
+            raise refused
+        if status.code == "UNIMPLEMENTED":
+            self._suspect()
+        return tool_error(status, **more)
+
+    async def _decoded(self, method: Method, raw: bytes, exchange: Exchange) -> Any:
+        try:
+            return await decode(method, raw)
+        except BadMessage as error:
+            self._host.log.warning("grpc_bad_message", method=method.path, error=str(error))
+            raise bad_response("malformed_message", self._host.name, exchange.id) from None
+
+    async def _stream(
+        self,
+        channel: grpc.aio.Channel,
+        method: Method,
+        requests: list[bytes],
+        exchange: Exchange,
+        metadata: Metadata,
+        seconds: float,
+    ) -> Result:
+        """Collect a stream, each message also being sent on as progress.
+
+        Messages are taken one by one: a server that is faster than the client is held back by HTTP/2.
+        """
+        stream = channel.stream_stream if method.takes_many else channel.unary_stream
+        given: Any = iter(requests) if method.takes_many else requests[0]
+        call = stream(method.path)(given, timeout=seconds, metadata=metadata)
+        items: list[msgspec.Raw] = []
+        try:
+            async with asyncio.timeout(max(seconds - _MARGIN, seconds * 0.9)):
+                why = await self._collect(call, method, exchange, items)
+        except TimeoutError:
+            if not items:
+                status = Status("DEADLINE_EXCEEDED", "")
+                return self._answer(status, exchange)
+            why = "deadline"
+        except grpc.aio.AioRpcError as error:
+            more: Json = {ITEMS: items} if items else {}
+            return self._answer(status_of(error, method.pool), exchange, **more)
+        finally:
+            call.cancel()
+        content: Json = {ITEMS: items, **({"truncated": why} if why else {})}
+        return _result(msgspec.json.encode(content))
+
+    async def _collect(self, call: Any, method: Method, exchange: Exchange, items: list[msgspec.Raw]) -> str:
+        """Take messages until the stream ends, or a limit is met; gives which, "" for none."""
+        size = 0
+        while True:
+            raw = await call.read()
+            if not isinstance(raw, bytes):
+                return ""
+            if len(items) >= self._config.max_stream_messages:
+                return "max_stream_messages"
+            item = msgspec.json.encode(await self._decoded(method, raw, exchange))
+            size += len(item)
+            if size > self._config.max_stream_bytes:
+                return "max_stream_bytes"
+            items.append(msgspec.Raw(item))
+            if exchange.progress_token is not None:
+                shown = item.decode() if len(item) <= _SHOWN else f"a message of {len(item)} bytes"
+                params: Json = {
+                    "progressToken": exchange.progress_token,
+                    "progress": len(items),
+                    "message": shown,
+                }
+                await exchange.client.notify("notifications/progress", params)
+
+
+def _result(content: bytes) -> Result:
+    """A result with structured content, which is there as text, too."""
+    text = msgspec.json.encode(content.decode())
+    raw = b'{"content":[{"type":"text","text":%b}],"structuredContent":%b}' % (text, content)
+    return Result(raw=raw)

@@ -1,0 +1,237 @@
+"""What can be configured of a `grpc` upstream."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import attrs
+from attrs.validators import ge, gt, optional
+
+from portico.api import Credential, Ref, Secret, doc
+
+_KEY: Final = re.compile(r"[0-9a-z_.-]+")
+_TEXT: Final = re.compile(r"[\x20-\x7e]*")
+_OURS: Final = frozenset({"connection", "content-length", "content-type", "host", "te", "user-agent"})
+_NEEDED: Final = (
+    ("grpc", "grpcio"),
+    ("google.protobuf", "protobuf"),
+    ("google.rpc", "googleapis-common-protos"),
+    ("grpc_reflection", "grpcio-reflection"),
+    ("grpc_health", "grpcio-health-checking"),
+)
+
+
+@cache
+def missing() -> str:
+    """Which package of the extra is not installed, and what to do; "" when all are."""
+    for module, package in _NEEDED:
+        try:
+            found = find_spec(module)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            return f"needs {package}, which is not installed: pip install 'portico[grpc]'"
+    return ""
+
+
+def metadata_problem(name: str, value: str | bytes) -> str | None:
+    """Why metadata may not be sent: bad syntax, or a key that is the gateway's or gRPC's own."""
+    if not _KEY.fullmatch(name):
+        return f"{name!r} is no metadata key: lower-case letters, digits and -_. only"
+    if name in _OURS or name.startswith("grpc-"):
+        return f"{name!r} is set by gRPC itself"
+    if isinstance(value, bytes) is not name.endswith("-bin"):
+        return f"{name!r}: the keys of bytes, and only those, end with -bin"
+    if isinstance(value, str) and not _TEXT.fullmatch(value):
+        return f"the value of {name!r} has characters other than printable ASCII"
+    return None
+
+
+def _installed(_: Any, __: Any, value: str) -> None:
+    if missing():
+        raise ValueError(f"this kind of upstream {missing()}")
+    if re.search(r"[\x00-\x20\x7f\\]", value):
+        raise ValueError("a URL has no spaces, control characters or backslashes")
+    parts = urlsplit(value)
+    if parts.scheme not in ("grpc", "grpcs") or not parts.hostname or parts.port is None:
+        raise ValueError("expected grpc://HOST:PORT, or grpcs://HOST:PORT for TLS")
+    if "@" in parts.netloc:
+        raise ValueError("a URL carries no credentials; use `credential` or `metadata`")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("a gRPC server has no path; choose services with `services`")
+
+
+def _metadata(_: Any, __: Any, value: dict[str, Secret]) -> None:
+    for name, secret in value.items():
+        given = secret.reveal()
+        problem = metadata_problem(name, given.encode() if name.endswith("-bin") else given)
+        if problem:
+            raise ValueError(problem)
+
+
+def _passed(_: Any, __: Any, value: tuple[str, ...]) -> None:
+    for name in value:
+        if name in ("authorization", "cookie", "proxy-authorization"):
+            raise ValueError(f"{name!r} is what a client shows the gateway, and is not sent on")
+        problem = metadata_problem(name, b"" if name.endswith("-bin") else "")
+        if problem:
+            raise ValueError(problem)
+
+
+@attrs.frozen(kw_only=True)
+class GrpcConfig:
+    """A gRPC server."""
+
+    url: str = attrs.field(
+        validator=_installed,
+        metadata=doc(
+            "Where the server is: `grpc://HOST:PORT`, or `grpcs://HOST:PORT` for TLS.",
+            example="grpc://127.0.0.1:50051",
+        ),
+    )
+    services: tuple[str, ...] = attrs.field(
+        default=("*",),
+        metadata=doc(
+            "Which services or methods are offered: patterns for `package.Service` and "
+            "`package.Service/Method`. Those of gRPC itself (reflection, health...) only if they are named "
+            "without a wildcard.",
+            example=["shop.v1.*"],
+        ),
+    )
+    exclude: tuple[str, ...] = attrs.field(
+        default=(), metadata=doc("Patterns of what is not offered after all.", example=["*/Delete*"])
+    )
+    names: Literal["service", "method", "full"] = attrs.field(
+        default="service",
+        metadata=doc(
+            "How tools are called: `Orders_Create`, `Create` or `shop_v1_Orders_Create`. Where two would be "
+            "called the same, both have the full name."
+        ),
+    )
+    descriptors: Path | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "A descriptor set to go by instead of the server's reflection; with comments, when it was made "
+            "with `protoc --include_imports --include_source_info` or `buf build`.",
+            operator_only=True,
+        ),
+    )
+    schema_profile: Literal["strict", "simple"] = attrs.field(
+        default="strict",
+        metadata=doc(
+            "`strict` schemas say all that JSON Schema can say; `simple` ones do without `oneOf`, `anyOf` "
+            "and lists of types, which some clients do not take."
+        ),
+    )
+    output_schemas: bool = attrs.field(default=True, metadata=doc("Whether tools have output schemas."))
+    metadata: dict[str, Secret] = attrs.field(
+        factory=dict, validator=_metadata, metadata=doc("Metadata to send with every call.")
+    )
+    pass_headers: tuple[str, ...] = attrs.field(
+        default=(),
+        validator=_passed,
+        metadata=doc(
+            "HTTP headers of clients, in lower case, to send on as metadata. Those ending with `-bin` are "
+            "base64.",
+            example=["x-tenant"],
+        ),
+    )
+    credential: Ref[Credential] | None = attrs.field(
+        default=None, metadata=doc("A configured credential; its headers are sent as metadata.")
+    )
+    ca_file: Path | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "PEM file of certificate authorities to trust instead of the usual.", operator_only=True
+        ),
+    )
+    client_cert: Path | None = attrs.field(
+        default=None,
+        metadata=doc("PEM file with the certificate to show (mTLS), chain included.", operator_only=True),
+    )
+    client_key: Path | None = attrs.field(
+        default=None, metadata=doc("PEM file with its private key.", operator_only=True)
+    )
+    server_name: str = attrs.field(
+        default="", metadata=doc("The name the server's certificate is for, if not the one in `url`.")
+    )
+    compression: Literal["none", "gzip"] = attrs.field(
+        default="none",
+        metadata=doc(
+            "Whether what is sent is compressed. Compressed answers are always taken; `max_message_bytes` "
+            "holds for what comes out."
+        ),
+    )
+    connect_timeout: float = attrs.field(
+        default=10.0,
+        validator=gt(0),
+        metadata=doc("Seconds to connect, and each question of reflection may take."),
+    )
+    call_timeout: float | None = attrs.field(
+        default=None,
+        validator=optional(gt(0)),
+        metadata=doc(
+            "The most seconds one call may take here; without it, only the caller's deadline counts. The "
+            "server is told the nearer one."
+        ),
+    )
+    max_message_bytes: int = attrs.field(
+        default=16 * 1024 * 1024,
+        validator=ge(1024),
+        metadata=doc("The largest message sent to or taken from the server."),
+    )
+    max_stream_messages: int = attrs.field(
+        default=1000,
+        validator=ge(1),
+        metadata=doc("The most messages of a stream in one result; the call ends there."),
+    )
+    max_stream_bytes: int = attrs.field(
+        default=4 * 1024 * 1024,
+        validator=ge(1024),
+        metadata=doc("The most bytes of a stream, as JSON, in one result; the call ends there."),
+    )
+    max_descriptor_bytes: int = attrs.field(
+        default=8 * 1024 * 1024,
+        validator=ge(1024),
+        metadata=doc("The most bytes of descriptors taken from the server."),
+    )
+    max_tools: int = attrs.field(
+        default=512,
+        validator=ge(1),
+        metadata=doc("The most tools; further methods are left out, and logged."),
+    )
+    refresh_seconds: float = attrs.field(
+        default=300.0,
+        validator=gt(0),
+        metadata=doc(
+            "Seconds after which the server is asked again what it has. That also happens when the "
+            "connection was lost, and when it no longer knows a method."
+        ),
+    )
+    start_grace: float = attrs.field(
+        default=5.0,
+        validator=ge(0),
+        metadata=doc("Seconds the start of the gateway waits for the first reflection."),
+    )
+    allow_private: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "Whether the server may have a loopback or private address. On by default, which is right only "
+            "because whoever writes the config file runs the gateway. Cloud metadata addresses are refused "
+            "either way."
+        ),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse combinations that mean nothing."""
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("`client_cert` and `client_key` go together")
+        if self.url.startswith("grpc:"):
+            given = [name for name in ("ca_file", "client_cert", "server_name") if getattr(self, name)]
+            if given:
+                raise ValueError(f"`{given[0]}` means nothing without TLS (grpcs://)")

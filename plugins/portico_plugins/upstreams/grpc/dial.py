@@ -1,0 +1,116 @@
+"""Channels: names resolved here and every address judged, so that gRPC connects to nothing else.
+
+gRPC would resolve a name by itself, again for every connection. It is given addresses only; the name goes
+into `:authority` and the check of the certificate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import attrs
+import grpc
+
+from portico.api import Host, judge
+
+from .config import GrpcConfig
+
+_KEEPALIVE_MS: Final = 60_000
+
+
+class Unreachable(Exception):
+    """There is no connection to be had, or it may not be made.
+
+    Attributes:
+        reason: A snake_case word, with more in parentheses after it where there is more.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@attrs.frozen
+class Identity:
+    """What TLS needs, read from files.
+
+    Attributes:
+        ca: Authorities to trust; None for gRPC's own.
+        cert: The certificate to show.
+        key: Its key.
+    """
+
+    ca: bytes | None
+    cert: bytes | None
+    key: bytes | None
+
+
+def identity(config: GrpcConfig, host: Host) -> Identity | None:
+    """The TLS files of the config as they are now; None without TLS.
+
+    Raises:
+        OSError: One of them cannot be read.
+    """
+    if not config.url.startswith("grpcs:"):
+        return None
+    files = (config.ca_file, config.client_cert, config.client_key)
+    return Identity(*((host.base / file).read_bytes() if file is not None else None for file in files))
+
+
+async def targets(config: GrpcConfig) -> list[str]:
+    """The server's addresses as targets of gRPC: one for each address family, the preferred one first.
+
+    Raises:
+        Unreachable: There are none, or one of them is forbidden; then none of the answer is to be trusted.
+    """
+    parts = urlsplit(config.url)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(config.connect_timeout):
+            found = await loop.getaddrinfo(parts.hostname or "", parts.port or 0, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise Unreachable("connect_timeout") from None
+    except (OSError, UnicodeError):
+        raise Unreachable("name_not_found") from None
+    families: dict[str, list[str]] = {}
+    for family, _, _, _, address in found:
+        ip, port = str(address[0]), int(address[1])
+        reason = judge(ip, allow_private=config.allow_private)
+        if reason is not None:
+            raise Unreachable(f"address_not_allowed ({reason})")
+        if family == socket.AF_INET6:
+            families.setdefault("ipv6", []).append(f"[{ip}]:{port}")
+        elif family == socket.AF_INET:
+            families.setdefault("ipv4", []).append(f"{ip}:{port}")
+    return [f"{scheme}:{','.join(dict.fromkeys(each))}" for scheme, each in families.items()]
+
+
+def channel(config: GrpcConfig, target: str, tls: Identity | None) -> grpc.aio.Channel:
+    """A channel to these addresses; it connects when it is used, and again when it has to."""
+    parts = urlsplit(config.url)
+    name = config.server_name or (parts.hostname or "")
+    authority = f"[{name}]:{parts.port}" if ":" in name else f"{name}:{parts.port}"
+    options: list[tuple[str, Any]] = [
+        ("grpc.default_authority", authority),
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", config.max_message_bytes),
+        ("grpc.max_metadata_size", 16 * 1024),
+        ("grpc.enable_http_proxy", 0),  # a proxy would connect to addresses that nobody has judged
+        ("grpc.service_config_disable_resolution", 1),
+        ("grpc.enable_retries", 0),  # retries are a policy's
+        ("grpc.use_local_subchannel_pool", 1),  # another upstream may trust other authorities
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.min_reconnect_backoff_ms", 200),
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]
+    compression = grpc.Compression.Gzip if config.compression == "gzip" else None
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options, compression=compression)
+    options.append(("grpc.ssl_target_name_override", name))
+    credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.cert)
+    return grpc.aio.secure_channel(target, credentials, options=options, compression=compression)

@@ -1,0 +1,91 @@
+"""JSON to protobuf and back. Large ones in a thread, so that other calls go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import msgspec
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.message import DecodeError
+
+from portico.api import Json
+
+from .methods import MESSAGES, Method
+from .schemas import WRAPPED
+
+_BIG: Final = 64 * 1024
+"""Bytes from which on the work is done in a thread: about 10 ms."""
+_BROKEN: Final = (DecodeError, TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError)
+
+T = TypeVar("T")
+
+
+class BadArguments(Exception):
+    """The arguments do not fit the message; says where and why, for the model."""
+
+
+class BadMessage(Exception):
+    """The server's message cannot be read, or written as JSON."""
+
+
+async def encode(method: Method, arguments: Json) -> list[bytes]:
+    """The messages that a tool's arguments stand for.
+
+    Raises:
+        BadArguments: They do not fit.
+    """
+    try:
+        size = len(msgspec.json.encode(arguments))
+    except RecursionError:
+        raise BadArguments("they are nested too deeply") from None
+    return await _maybe_in_thread(size, lambda: _encoded(method, arguments))
+
+
+def _encoded(method: Method, arguments: Json) -> list[bytes]:
+    if not method.takes_many:
+        return [_one(method, _unwrapped(method, arguments), "")]
+    extra = [name for name in arguments if name != MESSAGES]
+    given = arguments.get(MESSAGES)
+    if extra or not isinstance(given, list):
+        raise BadArguments(f"expected a list in `{MESSAGES}` and nothing else")
+    return [_one(method, each, f"{MESSAGES}[{index}]: ") for index, each in enumerate(given)]
+
+
+def _unwrapped(method: Method, arguments: Json) -> Any:
+    if not method.wrapped_input:
+        return arguments
+    if list(arguments) != [WRAPPED]:
+        raise BadArguments(f"expected `{WRAPPED}` and nothing else")
+    return arguments[WRAPPED]
+
+
+def _one(method: Method, given: Any, where: str) -> bytes:
+    try:
+        message = ParseDict(given, method.input(), descriptor_pool=method.pool)
+        return bytes(message.SerializeToString())
+    except (ParseError, *_BROKEN) as error:
+        said = str(error) if not isinstance(error, RecursionError) else "it is nested too deeply"
+        raise BadArguments(f"{where}{said}"[:2000]) from None
+
+
+async def decode(method: Method, raw: bytes) -> Any:
+    """The JSON value of a message the server sent.
+
+    Raises:
+        BadMessage: It is not what its descriptor says, or has no JSON form.
+    """
+    return await _maybe_in_thread(len(raw), lambda: _decoded(method, raw))
+
+
+def _decoded(method: Method, raw: bytes) -> Any:
+    try:
+        message = method.output.FromString(raw)
+        return MessageToDict(message, descriptor_pool=method.pool, always_print_fields_with_no_presence=True)
+    except _BROKEN as error:
+        raise BadMessage(type(error).__name__) from None
+
+
+async def _maybe_in_thread(size: int, work: Callable[[], T]) -> T:
+    return work() if size < _BIG else await asyncio.to_thread(work)

@@ -1,0 +1,41 @@
+"""The `rest` upstream kind: HTTP APIs, from an OpenAPI document or from tools written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from portico.api import Factory, Host, Upstream, hookimpl
+
+from .config import RestConfig
+
+gateway_api = (1, 0)
+
+
+@asynccontextmanager
+async def rest(config: RestConfig, host: Host) -> AsyncIterator[Upstream]:
+    """Start one HTTP API. A document that cannot be had is no error: it is degraded and tried again."""
+    from .upstream import RestUpstream  # not before it is needed
+
+    upstream = RestUpstream(config, host)
+    await upstream.start()
+    try:
+        yield upstream
+    finally:
+        await upstream.stop()
+
+
+REST = Factory(
+    name="rest",
+    summary="An HTTP API as tools: from an OpenAPI 2.0 or 3.x document, or written by hand.",
+    config=RestConfig,
+    create=rest,
+    posture="hardened",
+)
+
+
+@hookimpl
+def gateway_upstreams() -> Sequence[Factory[Any, Upstream]]:
+    """Offer the `rest` kind."""
+    return (REST,)

@@ -1,0 +1,181 @@
+"""HTTP answers as results of tools."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import msgspec
+
+from portico.api import Json, Result
+from portico_plugins.upstreams.http1 import Answer
+
+from .payloads import kind_of
+from .requests import Request
+from .tools import Tool
+
+_NEXT: Final = re.compile(r'<([^<>]*)>[^<>]*?;\s*rel="?(?:[a-z ]* )?next\b', re.IGNORECASE)
+_CHARSET: Final = re.compile(r"charset=\"?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_STATUS: Final = "portico/httpStatus"
+_encode = msgspec.json.Encoder().encode
+_NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_BOM: Final = b"\xef\xbb\xbf"
+_ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
+"""In JSON, line breaks are between tokens only; in a stream of messages they would end one."""
+
+Faults = Callable[[Any], list[str]]
+"""What is wrong with a structured answer, as of the tool's output schema."""
+
+
+class WrongAnswer(ValueError):
+    """The answer is none of what the document says; its text is a stable word."""
+
+
+def result_of(answer: Answer, tool: Tool, request: Request, faults: Faults | None, most_error: int) -> Result:
+    """What a call gives.
+
+    Args:
+        answer: The whole answer.
+        tool: The tool.
+        request: The request it is the answer to.
+        faults: Checks structured content; None where nothing is promised.
+        most_error: How many characters of the body of an error to show.
+
+    Raises:
+        WrongAnswer: It says that it is JSON and is not, or is a page where there should be JSON.
+    """
+    media_type = answer.headers.get(b"content-type", b"").decode("latin-1")
+    if answer.status >= 400 or answer.status < 200:
+        return _error(answer, media_type, most_error)
+    meta: Json = {_STATUS: answer.status}
+    name = media_type.partition(";")[0].strip().lower()
+    if tool.method == "HEAD" or not answer.body:
+        return _finished([{"type": "text", "text": _links(answer, request)}], msgspec.UNSET, meta, faults)
+    if tool.answers_json and name in ("text/html", "application/xhtml+xml"):
+        raise WrongAnswer("wrong_content_type")
+    if name and name != "text/plain" and kind_of(name) == "json":
+        try:
+            value = _decoded(answer.body)
+        except _NOT_JSON:
+            raise WrongAnswer("bad_json") from None
+        return _structured(answer, request, value, meta, faults)
+    content = _content(answer.body, name, media_type, tool)
+    if content["type"] == "text" and tool.answers_json:
+        try:
+            return _structured(answer, request, _decoded(answer.body), meta, faults)
+        except _NOT_JSON:
+            pass
+    return _finished([content, *_hints(answer, request)], msgspec.UNSET, meta, faults)
+
+
+def _decoded(body: bytes) -> Any:
+    return msgspec.json.decode(body.removeprefix(_BOM))
+
+
+def _structured(answer: Answer, request: Request, value: Any, meta: Json, faults: Faults | None) -> Result:
+    text = {"type": "text", "text": answer.body.decode("utf-8", "replace")}
+    wrong = faults(value) if faults is not None else []
+    if wrong:
+        return _mismatch([text], wrong, meta)
+    content = [text, *_hints(answer, request), *_created(answer, request)]
+    return _finished(content, msgspec.Raw(answer.body.removeprefix(_BOM).translate(_ONE_LINE)), meta, None)
+
+
+def _finished(content: list[Json], structured: Any, meta: Json, faults: Faults | None) -> Result:
+    if faults is not None and structured is msgspec.UNSET:
+        return _mismatch(content, ["there is no JSON in it"], meta)
+    value: Json = {"content": content, "isError": False, "_meta": meta}
+    if structured is not msgspec.UNSET:
+        value["structuredContent"] = structured
+    return Result(raw=_encode(value))
+
+
+def _mismatch(content: list[Json], wrong: list[str], meta: Json) -> Result:
+    said = "The answer is not what the tool's output schema promises: " + "; ".join(wrong)
+    return Result(
+        value={"content": [{"type": "text", "text": said}, *content], "isError": True, "_meta": meta}
+    )
+
+
+def _error(answer: Answer, media_type: str, most: int) -> Result:
+    try:
+        phrase = HTTPStatus(answer.status).phrase
+    except ValueError:
+        phrase = ""
+    lines = [f"HTTP {answer.status} {phrase}".rstrip()]
+    meta: Json = {_STATUS: answer.status}
+    later = answer.headers.get(b"retry-after", b"").decode("latin-1")[:64]
+    if later:
+        lines.append(f"Retry-After: {later}")
+        meta["portico/retryAfter"] = later
+    if answer.body and most:
+        name = media_type.partition(";")[0].strip().lower()
+        if not name or kind_of(name) in ("json", "text", "form"):
+            text = _text(answer.body[: most * 4], media_type)
+            lines.append(text if len(text) <= most else f"{text[:most]}… ({len(answer.body)} bytes)")
+        else:
+            lines.append(f"({len(answer.body)} bytes of {name[:100]})")
+    return Result(
+        value={"content": [{"type": "text", "text": "\n".join(lines)}], "isError": True, "_meta": meta}
+    )
+
+
+def _content(body: bytes, name: str, media_type: str, tool: Tool) -> Json:
+    if name.startswith(("image/", "audio/")) and name != "image/svg+xml":
+        kind = name.partition("/")[0]
+        return {"type": kind, "data": base64.b64encode(body).decode(), "mimeType": name}
+    if (
+        name == "image/svg+xml"
+        or (name and kind_of(name) in ("text", "form"))
+        or (not name and _is_text(body))
+    ):
+        return {"type": "text", "text": _text(body, media_type)}
+    blob = {"uri": f"rest://{tool.name}/answer", "mimeType": name or "application/octet-stream"}
+    return {"type": "resource", "resource": {**blob, "blob": base64.b64encode(body).decode()}}
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        return "\x00" not in body.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _text(body: bytes, media_type: str) -> str:
+    said = _CHARSET.search(media_type)
+    try:
+        return body.decode(said[1] if said else "utf-8", "replace")
+    except LookupError:
+        return body.decode("utf-8", "replace")
+
+
+def _hints(answer: Answer, request: Request) -> list[Json]:
+    """How to have the next page, where the answer says that there is one (RFC 8288)."""
+    found = _NEXT.search(answer.headers.get(b"link", b"").decode("latin-1"))
+    if found is None:
+        return []
+    given = dict(parse_qsl(urlsplit(request.target).query))
+    more = {name: value for name, value in parse_qsl(urlsplit(found[1]).query) if given.get(name) != value}
+    if not more:
+        return []
+    said = ", ".join(f"{name}={value}" for name, value in more.items())
+    return [{"type": "text", "text": f"There is more: call again with {said[:500]}"}]
+
+
+def _created(answer: Answer, request: Request) -> list[Json]:
+    """A link to what was made, where the answer says where that is."""
+    said = answer.headers.get(b"location", b"").decode("latin-1")
+    if answer.status not in (201, 202) or not said:
+        return []
+    url = urljoin(request.origin + request.target, said)
+    if urlsplit(url).scheme not in ("http", "https") or re.search(r"[\x00-\x20\x7f-\xff]", url):
+        return []
+    return [{"type": "resource_link", "uri": url, "name": url.rstrip("/").rpartition("/")[2] or "created"}]
+
+
+def _links(answer: Answer, request: Request) -> str:
+    return "\n".join(str(link["uri"]) for link in _created(answer, request))

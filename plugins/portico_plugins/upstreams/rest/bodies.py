@@ -1,0 +1,125 @@
+"""How the bodies of requests are written: JSON, forms, multipart, text and files."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from . import styles
+from .document import Unfit
+from .payloads import Body, Field
+
+_TYPE: Final = re.compile(
+    r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(?:; ?[a-z]+=[A-Za-z0-9_.-]+)?"
+)
+_encode = msgspec.json.Encoder().encode
+_PLAIN: Final = Field()
+
+
+def written(body: Body, value: Any) -> tuple[bytes, str]:
+    """The bytes of a body, and its media type.
+
+    Raises:
+        Unfit: The value is none that this body can have.
+    """
+    if body.kind == "json":
+        return _encode(value), body.media_type if "*" not in body.media_type else "application/json"
+    if body.kind == "text":
+        return styles.text(value).encode("utf-8", "replace"), _with_charset(body.media_type)
+    if body.kind == "binary":
+        data, media_type, _ = content(value)
+        return data, media_type if "*" in body.media_type else body.media_type
+    if not isinstance(value, dict):
+        raise Unfit("the body is a form: expected an object")
+    if body.kind == "form":
+        found = [
+            pair for name, item in value.items() for pair in _form(name, item, body.fields.get(name, _PLAIN))
+        ]
+        return "&".join(f"{name}={item}" for name, item in found).encode(), body.media_type
+    boundary = secrets.token_hex(16)
+    parts = [
+        part for name, item in value.items() for part in _parts(name, item, body.fields.get(name, _PLAIN))
+    ]
+    data = b"".join(b"--%b\r\n%b" % (boundary.encode(), part) for part in parts)
+    media_type = "multipart/form-data" if "*" in body.media_type else body.media_type.partition(";")[0]
+    return data + b"--%b--\r\n" % boundary.encode(), f"{media_type}; boundary={boundary}"
+
+
+def content(value: Any) -> tuple[bytes, str, str]:
+    """The bytes, media type and name of a file argument; plain text is a file of it.
+
+    Raises:
+        Unfit: It is none.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace"), "text/plain; charset=utf-8", "file.txt"
+    if not isinstance(value, dict):
+        raise Unfit("expected a file")
+    name = str(value.get("filename") or "file")
+    if "base64" in value:
+        try:
+            data = base64.b64decode(str(value["base64"]), validate=True)
+        except (binascii.Error, ValueError):
+            raise Unfit("the content of a file is not base64") from None
+        media_type = "application/octet-stream"
+    else:
+        data, media_type = str(value.get("text", "")).encode("utf-8", "replace"), "text/plain; charset=utf-8"
+    said = value.get("mediaType")
+    if said:
+        if not isinstance(said, str) or not _TYPE.fullmatch(said):
+            raise Unfit("the media type of a file is not sound")
+        media_type = said
+    return data, media_type, name
+
+
+def _with_charset(media_type: str) -> str:
+    if "*" in media_type:
+        return "text/plain; charset=utf-8"
+    return media_type if ";" in media_type else f"{media_type}; charset=utf-8"
+
+
+def _form(name: str, value: Any, field: Field) -> styles.Pairs:
+    if field.file and not isinstance(value, str):
+        value = content(value)[0].decode("utf-8", "replace")
+    if field.style:
+        return styles.pairs(name, value, field.style, field.explode)
+    own = quote(name, safe="")
+    values: Iterable[Any] = value if isinstance(value, list) else [value]
+    return [(own, styles.quoted(item)) for item in values]
+
+
+def _parts(name: str, value: Any, field: Field) -> list[bytes]:
+    values = value if isinstance(value, list) else [value]
+    if field.style and not field.file and isinstance(value, list) and not field.explode:
+        values = [",".join(styles.text(item) for item in value)]
+    return [_part(name, item, field) for item in values]
+
+
+def _part(name: str, value: Any, field: Field) -> bytes:
+    disposition = f'form-data; name="{_escaped(name)}"'
+    if field.file:
+        data, media_type, filename = content(value)
+        disposition += f'; filename="{_escaped(filename)}"'
+        media_type = field.media_type if field.media_type and "*" not in field.media_type else media_type
+    elif isinstance(value, dict | list):
+        data, media_type = _encode(value), field.media_type or "application/json"
+    else:
+        data, media_type = styles.text(value).encode("utf-8", "replace"), field.media_type
+    head = f"Content-Disposition: {disposition}\r\n"
+    if media_type:
+        if not _TYPE.fullmatch(media_type):
+            raise Unfit("the media type of a part is not sound")
+        head += f"Content-Type: {media_type}\r\n"
+    return head.encode() + b"\r\n" + data + b"\r\n"
+
+
+def _escaped(name: str) -> str:
+    """As HTML does it (multipart/form-data encoding algorithm)."""
+    return re.sub(r"[\x00-\x1f\x7f\"]", lambda match: f"%{ord(match[0]):02X}", name)

@@ -1,0 +1,187 @@
+"""The HTTP client of one upstream: a pool for each origin, every address judged, plain errors."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE, Host, Refused, failure
+from portico_plugins.upstreams.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
+from portico_plugins.upstreams.http1.dial import Dialer, tls_context
+
+from .config import RestConfig
+from .document import Unfit
+from .requests import Request
+from .servers import sound_base
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Client:
+    """Requests of one upstream.
+
+    Args:
+        config: The upstream's configuration.
+        host: Its host.
+        cap: The most bytes an answer may have.
+    """
+
+    def __init__(self, config: RestConfig, host: Host, cap: int) -> None:
+        self._config = config
+        self._host = host
+        self._cap = cap
+        self._pools: dict[str, Connections] = {}
+
+    def close(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+
+    async def send(self, request: Request, request_id: str | None = None) -> Answer:
+        """Send a request; gives the answer when it is whole, of a stream all there is until it ends.
+
+        Redirects of a GET are followed as far as the configuration says, the last answer is given otherwise.
+
+        Raises:
+            Refused: 50300 when it could not be sent, 50200 for an answer of no use.
+        """
+        try:
+            answer = await self._once(request)
+            for _ in range(self._config.redirects if request.method == "GET" else 0):
+                if answer.status not in _REDIRECTS:
+                    break
+                request = redirected(request, answer)
+                answer = await self._elsewhere(request)
+            if answer.status in _REDIRECTS:
+                raise Unusable("redirect")
+        except HttpError as error:
+            raise self._failed(error, request_id) from None
+        return answer
+
+    async def _once(self, request: Request) -> Answer:
+        return await self._through(self._pool(request.origin), request)
+
+    async def _elsewhere(self, request: Request) -> Answer:
+        """Send a request to wherever an answer said, on a connection that is not kept."""
+        pool = Connections(self.dialer(request.origin), self._cap)
+        try:
+            return await self._through(pool, request)
+        finally:
+            pool.close()
+
+    async def _through(self, pool: Connections, request: Request) -> Answer:
+        answer = await pool.send(_bytes_of(request))
+        if answer.stream:
+            try:
+                await self._gathered(answer)
+            finally:
+                answer.close()
+        return answer
+
+    async def _gathered(self, answer: Answer) -> None:
+        """Take all of a stream, as far as it is no more than an answer may be.
+
+        Raises:
+            Unusable: It is more.
+        """
+        pieces = []
+        size = 0
+        async for piece in answer.pieces():
+            size += len(piece)
+            if size > self._cap:
+                raise Unusable("message_too_large")
+            pieces.append(piece)
+        answer.body = b"".join(pieces)
+
+    def _pool(self, origin: str) -> Connections:
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = Connections(self.dialer(origin), self._cap)
+        return pool
+
+    def dialer(self, origin: str) -> Dialer:
+        """What makes connections to an origin."""
+        config = self._config
+        parts = urlsplit(origin)
+        context = None
+        if parts.scheme == "https":
+            ca_file = self._host.base / config.ca_file if config.ca_file is not None else None
+            context = tls_context(config.tls_verify, ca_file if config.tls_verify else None)
+        name = parts.hostname or ""
+        if not name.isascii():
+            name = name.encode("idna").decode()
+        port = parts.port or _PORTS[parts.scheme]
+        return Dialer(name, port, context, config.allow_private, config.connect_timeout)
+
+    def _failed(self, error: HttpError, request_id: str | None) -> Refused:
+        if isinstance(error, Unreachable):
+            forbidden = error.reason.startswith("address_not_allowed")
+            return self._unavailable(error.reason, request_id, False if forbidden else None)
+        if isinstance(error, Unusable):
+            return self.bad_response(error.reason, request_id)
+        if isinstance(error, Broken) and error.begun:
+            return self.bad_response("answer_cut_short", request_id)
+        # The request may have arrived, so trying again is not safe in general.
+        return self._unavailable("connection_lost", request_id, False)
+
+    def _unavailable(self, reason: str, request_id: str | None, retryable: bool | None) -> Refused:
+        return failure(
+            UPSTREAM_UNAVAILABLE,
+            "The upstream is not available.",
+            reason=reason,
+            upstream=self._host.name,
+            request_id=request_id,
+            retryable=retryable,
+        )
+
+    def bad_response(self, reason: str, request_id: str | None) -> Refused:
+        """The failure that an answer of no use is."""
+        return failure(
+            UPSTREAM_BAD_RESPONSE,
+            "The upstream's answer is of no use.",
+            reason=reason,
+            upstream=self._host.name,
+            request_id=request_id,
+        )
+
+
+def redirected(request: Request, answer: Answer) -> Request:
+    """The request that a redirect asks for.
+
+    Raises:
+        Unusable: It asks for one that is not made.
+    """
+    said = answer.headers.get(b"location", b"").decode("latin-1")
+    url = urljoin(request.origin + request.target, said)
+    try:
+        sound_base(url.partition("?")[0])
+    except Unfit:
+        raise Unusable("redirect") from None
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    if not url.isascii() or not said or (request.origin.startswith("https:") and parts.scheme != "https"):
+        raise Unusable("redirect")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    same = origin.lower() == request.origin.lower()
+    return Request("GET", origin, target, request.headers if same else {}, None)
+
+
+def _bytes_of(request: Request) -> bytes:
+    origin = urlsplit(request.origin)
+    host = (origin.hostname or "").encode("idna").decode() if not origin.netloc.isascii() else ""
+    netloc = host + (f":{origin.port}" if host and origin.port else "") or origin.netloc
+    lines = [
+        f"{request.method} {request.target or '/'} HTTP/1.1",
+        f"Host: {netloc}",
+        "Accept-Encoding: identity",
+    ]
+    if "accept" not in request.headers:
+        lines.append("Accept: application/json, */*;q=0.5")
+    if "user-agent" not in request.headers:
+        lines.append("User-Agent: portico")
+    lines += [f"{name}: {value}" for name, value in request.headers.values()]
+    if request.body is not None:
+        lines.append(f"Content-Length: {len(request.body)}")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (request.body or b"")

@@ -1,0 +1,96 @@
+"""The operations of a document, whatever version of OpenAPI it is written in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import attrs
+
+from .document import Document, Unfit, items, mapping, text_of, texts
+from .payloads import kind_of
+
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
+
+
+@attrs.frozen(eq=False)
+class Operation:
+    """One operation.
+
+    Attributes:
+        method: Upper case.
+        path: The path template.
+        id: Its `operationId`, "" for none.
+        tags: Its tags.
+        summary: A line.
+        description: More.
+        node: What the document says of it.
+        item: What the document says of its path.
+    """
+
+    method: str
+    path: str
+    id: str
+    tags: tuple[str, ...]
+    summary: str
+    description: str
+    node: dict[str, Any]
+    item: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others of its document."""
+        return f"{self.method} {self.path}"
+
+
+def operations(document: Document) -> Iterator[Operation]:
+    """Every operation, in the order of the document."""
+    for path, found in document.paths.items():
+        if not path.startswith("/"):
+            continue  # an extension
+        try:
+            item = document.resolved(found)
+        except Unfit:
+            continue
+        more = mapping(item.get("additionalOperations")) if document.version >= (3, 2) else {}
+        named = {**{method: item.get(method) for method in METHODS}, **more}
+        for method, node in named.items():
+            if isinstance(node, dict) and method.isalpha() and method.isascii():
+                yield Operation(
+                    method.upper(),
+                    path,
+                    text_of(node.get("operationId")),
+                    tuple(texts(node.get("tags"))),
+                    text_of(node.get("summary")).strip(),
+                    text_of(node.get("description")).strip(),
+                    node,
+                    item,
+                )
+
+
+def answer_schema(document: Document, operation: Operation) -> Any:
+    """The schema of what comes back when all went well, if that is JSON; otherwise None.
+
+    Raises:
+        Unfit: A reference is of no use.
+    """
+    answers = mapping(operation.node.get("responses"))
+    fine = sorted(code for code in answers if code[:1] == "2") or [
+        code for code in answers if code == "default"
+    ]
+    for code in fine:
+        node = document.resolved(answers[code])
+        if document.version[0] == 2:
+            if "schema" in node:
+                return node["schema"]
+            continue
+        for media_type, media in mapping(node.get("content")).items():
+            if kind_of(media_type) == "json":
+                return mapping(media).get("schema")
+    return None
+
+
+def requirements(document: Document, operation: Operation) -> list[tuple[str, ...]]:
+    """The security schemes that are needed: any one of the lists, all of it."""
+    said = operation.node.get("security", document.root.get("security"))
+    return [tuple(each) for each in items(said) if isinstance(each, dict)]

@@ -1,0 +1,102 @@
+"""What a document says of the body of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from portico_plugins.upstreams.checks import header_problem
+
+from .document import Document, mapping, text_of, texts
+from .operations import Operation
+from .parameters import OLD_STYLES, STYLES, old_schema, parameter_nodes
+from .payloads import Body, Field, is_file, kind_of, parts_of, preferred
+
+
+def body(document: Document, operation: Operation) -> Body | None:
+    """What the request has for a body; None for nothing.
+
+    Raises:
+        Unfit: It cannot be sent, and the operation cannot do without it.
+    """
+    if document.version[0] == 2:
+        return _old_body(document, operation)
+    if operation.node.get("requestBody") is None:
+        return None
+    node = document.resolved(operation.node["requestBody"])
+    content = {
+        name: document.resolved(media)
+        for name, media in mapping(node.get("content")).items()
+        if header_problem("X", name) is None
+    }
+    chosen = preferred(list(content))
+    if chosen is None:
+        return None
+    kind = kind_of(chosen)
+    media = content[chosen]
+    schema = media.get("schema", {})
+    fields: dict[str, Field] = {}
+    if kind in ("form", "multipart"):
+        fields = _fields(document, schema, mapping(media.get("encoding")))
+    return Body(chosen, kind, node.get("required") is True, schema, fields)
+
+
+def _fields(document: Document, schema: Any, encoding: Mapping[str, Any]) -> dict[str, Field]:
+    properties = {
+        name: part
+        for node in parts_of(document, schema, 0)
+        for name, part in mapping(node.get("properties")).items()
+    }
+    out = {}
+    for name in dict.fromkeys((*properties, *encoding)):
+        said = document.resolved(encoding.get(name, {}))
+        style = text_of(said.get("style"))
+        if not style and ("explode" in said or "allowReserved" in said):
+            style = "form"
+        explode = said.get("explode")
+        out[name] = Field(
+            style if style in STYLES["query"] else "",
+            explode if isinstance(explode, bool) else style in ("", "form", "deepObject"),
+            text_of(said.get("contentType")).partition(",")[0].strip(),
+            is_file(document, properties.get(name)),
+        )
+    return out
+
+
+def _old_body(document: Document, operation: Operation) -> Body | None:
+    nodes = list(parameter_nodes(document, operation))
+    said = texts(operation.node.get("consumes") or document.root.get("consumes"))
+    consumes = [name for name in said if header_problem("X", name) is None]
+    fields = {text_of(node.get("name")): node for node in nodes if node.get("in") == "formData"}
+    if fields:
+        files = any(node.get("type") == "file" for node in fields.values())
+        forms = [name for name in consumes if kind_of(name) in ("form", "multipart")]
+        multipart = files or preferred(forms) == "multipart/form-data"
+        schema = {
+            "type": "object",
+            "properties": {
+                name: {**old_schema(node), "description": node.get("description")}
+                for name, node in fields.items()
+            },
+            "required": [name for name, node in fields.items() if node.get("required") is True],
+        }
+        return Body(
+            "multipart/form-data" if multipart else "application/x-www-form-urlencoded",
+            "multipart" if multipart else "form",
+            bool(schema["required"]),
+            schema,
+            {name: _old_field(node) for name, node in fields.items()},
+        )
+    for node in reversed(nodes):
+        if node.get("in") == "body":
+            chosen = preferred(consumes) or "application/json"
+            if kind_of(chosen) in ("form", "multipart"):
+                chosen = "application/json"  # a form is said otherwise in this version
+            return Body(chosen, kind_of(chosen), node.get("required") is True, node.get("schema", {}))
+    return None
+
+
+def _old_field(node: Mapping[str, Any]) -> Field:
+    said = text_of(node.get("collectionFormat"))
+    style = OLD_STYLES.get(said, "form") if node.get("type") == "array" else ""
+    return Field(style, said == "multi", "", node.get("type") == "file")

@@ -1,0 +1,323 @@
+"""Operations as tools: which, under what names, with which arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from portico.api import Json, Secret
+
+from . import naming
+from .config import OperationSettings, RestConfig
+from .document import Document, Unfit, mapping, text_of
+from .operations import Operation, answer_schema, operations, requirements
+from .parameters import Parameter, parameters, path_names
+from .payloads import Body
+from .request_bodies import body
+from .schemas import Schemas
+from .selection import selected
+from .servers import base_of, sound_base
+
+_READ_ONLY: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
+_IDEMPOTENT: Final = frozenset({"PUT", "DELETE"})
+_LONGEST: Final = 2000
+_COMPACT: Final = 8 * 1024
+
+FILE: Final[Json] = {
+    "type": "object",
+    "description": "A file: its content as `text` or as `base64`.",
+    "properties": {
+        "text": {"type": "string"},
+        "base64": {"type": "string", "contentEncoding": "base64"},
+        "filename": {"type": "string"},
+        "mediaType": {"type": "string"},
+    },
+    "anyOf": [{"required": ["text"]}, {"required": ["base64"]}],
+    "additionalProperties": False,
+}
+
+
+@attrs.frozen(eq=False)
+class Tool:
+    """A tool and the request it stands for.
+
+    Attributes:
+        definition: What clients see.
+        method: The HTTP method.
+        base: The URL the path is added to.
+        path: The path template.
+        parameters: Argument name -> parameter.
+        body_name: The argument that is the body.
+        body: How the body is written; None for none.
+        fixed: Arguments that are always these.
+        defaults: Arguments that are these unless given.
+        headers: Headers of its own.
+        timeout: Seconds, or None.
+        security: The security schemes it needs, any of the lists.
+        path_names: The names in its path.
+        answers_json: Whether the document says that JSON comes back.
+    """
+
+    definition: Json
+    method: str
+    base: str
+    path: str
+    parameters: Mapping[str, Parameter]
+    body_name: str
+    body: Body | None
+    fixed: Json
+    defaults: Json
+    headers: Mapping[str, Secret]
+    timeout: float | None
+    security: tuple[tuple[str, ...], ...]
+    path_names: tuple[str, ...]
+    answers_json: bool
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.definition["name"])
+
+
+@attrs.frozen(eq=False)
+class Tools:
+    """What became of a document.
+
+    Attributes:
+        tools: Tools by name.
+        schemes: The security schemes of the document, by name.
+        skipped: What became no tool, and why: `(operation, reason)`.
+    """
+
+    tools: Mapping[str, Tool]
+    schemes: Mapping[str, Json]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:
+    """The tools of a document.
+
+    Args:
+        document: The document.
+        config: What is wanted of it.
+        at: Its own URL, "" if it has none.
+
+    Raises:
+        Unfit: There are too many, or the configuration does not fit the document.
+    """
+    chosen = [
+        one
+        for one in operations(document)
+        if selected(one, config) and one.method not in ("TRACE", "CONNECT")
+    ]
+    if len(chosen) > config.max_tools:
+        raise Unfit(
+            f"{len(chosen)} operations are more than `max_tools` ({config.max_tools}): `include` fewer"
+        )
+    keys = [one.key for one in chosen]
+    settings = [_settings(one, config) for one in chosen]
+    wanted = [
+        naming.cleaned(own.name) or naming.cleaned(one.id) or naming.from_path(one.method, one.path)
+        for one, own in zip(chosen, settings, strict=True)
+    ]
+    maker = _Maker(document, config, at)
+    tools: dict[str, Tool] = {}
+    skipped: list[tuple[str, str]] = []
+    for one, own, name in zip(chosen, settings, naming.unique(wanted, keys), strict=True):
+        try:
+            tools[name] = maker.tool(one, name, own)
+        except Unfit as reason:
+            skipped.append((one.key, str(reason)))
+    there = {one.id for one in chosen} | set(keys)
+    skipped += [
+        (f"operations.{key}", "no such operation is selected")
+        for key in config.operations
+        if key not in there
+    ]
+    return Tools(dict(sorted(tools.items())), maker.schemes, tuple(skipped))
+
+
+def _settings(operation: Operation, config: RestConfig) -> OperationSettings:
+    found = config.operations.get(operation.id) if operation.id else None
+    return found or config.operations.get(operation.key) or OperationSettings()
+
+
+class _Maker:
+    """Makes the tools of one document."""
+
+    def __init__(self, document: Document, config: RestConfig, at: str) -> None:
+        self._document = document
+        self._config = config
+        self._at = at
+        self._schemas = Schemas(document)
+        root = document.root
+        said = root.get("securityDefinitions") or mapping(root.get("components")).get("securitySchemes")
+        self.schemes: dict[str, Json] = {}
+        for name, node in mapping(said).items():
+            try:
+                self.schemes[name] = document.resolved(node)
+            except Unfit:
+                continue
+        self._keys = {
+            (text_of(node.get("in")), text_of(node.get("name")).lower())
+            for node in self.schemes.values()
+            if node.get("type") == "apiKey"
+        }
+        for where, names in (("header", config.headers), ("query", config.query), ("cookie", config.cookies)):
+            self._keys |= {(where, name.lower()) for name in names}
+
+    def tool(self, operation: Operation, name: str, own: OperationSettings) -> Tool:
+        """One tool.
+
+        Raises:
+            Unfit: The operation cannot be one.
+        """
+        config, document = self._config, self._document
+        if config.base_url:
+            base = sound_base(config.base_url)
+        else:
+            base = base_of(document, operation, self._at, config.server_variables)
+        found = [
+            one
+            for one in parameters(document, operation)
+            if one.location == "path" or (one.location, one.name.lower()) not in self._keys
+        ]
+        payload = body(document, operation)
+        if operation.method in ("GET", "HEAD") and payload is not None:
+            if payload.required:
+                raise Unfit(f"a {operation.method} with a body is not sent")
+            payload = None
+        pairs = [(one.name, str(one.location)) for one in found]
+        names = naming.arguments([*pairs, ("body", "body")])
+        body_name = names.pop()
+        arguments = dict(zip(names, found, strict=True))
+        return Tool(
+            self._definition(operation, name, own, arguments, payload, body_name),
+            operation.method,
+            base,
+            operation.path,
+            arguments,
+            body_name,
+            payload,
+            own.fixed,
+            own.defaults,
+            own.headers,
+            own.timeout if own.timeout is not None else config.call_timeout,
+            tuple(requirements(document, operation)),
+            tuple(path_names(operation.path)),
+            answer_schema(document, operation) is not None,
+        )
+
+    def _definition(
+        self,
+        operation: Operation,
+        name: str,
+        own: OperationSettings,
+        arguments: Mapping[str, Parameter],
+        payload: Body | None,
+        body_name: str,
+    ) -> Json:
+        said = [
+            operation.summary,
+            operation.description if operation.description != operation.summary else "",
+        ]
+        description = own.description or "\n\n".join(text for text in said if text) or operation.key
+        if operation.node.get("deprecated") is True:
+            description = f"Deprecated. {description}"
+        if len(description) > _LONGEST:
+            description = description[: _LONGEST - 1].rstrip() + "…"
+        definition: Json = {"name": name}
+        if operation.summary and len(operation.summary) <= 100:
+            definition["title"] = operation.summary
+        definition["description"] = description
+        definition["inputSchema"] = self._input(own, arguments, payload, body_name)
+        if self._config.output != "off":
+            schema = self._output(operation)
+            if schema is not None:
+                definition["outputSchema"] = schema
+        definition["annotations"] = _annotations(operation.method, own)
+        return definition
+
+    def _input(
+        self, own: OperationSettings, arguments: Mapping[str, Parameter], payload: Body | None, body_name: str
+    ) -> Json:
+        unknown = [
+            name
+            for name in (*own.fixed, *own.defaults)
+            if name not in arguments and (name != body_name or not payload)
+        ]
+        if unknown:
+            raise Unfit(f"`fixed` or `defaults` name an argument that there is not: {unknown[0]!r}")
+        properties: Json = {}
+        required: list[str] = []
+        refs: set[str] = set()
+        for name, parameter in arguments.items():
+            if name in own.fixed:
+                continue
+            part = self._schemas.part(parameter.schema, "in")
+            schema = part.schema if isinstance(part.schema, dict) else {}
+            if parameter.description and "description" not in schema:
+                schema = {"description": parameter.description[:400], **schema}
+            refs |= part.refs
+            properties[name] = _defaulted(schema, own, name)
+            if parameter.required and name not in own.defaults:
+                required.append(name)
+        if payload is not None and body_name not in own.fixed:
+            schema, used = self._body(payload)
+            refs |= used
+            properties[body_name] = _defaulted(schema, own, body_name)
+            if payload.required and body_name not in own.defaults:
+                required.append(body_name)
+        root: Json = {"type": "object", "properties": properties}
+        if required:
+            root["required"] = required
+        root["additionalProperties"] = False
+        return self._schemas.whole(root, refs, "in", self._config.max_schema_bytes)
+
+    def _body(self, payload: Body) -> tuple[Json, set[str]]:
+        if payload.kind == "text":
+            return {"type": "string", "description": f"The body, {payload.media_type}."}, set()
+        if payload.kind == "binary":
+            return FILE, set()
+        node = payload.schema
+        if payload.kind != "json":
+            node = self._document.resolved(node)  # so that its files can be seen
+        part = self._schemas.part(node, "in")
+        schema = part.schema if isinstance(part.schema, dict) else {}
+        if payload.kind == "json":
+            return schema, part.refs
+        own = dict(mapping(schema.get("properties")))
+        for name, field in payload.fields.items():
+            if field.file and name in own:
+                many = mapping(own[name]).get("type") == "array"
+                own[name] = {"type": "array", "items": FILE} if many else FILE
+        schema = {**schema, "type": "object"}
+        if own:
+            schema["properties"] = own
+        return schema, part.refs
+
+    def _output(self, operation: Operation) -> Json | None:
+        """What comes back; None where it is not said, or is no object: not all clients take others."""
+        node = answer_schema(self._document, operation)
+        if node is None or mapping(self._document.resolved(node)).get("type") != "object":
+            return None
+        part = self._schemas.part(self._document.resolved(node), "out")
+        most = _COMPACT if self._config.output == "compact" else self._config.max_schema_bytes
+        whole = self._schemas.whole(part.schema, part.refs, "out", most)
+        return whole if whole.get("type") == "object" else None
+
+
+def _defaulted(schema: Json, own: OperationSettings, name: str) -> Json:
+    return {**schema, "default": own.defaults[name]} if name in own.defaults else schema
+
+
+def _annotations(method: str, own: OperationSettings) -> Json:
+    read_only = own.read_only if own.read_only is not None else method in _READ_ONLY
+    out: Json = {"readOnlyHint": read_only}
+    if not read_only:
+        out["destructiveHint"] = own.destructive if own.destructive is not None else method == "DELETE"
+        out["idempotentHint"] = own.idempotent if own.idempotent is not None else method in _IDEMPOTENT
+    out["openWorldHint"] = True
+    return out

@@ -1,0 +1,314 @@
+"""One HTTP API as an upstream: its tools, calls of them, and the document kept current."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import attrs
+import jsonschema_rs
+
+from portico.api import (
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    UPSTREAM_TIMEOUT,
+    UPSTREAM_UNAVAILABLE,
+    Credential,
+    Era,
+    Exchange,
+    Host,
+    Json,
+    Offer,
+    Refused,
+    Result,
+    State,
+    Target,
+    failure,
+)
+from portico_plugins.upstreams.checks import header_problem
+
+from .answers import WrongAnswer, result_of
+from .client import Client
+from .config import RestConfig
+from .document import Document, Unfit
+from .grants import Grant
+from .requests import Request, request_of
+from .security import Additions, chosen, fixed, placed
+from .selection import by_hand
+from .source import Source
+from .tools import Tool, Tools, tools_of
+
+_MOST_FAULTS: Final = 5
+_MOST_COMPILED: Final = 256
+_LONGEST_FAULT: Final = 300
+
+
+class RestUpstream:
+    """An HTTP API as an upstream.
+
+    Args:
+        config: Its configuration.
+        host: What the kernel offers.
+    """
+
+    def __init__(self, config: RestConfig, host: Host) -> None:
+        self._config = config
+        self._host = host
+        self._client = Client(config, host, config.max_response_bytes)
+        self._source = Source(config, host)
+        self._credential: Credential | None = host.component(config.credential) if config.credential else None
+        self._fixed = fixed(config)
+        self._grants = {
+            name: Grant(own, self._client, host.clock, host.name)
+            for name, own in config.security.items()
+            if own.client_id
+        }
+        self._placed: Mapping[str, Additions] = {}
+        self._tools: Mapping[str, Tool] = {}
+        self._checks: dict[tuple[str, str], jsonschema_rs.Draft202012Validator] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+        self._wake = asyncio.Event()
+        self.state = State.STARTING
+        self.reason = "loading"
+        self.offer = Offer(capabilities={"tools": {"listChanged": True}}, eras=frozenset(Era))
+
+    async def start(self) -> None:
+        """Read the document; of one that has a URL, wait a little for the first attempt."""
+        if not self._source.remote:
+            await self._load()
+            return
+        self._task = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(self._config.start_grace):
+                await self._settled.wait()
+        except TimeoutError:
+            self._host.log.info("upstream_still_starting")
+
+    async def stop(self) -> None:
+        """End everything."""
+        self.state, self.reason = State.STOPPED, "stopped"
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._source.close()
+        self._client.close()
+
+    async def refresh(self) -> None:
+        """Read the document again; one that has a URL is asked for soon."""
+        if self._source.remote:
+            self._wake.set()
+        else:
+            await self._load()
+
+    # --- the document -----------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        wait = 1.0
+        while True:
+            self._wake.clear()
+            fine = await self._load()
+            wait = self._config.refresh_seconds if fine else min(wait * 2, self._config.refresh_seconds, 60.0)
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _load(self) -> bool:
+        """Read the document, if it has changed; whether that went well. What was known stays otherwise."""
+        try:
+            document = await self._source.read()
+            await self._take(document)
+        except Refused as refusal:
+            reason = refusal.data["gateway"]["reason"]
+            away = refusal.code in (UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT)
+            self._set(State.UNAVAILABLE if away else State.DEGRADED, f"document: {reason}")
+            return False
+        except Unfit as error:
+            self._set(State.DEGRADED, f"document: {error}")
+            return False
+        except Exception as error:
+            self._host.log.error("document_failed", error=repr(error))
+            self._set(State.DEGRADED, "internal error")
+            return False
+        return True
+
+    async def _take(self, document: Document | None) -> None:
+        """Make tools of a document and those written by hand.
+
+        Raises:
+            Unfit: It cannot be used.
+        """
+        if document is None and self._source.given:
+            self._set(State.READY, "")  # unchanged since the last time
+            return
+        found = await asyncio.to_thread(self._made, document)
+        placed_now = placed(found.schemes, self._config.security)
+        before = self.offer.tools
+        self._tools, self._placed = found.tools, placed_now
+        self._checks.clear()
+        self.offer = attrs.evolve(self.offer, tools=tuple(tool.definition for tool in found.tools.values()))
+        for key, reason in found.skipped[:20]:
+            self._host.log.warning("operation_left_out", operation=key, reason=reason)
+        self._host.log.info("upstream_ready", tools=len(found.tools), left_out=len(found.skipped))
+        changed = before != self.offer.tools
+        self._set(State.READY, "", changed=changed)
+
+    def _made(self, document: Document | None) -> Tools:
+        config = self._config
+        tools: dict[str, Tool] = {}
+        schemes: Mapping[str, Json] = {}
+        skipped: tuple[tuple[str, str], ...] = ()
+        if document is not None:
+            settings = {key: one for key, one in config.operations.items() if key not in config.tools}
+            found = tools_of(document, attrs.evolve(config, operations=settings), config.openapi)
+            tools, schemes, skipped = dict(found.tools), found.schemes, found.skipped
+            self._source.settle(document)
+        for name, tool in config.tools.items():
+            settings = {key: one for key, one in config.operations.items() if key == name}
+            own = attrs.evolve(config, include=(), exclude=(), operations=settings)
+            found = tools_of(by_hand(name, tool), own)
+            skipped += found.skipped
+            for made, one in found.tools.items():
+                if made in tools:
+                    skipped += ((f"tools.{name}", f"the document has an operation {made!r} too"),)
+                else:
+                    tools[made] = one
+        return Tools(tools, schemes, skipped)
+
+    def _set(self, state: State, reason: str, *, changed: bool = False) -> None:
+        if state is not State.READY and (self.state, self.reason) != (state, reason):
+            self._host.log.warning("upstream_degraded", state=str(state), reason=reason)
+        news = (self.state, self.reason) != (state, reason) or changed
+        self.state, self.reason = state, reason
+        self._settled.set()
+        if news:
+            self._host.wiring.offer_changed(self._host.name, ("tools",) if changed else ())
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    async def probe(self) -> None:
+        """See whether the API can be connected to.
+
+        Raises:
+            Refused: 50300: it cannot.
+        """
+        origins = {tool.base.split("/", 3)[2]: tool.base for tool in self._tools.values()}
+        for base in list(origins.values())[:1]:
+            scheme, _, rest = base.partition("://")
+            request = Request("HEAD", f"{scheme}://{rest.partition('/')[0]}", "/", {}, None)
+            try:
+                await self._client.send(request)
+            except Refused as refusal:
+                if refusal.code == UPSTREAM_UNAVAILABLE:
+                    raise
+
+    async def send(self, exchange: Exchange, target: Target) -> Result:
+        """Carry out a call of a tool. Its deadline is the caller's to keep, by cancelling.
+
+        Raises:
+            Refused: -32602 for an argument that cannot be sent, or one of Portico's codes.
+        """
+        if exchange.method != "tools/call":
+            raise Refused(METHOD_NOT_FOUND, "Method not found")
+        if not self._settled.is_set():
+            await self._settled.wait()
+        tool = self._tools.get(target.name)
+        if tool is None:
+            raise self._unknown(exchange, target.name)
+        arguments = exchange.params.get("arguments")
+        arguments = {} if arguments is None else arguments
+        if not isinstance(arguments, dict):
+            raise Refused(INVALID_PARAMS, "Invalid params: arguments must be an object")
+        wrong = self._faults(tool, "inputSchema", arguments)
+        if wrong:
+            said = "The arguments do not fit; nothing was sent: " + "; ".join(wrong)
+            return Result(value={"content": [{"type": "text", "text": said}], "isError": True})
+        try:
+            async with asyncio.timeout(tool.timeout):
+                return await self._call(exchange, tool, arguments)
+        except TimeoutError:
+            text = "The upstream did not answer in time."
+            raise failure(
+                UPSTREAM_TIMEOUT,
+                text,
+                reason="call_timeout",
+                upstream=self._host.name,
+                request_id=exchange.id,
+            ) from None
+
+    async def _call(self, exchange: Exchange, tool: Tool, arguments: Json) -> Result:
+        passed = {
+            own: exchange.headers[name.lower()]
+            for name, own in self._config.pass_headers.items()
+            if name.lower() in exchange.headers
+        }
+        schemes = chosen(tool.security, self._placed)
+        additions = [self._fixed, *(self._placed[name] for name in schemes)]
+        forget: list[Callable[[], None]] = []
+        for name in schemes:
+            if name in self._grants:
+                token, drop = await self._grants[name].addition(exchange.id)
+                additions.append(token)
+                forget.append(drop)
+        if tool.headers:
+            additions.append(Additions({name: value.reveal() for name, value in tool.headers.items()}))
+        if self._credential is not None:
+            additions.append(Additions(await self._authenticated(exchange, self._credential)))
+        request = request_of(tool, arguments, passed, additions, self._config.max_request_bytes)
+        answer = await self._client.send(request, exchange.id)
+        if answer.status == 401:
+            for drop in forget:
+                drop()
+        promised = "outputSchema" in tool.definition
+        faults = partial(self._faults, tool, "outputSchema") if promised else None
+        try:
+            return result_of(answer, tool, request, faults, self._config.max_error_bytes)
+        except WrongAnswer as error:
+            raise self._client.bad_response(str(error), exchange.id) from None
+
+    async def _authenticated(self, exchange: Exchange, credential: Credential) -> Mapping[str, str]:
+        found = await credential.headers(exchange.principal, self._host.name)
+        if any(header_problem(name, value) for name, value in found.items()):
+            raise failure(
+                UPSTREAM_UNAVAILABLE,
+                "The upstream is not available.",
+                reason="bad_credential_header",
+                upstream=self._host.name,
+                request_id=exchange.id,
+            )
+        return found
+
+    def _faults(self, tool: Tool, key: str, value: Any) -> list[str]:
+        """What is wrong with a value, as of a schema of a tool."""
+        check = self._checks.get((tool.name, key))
+        if check is None:
+            if len(self._checks) >= _MOST_COMPILED:
+                self._checks.clear()
+            check = jsonschema_rs.Draft202012Validator(tool.definition[key], offline=True)
+            self._checks[tool.name, key] = check
+        if check.is_valid(value):
+            return []
+        out = []
+        for error in check.iter_errors(value):
+            place = "/".join(str(step) for step in error.instance_path)
+            out.append(
+                f"{place}: {error.message}"[:_LONGEST_FAULT] if place else error.message[:_LONGEST_FAULT]
+            )
+            if len(out) == _MOST_FAULTS:
+                break
+        return out
+
+    def _unknown(self, exchange: Exchange, name: str) -> Refused:
+        if self._tools:
+            return Refused(INVALID_PARAMS, f"Unknown tool: {name[:64]}")
+        return failure(
+            UPSTREAM_UNAVAILABLE,
+            "The upstream is not available.",
+            reason="no_document",
+            upstream=self._host.name,
+            request_id=exchange.id,
+        )

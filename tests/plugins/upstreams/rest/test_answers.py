@@ -1,0 +1,396 @@
+"""What becomes of an API's answers, and of APIs that do not answer as they should."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE, Era, Json, Refused
+from portico_plugins.upstreams.http1 import Answer, Unusable
+from portico_plugins.upstreams.rest.client import redirected
+from portico_plugins.upstreams.rest.config import OperationSettings
+from portico_plugins.upstreams.rest.requests import Request
+from tests.plugins.upstreams.kit import call, text
+from tests.plugins.upstreams.rest.kit import http, raw, running, simple
+
+JSON = {"responses": {"200": {"content": {"application/json": {"schema": {"type": "object"}}}}}}
+
+
+async def answered(answer: bytes, document: Json | None = None, **config: Any) -> Json:
+    """The result of a call that is answered with these bytes."""
+    async with (
+        raw(answer) as server,
+        running(openapi_inline=document or simple(), base_url=server.origin, **config) as up,
+    ):
+        (definition,) = up.upstream.offer.tools
+        result = await up.send(call(definition["name"], era=Era.MODERN))
+        value: Json = json.loads(result.raw)
+        return value
+
+
+async def refused(answer: Any, document: Json | None = None, **config: Any) -> Refused:
+    """How a call fails, and that the next one does not."""
+    async with (
+        raw(answer) as server,
+        running(openapi_inline=document or simple(), base_url=server.origin, **config) as up,
+    ):
+        with pytest.raises(Refused) as found:
+            await up.send(call("op"))
+        assert server.origin.rpartition("/")[2] not in json.dumps(found.value.body())
+        return found.value
+
+
+def reason(refusal: Refused) -> str:
+    assert refusal.data["gateway"]["upstream"] == "up"
+    return str(refusal.data["gateway"]["reason"])
+
+
+# --- content ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b'{"a": 12345678901234567890}', b"[1, 2]", b'"x"', b"3", b"null"])
+async def test_json_is_text_and_structured_content(body: bytes) -> None:
+    value = await answered(http(body))
+    assert value["content"] == [{"type": "text", "text": body.decode()}]
+    assert value["structuredContent"] == json.loads(body)
+    assert value["isError"] is False
+
+
+async def test_json_of_several_lines_goes_on_as_one_and_its_text_as_it_was() -> None:
+    body = b'\xef\xbb\xbf{\r\n  "a": "x\\ny"\n}'
+    async with raw(http(body)) as server, running(openapi_inline=simple(), base_url=server.origin) as up:
+        result = await up.send(call("op"))
+        assert b"\n" not in result.raw
+        assert b"\r" not in result.raw
+        assert result.value["structuredContent"] == {"a": "x\ny"}
+        assert text(result).endswith('{\r\n  "a": "x\\ny"\n}')
+
+
+async def test_json_that_does_not_say_so_is_structured_where_the_document_promises_json() -> None:
+    assert (await answered(http(b'{"a":1}', "text/plain"), simple(**JSON)))["structuredContent"] == {"a": 1}
+    assert "structuredContent" not in await answered(http(b'{"a":1}', "text/plain"))
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "content"),
+    [
+        ("é".encode(), "text/plain", {"type": "text", "text": "é"}),
+        ("é".encode("latin-1"), "text/plain; charset=ISO-8859-1", {"type": "text", "text": "é"}),
+        (b"x", "text/plain; charset=nonsense", {"type": "text", "text": "x"}),
+        (b"<a/>", "application/xml", {"type": "text", "text": "<a/>"}),
+        (b"a,b", "text/csv", {"type": "text", "text": "a,b"}),
+        (b"<svg/>", "image/svg+xml", {"type": "text", "text": "<svg/>"}),
+        (b"hello", "", {"type": "text", "text": "hello"}),
+        (
+            b"\x89PNG",
+            "image/png",
+            {"type": "image", "data": base64.b64encode(b"\x89PNG").decode(), "mimeType": "image/png"},
+        ),
+        (b"\x00", "audio/wav", {"type": "audio", "data": "AA==", "mimeType": "audio/wav"}),
+        (
+            b"\x00\xff",
+            "application/pdf",
+            {
+                "type": "resource",
+                "resource": {"uri": "rest://op/answer", "mimeType": "application/pdf", "blob": "AP8="},
+            },
+        ),
+        (
+            b"\x00\xff",
+            "",
+            {
+                "type": "resource",
+                "resource": {
+                    "uri": "rest://op/answer",
+                    "mimeType": "application/octet-stream",
+                    "blob": "AP8=",
+                },
+            },
+        ),
+    ],
+)
+async def test_other_answers_are_content_of_their_kind(body: bytes, kind: str, content: Json) -> None:
+    value = await answered(http(body, kind))
+    assert value["content"] == [content]
+    assert "structuredContent" not in value
+
+
+async def test_no_content_is_an_empty_text() -> None:
+    value = await answered(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert value["content"] == [{"type": "text", "text": ""}]
+    assert value["isError"] is False
+
+
+async def test_the_answer_to_a_head_has_no_body_whatever_length_it_says() -> None:
+    document = {"openapi": "3.0.0", "paths": {"/x": {"head": {}}}}
+    value = await answered(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", document)
+    assert value["content"] == [{"type": "text", "text": ""}]
+
+
+async def test_what_was_made_is_linked_and_the_next_page_is_told() -> None:
+    made = await answered(http(b"{}", "application/json", "201 Created", "Location: /things/7"))
+    assert made["content"][1]["type"] == "resource_link"
+    assert made["content"][1]["uri"].endswith("/things/7")
+    paged = await answered(
+        http(
+            b"[]", "application/json", "200 OK", 'Link: </x?page=1>; rel="first", </x?page=3&n=5>; rel="next"'
+        )
+    )
+    assert paged["content"][1]["text"] == "There is more: call again with page=3, n=5"
+
+
+async def test_a_stream_of_events_is_taken_to_its_end() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    value = await answered(head + b"data: 1\n\ndata: 2\n\n")
+    assert value["content"] == [{"type": "text", "text": "data: 1\n\ndata: 2\n\n"}]
+
+
+# --- errors of the API -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503, 599])
+async def test_an_http_error_is_an_error_of_the_tool_with_status_and_body(status: int) -> None:
+    value = await answered(http(b'{"why": "no"}', "application/json", f"{status} Whatever"))
+    assert value["isError"] is True
+    assert value["content"][0]["text"].startswith(f"HTTP {status}")
+    assert value["content"][0]["text"].endswith('{"why": "no"}')
+    assert value["_meta"]["portico/httpStatus"] == status
+
+
+async def test_the_body_of_an_error_is_trimmed_and_binary_ones_are_not_shown() -> None:
+    long = await answered(http(b"x" * 10_000, "text/plain", "500 X"), max_error_bytes=100)
+    assert len(long["content"][0]["text"]) < 200
+    assert "(10000 bytes)" in long["content"][0]["text"]
+    binary = await answered(http(b"\x00" * 50, "image/png", "500 X"))
+    assert "(50 bytes of image/png)" in binary["content"][0]["text"]
+
+
+async def test_retry_after_is_told() -> None:
+    value = await answered(http(b"", "", "429 Too Many Requests", "Retry-After: 7"))
+    assert "Retry-After: 7" in value["content"][0]["text"]
+
+
+# --- the failure table -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "why"),
+    [
+        (http(b'{"a":'), UPSTREAM_BAD_RESPONSE, "bad_json"),
+        (http(b'"\xff"'), UPSTREAM_BAD_RESPONSE, "bad_json"),
+        (http(b"[" * 1900 + b"]" * 1900), UPSTREAM_BAD_RESPONSE, "bad_json"),
+        (http(b"<html>", "text/html"), UPSTREAM_BAD_RESPONSE, "wrong_content_type"),
+        (http(b"x" * 5000), UPSTREAM_BAD_RESPONSE, "message_too_large"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", UPSTREAM_BAD_RESPONSE, "answer_cut_short"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+            UPSTREAM_BAD_RESPONSE,
+            "answer_cut_short",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 100\r\n\r\ndata: 1\n\n",
+            UPSTREAM_BAD_RESPONSE,
+            "answer_cut_short",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + b"data: 1\n\n" * 1000,
+            UPSTREAM_BAD_RESPONSE,
+            "message_too_large",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n",
+            UPSTREAM_BAD_RESPONSE,
+            "encoded_body",
+        ),
+        (b"not http at all\r\n\r\n", UPSTREAM_BAD_RESPONSE, "not_http"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, UPSTREAM_BAD_RESPONSE, "head_too_large"),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n",
+            UPSTREAM_BAD_RESPONSE,
+            "redirect",
+        ),
+        (b"", UPSTREAM_UNAVAILABLE, "connection_lost"),
+    ],
+)
+async def test_an_answer_of_no_use_fails_that_call_with_a_reason(answer: bytes, code: int, why: str) -> None:
+    found = await refused(answer, simple(**JSON), max_response_bytes=4096)
+    assert (found.code, reason(found)) == (code, why)
+
+
+async def test_a_call_that_takes_too_long_ends_and_closes_its_connection() -> None:
+    closed = asyncio.Event()
+
+    async def silent(head: bytes, writer: asyncio.StreamWriter) -> None:
+        await writer.wait_closed()
+        closed.set()
+
+    found = await refused(silent, operations={"op": OperationSettings(timeout=0.1)})
+    assert (found.code, reason(found)) == (UPSTREAM_TIMEOUT, "call_timeout")
+    await asyncio.wait_for(closed.wait(), 5)
+
+
+async def test_cancelling_a_call_closes_its_connection() -> None:
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        try:
+            await reader.read()
+        except ConnectionError:
+            pass
+        gone.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with running(openapi_inline=simple(), base_url=origin) as up:
+        task = asyncio.create_task(up.send(call("op")))
+        await asked.wait()
+        task.cancel()
+        await asyncio.wait_for(gone.wait(), 5)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    server.close()
+
+
+async def test_nobody_listening_and_no_such_name_are_told_apart() -> None:
+    for base, why in (
+        ("http://127.0.0.1:9", "connection_refused"),
+        ("http://nothing.invalid", "name_not_found"),
+    ):
+        async with running(openapi_inline=simple(), base_url=base) as up:
+            with pytest.raises(Refused) as found:
+                await up.send(call("op"))
+            assert (found.value.code, reason(found.value)) == (UPSTREAM_UNAVAILABLE, why)
+            with pytest.raises(Refused):
+                await up.upstream.probe()
+
+
+async def test_a_failed_call_does_not_touch_the_next() -> None:
+    answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", http(b"{}")]
+    async with raw(answers) as server, running(openapi_inline=simple(), base_url=server.origin) as up:
+        with pytest.raises(Refused):
+            await up.send(call("op"))
+        assert text(await up.send(call("op"))) == "{}"
+
+
+# --- a schema that lies ----------------------------------------------------------------------------
+
+
+async def test_an_answer_that_is_not_what_the_output_schema_says_is_an_error_with_the_answer_in_it() -> None:
+    schema = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
+    document = simple(responses={"200": {"content": {"application/json": {"schema": schema}}}})
+    value = await answered(http(b'{"id": "seven"}'), document, output="full")
+    assert value["isError"] is True
+    assert "id: " in value["content"][0]["text"]
+    assert value["content"][1]["text"] == '{"id": "seven"}'
+    fine = await answered(http(b'{"id": 7}'), document, output="full")
+    assert (fine["isError"], fine["structuredContent"]) == (False, {"id": 7})
+
+
+# --- addresses -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "localhost"]
+)
+async def test_a_forbidden_address_is_never_connected_to_however_it_is_spelt(host: str) -> None:
+    async with raw(http(b"{}")) as server:
+        port = server.origin.rpartition(":")[2]
+        async with running(
+            openapi_inline=simple(), base_url=f"http://{host}:{port}", allow_private=False
+        ) as up:
+            with pytest.raises(Refused) as found:
+                await up.send(call("op"))
+            assert found.value.code == UPSTREAM_UNAVAILABLE
+            assert reason(found.value).startswith("address_not_allowed")
+        assert server.connections == 0
+
+
+async def test_the_server_of_a_document_is_judged_as_any_other() -> None:
+    async with raw(http(b"{}")) as server:
+        document = simple(servers=[{"url": server.origin}])
+        async with running(openapi_inline=document, allow_private=False) as up:
+            with pytest.raises(Refused, match="not available"):
+                await up.send(call("op"))
+        assert server.connections == 0
+
+
+async def test_a_document_at_a_forbidden_address_is_not_asked_for() -> None:
+    async with raw(http(b"{}")) as server:
+        async with running(openapi=f"{server.origin}/openapi.json", allow_private=False) as up:
+            assert up.upstream.state == "unavailable"
+            assert "address_not_allowed" in up.upstream.reason
+        assert server.connections == 0
+
+
+async def test_a_name_that_turns_to_a_forbidden_address_is_not_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with raw([http(b"{}", "application/json", "200 OK", "Connection: close")]) as server:
+        port = int(server.origin.rpartition(":")[2])
+        turns = [["127.0.0.1"], ["127.0.0.1", "169.254.169.254"]]
+
+        async def resolve(host: str, port: int, **_: Any) -> Any:
+            found = turns.pop(0) if host == "api.test" else [host]  # uvloop asks of addresses, too
+            return [(2, 1, 6, "", (address, port)) for address in found]
+
+        async with running(openapi_inline=simple(), base_url=f"http://api.test:{port}") as up:
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve, raising=False)
+            await up.send(call("op"))
+            with pytest.raises(Refused) as found:
+                await up.send(call("op"))
+        assert reason(found.value).startswith("address_not_allowed")
+        assert server.connections == 1
+
+
+# --- redirects -------------------------------------------------------------------------------------
+
+
+def moved(where: str) -> bytes:
+    return http(b"", "", "302 Found", f"Location: {where}", "Connection: close")
+
+
+async def test_a_redirect_is_followed_only_as_often_as_configured_and_without_headers_elsewhere() -> None:
+    async with raw(http(b'{"there":1}')) as other, raw(moved(f"{other.origin}/y?z=1")) as server:
+        config: Json = {"openapi_inline": simple(), "base_url": server.origin, "query": {}, "redirects": 1}
+        async with running(**config, pass_headers={"x-t": "X-T"}) as up:
+            result = await up.send(call("op", headers={"x-t": "secret"}))
+        assert text(result) == '{"there":1}'
+        assert b"X-T: secret" in server.heads[0]
+        assert other.heads[0].startswith(b"GET /y?z=1 HTTP/1.1\r\n")
+        assert b"secret" not in other.heads[0]
+
+
+@pytest.mark.parametrize(
+    "where", ["ftp://x.test/", "http://u:p@x.test/", "", "/loop", "http://169.254.169.254/latest"]
+)
+async def test_a_redirect_that_may_not_be_followed_is_a_failure(where: str) -> None:
+    found = await refused(moved(where), redirects=3)
+    assert found.code in (UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE)
+    assert reason(found).partition(" ")[0] in ("redirect", "address_not_allowed")
+
+
+@pytest.mark.parametrize(
+    "where", ["http://api.test/y", "//api.test:0/y", "http://api.test\\@evil.test/", "/y z"]
+)
+async def test_a_redirect_gives_up_neither_tls_nor_sound_addresses(where: str) -> None:
+    answer = Answer(100, asyncio.get_running_loop())
+    answer.headers = {b"location": where.encode()}
+    with pytest.raises(Unusable):
+        redirected(Request("GET", "https://api.test", "/x", {}, None), answer)
+
+
+async def test_a_post_is_never_sent_twice_by_a_redirect() -> None:
+    document = {"openapi": "3.0.0", "paths": {"/x": {"post": {"operationId": "op"}}}}
+    async with raw(moved("/y")) as server:
+        async with running(openapi_inline=document, base_url=server.origin, redirects=3) as up:
+            with pytest.raises(Refused) as found:
+                await up.send(call("op"))
+        assert reason(found.value) == "redirect"
+        assert len(server.heads) == 1

@@ -1,0 +1,42 @@
+"""What a `rest` table may say: every problem at once, each at its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portico.api import ConfigError
+from portico.testing.running import running_gateway
+
+
+def toml(text: str) -> str:
+    return f"[upstreams.api]\nuse = 'rest'\n{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "expected one of `openapi`"),
+        ("openapi = 'http://a.test'\nopenapi_file = 'x.json'", "at most one"),
+        ("openapi = 'file:///etc/passwd'", "expected http"),
+        ("openapi = 'http://u:p@a.test/'", "carries no credentials"),
+        ("tools = { a = { path = '/a' } }", "need a `base_url`"),
+        ("base_url = 'http://a.test'\ntools = { a = { path = 'a' } }", "begins with a slash"),
+        ("base_url = 'http://a.test'\ntools = { a = { path = '/a', method = 'CONNECT' } }", "an HTTP method"),
+        ("openapi = 'http://a.test'\ninclude = [{}]", "at least one of"),
+        ("openapi = 'http://a.test'\npass_headers = { Authorization = 'X-A' }", "never passed on"),
+        ("openapi = 'http://a.test'\npass_headers = { x = 'Host' }", "set by the gateway"),
+        ("openapi = 'http://a.test'\ncookies = { a = 'b; c=d' }", "expected a cookie"),
+        ("openapi = 'http://a.test'\nheaders = { A = \"b\\r\\nc: d\" }", "no header may have"),
+        ("openapi = 'http://a.test'\nsecurity = { k = { username = 'u' } }", "expected either `value`"),
+    ],
+)
+async def test_a_table_that_means_nothing_is_refused_with_the_reason(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        async with running_gateway(toml(text), base=tmp_path):
+            pass
+    assert said in refused.value.render()
+    assert "upstreams.api" in refused.value.render()

@@ -1,0 +1,185 @@
+"""A `rest` upstream's life: where its document comes from, how it is kept current, what is said of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portico.api import INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_UNAVAILABLE, Json, Refused, Secret, State
+from portico_plugins.upstreams.rest.config import HandTool, SchemeSettings
+from tests.plugins.upstreams.kit import Running, call, exchange, serving
+from tests.plugins.upstreams.rest.kit import http, raw, running, simple
+
+
+def named(*names: str) -> Json:
+    return {"openapi": "3.1.0", "paths": {f"/{name}": {"get": {"operationId": name}} for name in names}}
+
+
+class Documents:
+    """An ASGI app with a document that can be changed, and taken away."""
+
+    def __init__(self, document: Any) -> None:
+        self.document = document
+        self.status = 200
+        self.asked: list[dict[bytes, bytes]] = []
+        self._news = asyncio.Condition()
+
+    async def until_asked(self, times: int) -> None:
+        """Wait until it was asked so many times."""
+        async with asyncio.timeout(15), self._news:
+            await self._news.wait_for(lambda: len(self.asked) >= times)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        headers = dict(scope["headers"])
+        self.asked.append(headers)
+        async with self._news:
+            self._news.notify_all()
+        body = self.document if isinstance(self.document, bytes) else json.dumps(self.document).encode()
+        tag = b'"%d"' % hash(body)
+        status = 304 if self.status == 200 and headers.get(b"if-none-match") == tag else self.status
+        head = [(b"content-type", b"application/json"), (b"etag", tag)]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": b"" if status == 304 else body})
+
+
+def tools(up: Running) -> list[str]:
+    return [tool["name"] for tool in up.upstream.offer.tools]
+
+
+async def test_a_document_in_the_configuration_or_a_file_is_there_at_once(tmp_path: Path) -> None:
+    async with running(openapi_inline=named("a"), base_url="http://127.0.0.1:9") as up:
+        assert (up.upstream.state, tools(up)) == (State.READY, ["a"])
+    path = tmp_path / "api.yaml"
+    path.write_text("openapi: 3.0.0\npaths:\n  /a:\n    get: {operationId: a}\n")
+    async with running(openapi_file=path, base_url="http://127.0.0.1:9") as up:
+        assert (up.upstream.state, tools(up)) == (State.READY, ["a"])
+        path.write_text("openapi: 3.0.0\npaths:\n  /a:\n    get: {operationId: b}\n")
+        await up.upstream.refresh()
+        assert tools(up) == ["b"]
+        assert up.wiring.offers[-1] == {"tools"}
+
+
+async def test_tools_by_hand_stand_beside_those_of_a_document_and_do_not_replace_them() -> None:
+    own = {"a": HandTool(path="/mine"), "z": HandTool(path="/mine")}
+    async with running(openapi_inline=named("a"), tools=own, base_url="http://127.0.0.1:9") as up:
+        assert tools(up) == ["a", "z"]
+        assert up.upstream.offer.tools[0]["description"] == "GET /a"
+        assert "operation_left_out" in up.log.events()
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (b"<html>", "no object"),
+        ({"openapi": "9.0"}, "not supported"),
+        ({"openapi": "3.0.0", "paths": {f"/{each}": {"get": {}} for each in range(3)}}, "max_tools"),
+    ],
+)
+async def test_a_document_of_no_use_degrades_with_a_precise_reason(document: Any, reason: str) -> None:
+    async with serving(Documents(document)) as origin, running(openapi=origin, max_tools=2) as up:
+        assert up.upstream.state is State.DEGRADED
+        assert reason in up.upstream.reason
+        with pytest.raises(Refused) as refused:
+            await up.send(call("a"))
+        assert (refused.value.code, refused.value.data["gateway"]["reason"]) == (
+            UPSTREAM_UNAVAILABLE,
+            "no_document",
+        )
+
+
+async def test_a_file_that_is_not_there_and_a_scheme_that_is_unknown_are_reasons(tmp_path: Path) -> None:
+    async with running(openapi_file=tmp_path / "nothing.json") as up:
+        assert up.upstream.state is State.DEGRADED
+        assert "No such file" in up.upstream.reason
+        assert str(tmp_path) not in up.upstream.reason
+    keys = {"key": SchemeSettings(value=Secret("s"))}
+    async with running(openapi_inline=simple(), security=keys, base_url="http://127.0.0.1:9") as up:
+        assert "no security scheme 'key'" in up.upstream.reason
+
+
+async def test_a_changed_document_is_taken_in_and_an_unchanged_one_not_sent_again() -> None:
+    app = Documents(named("a"))
+    async with serving(app) as origin, running(openapi=f"{origin}/o.json", refresh_seconds=0.02) as up:
+        assert tools(up) == ["a"]
+        announced = len(up.wiring.offers)
+        await up.upstream.refresh()
+        await app.until_asked(3)
+        assert b"if-none-match" in app.asked[1]
+        assert len(up.wiring.offers) == announced
+        app.document = named("a", "b")
+        await up.wiring.until(lambda: tools(up) == ["a", "b"])
+        assert up.wiring.offers[-1] == {"tools"}
+
+
+async def test_tools_stay_while_the_document_is_away_and_it_recovers_alone() -> None:
+    app = Documents(named("a"))
+    async with serving(app) as origin, running(openapi=f"{origin}/o.json", refresh_seconds=0.02) as up:
+        app.status = 500
+        await up.until_state(State.DEGRADED)
+        assert (tools(up), up.upstream.reason) == (["a"], "document: HTTP 500")
+        app.status = 200
+        await up.until_state(State.READY)
+        app.document = b"{"
+        await up.until_state(State.DEGRADED)
+        assert tools(up) == ["a"]
+        app.document = named("b")
+        await up.until_state(State.READY)
+        assert tools(up) == ["b"]
+
+
+async def test_a_document_that_comes_late_is_taken_when_it_is_there() -> None:
+    async with serving(Documents(named("a"))) as origin:
+        port = int(origin.rpartition(":")[2])
+    async with running(openapi=f"{origin}/o.json", refresh_seconds=0.02) as up:
+        assert (up.upstream.state, up.upstream.reason) == (State.UNAVAILABLE, "document: connection_refused")
+        async with serving(Documents(named("a")), port):
+            await up.until_state(State.READY)
+        assert tools(up) == ["a"]
+
+
+async def test_a_document_that_is_too_large_is_refused() -> None:
+    async with (
+        serving(Documents(b" " * 5000)) as origin,
+        running(openapi=origin, max_document_bytes=1024) as up,
+    ):
+        assert up.upstream.state is State.DEGRADED
+        assert up.upstream.reason == "document: message_too_large"
+
+
+async def test_relative_servers_begin_where_the_document_is() -> None:
+    document = named("a") | {"servers": [{"url": "../v2"}]}
+    async with serving(Documents(document)) as origin, running(openapi=f"{origin}/v1/docs/o.json") as up:
+        assert up.upstream._tools["a"].base == f"{origin}/v1/v2"
+
+
+async def test_unknown_tools_and_other_methods_are_refused() -> None:
+    async with running(openapi_inline=named("a"), base_url="http://127.0.0.1:9") as up:
+        with pytest.raises(Refused) as refused:
+            await up.send(call("nothing"))
+        assert refused.value.code == INVALID_PARAMS
+        with pytest.raises(Refused) as refused:
+            await up.send(exchange("prompts/get", {"name": "a"}))
+        assert refused.value.code == METHOD_NOT_FOUND
+
+
+async def test_a_probe_is_content_with_any_answer() -> None:
+    async with raw(http(b"", "", "404 Not Found")) as server:
+        async with running(openapi_inline=named("a"), base_url=server.origin) as up:
+            await up.upstream.probe()
+        assert server.heads[0].startswith(b"HEAD / HTTP/1.1\r\n")
+
+
+async def test_nothing_secret_is_logged_or_printed() -> None:
+    async with raw(http(b"{}")) as server:
+        config: Json = {"headers": {"X-Key": Secret("canary-1")}, "query": {"k": Secret("canary-2")}}
+        async with running(openapi_inline=named("a"), base_url=server.origin, **config) as up:
+            result = await up.send(call("a"))
+            assert b"canary-1" in server.heads[0]
+            said = json.dumps([up.log.lines, json.loads(result.raw), up.upstream.offer.tools], default=repr)
+            assert "canary" not in said + repr(up.upstream._config)

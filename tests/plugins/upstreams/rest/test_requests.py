@@ -1,0 +1,387 @@
+"""What arrives at an API: every location, style, and kind of body, at a server that says what it got."""
+
+from __future__ import annotations
+
+import base64
+import email
+import email.policy
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from portico.api import INVALID_PARAMS, Json, Principal, Ref, Refused, Secret
+from portico_plugins.upstreams.rest.config import HandParameter, HandTool, OperationSettings, SchemeSettings
+from tests.plugins.upstreams.kit import call, serving, text
+from tests.plugins.upstreams.rest.kit import echo, running
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[str]:
+    async with serving(echo) as found:
+        yield found
+
+
+async def arrived(origin: str, document: Json, arguments: Json, component: Any = None, **config: Any) -> Json:
+    """What arrives of a call of the document's only tool."""
+    headers = config.pop("inbound", {})
+    async with running(component, openapi_inline=document, base_url=origin, **config) as up:
+        (definition,) = up.upstream.offer.tools
+        result = await up.send(call(definition["name"], arguments, headers=headers))
+        assert not result.value.get("isError"), text(result)
+        found: Json = result.value["structuredContent"]
+        return found
+
+
+def with_parameter(where: str, path: str = "/x", name: str = "p", **more: Any) -> Json:
+    one = {"name": name, "in": where, "required": where == "path", "schema": {}, **more}
+    return {"openapi": "3.2.0", "paths": {path: {"get": {"parameters": [one]}}}}
+
+
+def with_body(media_type: str, schema: Any, **media: Any) -> Json:
+    content = {media_type: {"schema": schema, **media}}
+    return {
+        "openapi": "3.1.0",
+        "paths": {"/x": {"post": {"requestBody": {"required": True, "content": content}}}},
+    }
+
+
+LIST = ["a b", "c,d", "é"]
+OBJECT = {"k": "v 1", "n": 2}
+
+
+@pytest.mark.parametrize(
+    ("style", "explode", "value", "path"),
+    [
+        ("simple", False, "a/b?c#d;e%", "/x/a%2Fb%3Fc%23d%3Be%25/y"),
+        ("simple", False, 1.5, "/x/1.5/y"),
+        ("simple", False, True, "/x/true/y"),
+        ("simple", False, LIST, "/x/a%20b,c%2Cd,%C3%A9/y"),
+        ("simple", True, OBJECT, "/x/k=v%201,n=2/y"),
+        ("simple", False, OBJECT, "/x/k,v%201,n,2/y"),
+        ("label", False, LIST, "/x/.a%20b,c%2Cd,%C3%A9/y"),
+        ("label", True, LIST, "/x/.a%20b.c%2Cd.%C3%A9/y"),
+        ("label", True, OBJECT, "/x/.k=v%201.n=2/y"),
+        ("matrix", False, "v", "/x/;p=v/y"),
+        ("matrix", True, LIST, "/x/;p=a%20b;p=c%2Cd;p=%C3%A9/y"),
+        ("matrix", False, OBJECT, "/x/;p=k,v%201,n,2/y"),
+        ("matrix", True, OBJECT, "/x/;k=v%201;n=2/y"),
+    ],
+)
+async def test_a_path_parameter_arrives_in_its_style(
+    origin: str, style: str, explode: bool, value: Any, path: str
+) -> None:
+    document = with_parameter("path", "/x/{p}/y", style=style, explode=explode)
+    assert (await arrived(origin, document, {"p": value}))["path"] == path
+
+
+@pytest.mark.parametrize(
+    ("style", "explode", "value", "query"),
+    [
+        ("form", True, "a&b=c+d", "p=a%26b%3Dc%2Bd"),
+        ("form", True, "", "p="),
+        ("form", True, LIST, "p=a%20b&p=c%2Cd&p=%C3%A9"),
+        ("form", False, LIST, "p=a%20b,c%2Cd,%C3%A9"),
+        ("form", True, OBJECT, "k=v%201&n=2"),
+        ("form", False, OBJECT, "p=k,v%201,n,2"),
+        ("form", True, [], ""),
+        ("form", True, 12345678901234567890, "p=12345678901234567890"),
+        ("spaceDelimited", False, LIST, "p=a%20b%20c%2Cd%20%C3%A9"),
+        ("pipeDelimited", False, LIST, "p=a%20b%7Cc%2Cd%7C%C3%A9"),
+        ("pipeDelimited", False, OBJECT, "p=k%7Cv%201%7Cn%7C2"),
+        ("deepObject", True, OBJECT, "p%5Bk%5D=v%201&p%5Bn%5D=2"),
+        ("deepObject", True, {"a": {"b": [1, 2]}}, "p%5Ba%5D%5Bb%5D=1&p%5Ba%5D%5Bb%5D=2"),
+    ],
+)
+async def test_a_query_parameter_arrives_in_its_style(
+    origin: str, style: str, explode: bool, value: Any, query: str
+) -> None:
+    document = with_parameter("query", style=style, explode=explode)
+    assert (await arrived(origin, document, {"p": value}))["query"] == query
+
+
+async def test_a_parameter_with_content_arrives_as_json(origin: str) -> None:
+    one = with_parameter("query", content={"application/json": {"schema": {"type": "object"}}})
+    found = await arrived(origin, one, {"p": {"a": [1, "é"]}})
+    assert [(name, json.loads(value)) for name, value in parse_qsl(found["query"])] == [
+        ("p", {"a": [1, "é"]})
+    ]
+
+
+async def test_reserved_characters_stay_only_where_they_cannot_end_the_parameter(origin: str) -> None:
+    found = await arrived(origin, with_parameter("query", allowReserved=True), {"p": "a/b:c&q=1#x"})
+    assert found["query"] == "p=a/b:c%26q%3D1%23x"
+
+
+@pytest.mark.parametrize(
+    ("explode", "value", "said"),
+    [
+        (False, "a b", "a b"),
+        (False, ["a", "b"], "a,b"),
+        (True, OBJECT, "k=v 1,n=2"),
+        (False, OBJECT, "k,v 1,n,2"),
+    ],
+)
+async def test_a_header_parameter_arrives_unencoded(
+    origin: str, explode: bool, value: Any, said: str
+) -> None:
+    found = await arrived(origin, with_parameter("header", name="X-P", explode=explode), {"X-P": value})
+    assert found["headers"]["x-p"] == said
+
+
+@pytest.mark.parametrize(
+    ("explode", "value", "said"),
+    [
+        (True, "a;b", "p=a%3Bb"),
+        (False, ["a", "b"], "p=a,b"),
+        (True, ["a", "b"], "p=a; p=b"),
+        (True, OBJECT, "k=v%201; n=2"),
+    ],
+)
+async def test_a_cookie_parameter_arrives_encoded(origin: str, explode: bool, value: Any, said: str) -> None:
+    assert (await arrived(origin, with_parameter("cookie", explode=explode), {"p": value}))["headers"][
+        "cookie"
+    ] == said
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "..",
+        ".",
+        "../admin",
+        "a/../b",
+        "%2e%2e",
+        "%252e%252e/x",
+        "..%2f",
+        "..\\x",
+        "..;/x",
+        "a\r\nb",
+        "\x00",
+        "",
+        "./",
+    ],
+)
+async def test_a_path_argument_that_would_lead_elsewhere_is_refused_and_nothing_is_sent(value: str) -> None:
+    document = with_parameter("path", "/x/{p}/y")
+    async with running(openapi_inline=document, base_url="http://127.0.0.1:9/api") as up:
+        with pytest.raises(Refused) as refused:
+            await up.send(call("get_x_by_p_y", {"p": value}))
+    assert refused.value.code == INVALID_PARAMS
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-More: 1", "a\x00", "\u2028", " a"])
+async def test_a_header_argument_that_no_header_can_have_is_refused(value: str) -> None:
+    async with running(
+        openapi_inline=with_parameter("header", name="X-P"), base_url="http://127.0.0.1:9"
+    ) as up:
+        with pytest.raises(Refused) as refused:
+            await up.send(call("get_x", {"X-P": value}))
+    assert refused.value.code == INVALID_PARAMS
+
+
+# --- bodies ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [{"a": [1, None, "é"]}, [1, 2], "x", 12345678901234567890])
+@pytest.mark.parametrize("media_type", ["application/json", "application/merge-patch+json"])
+async def test_a_json_body_arrives_as_it_is(origin: str, media_type: str, value: Any) -> None:
+    found = await arrived(origin, with_body(media_type, {}), {"body": value})
+    assert json.loads(base64.b64decode(found["body"])) == value
+    assert found["headers"]["content-type"] == media_type
+
+
+async def test_a_form_arrives_with_lists_objects_and_styles(origin: str) -> None:
+    schema = {"type": "object", "properties": {"a": {}, "l": {}, "o": {}, "d": {}}}
+    document = with_body(
+        "application/x-www-form-urlencoded", schema, encoding={"d": {"style": "deepObject", "explode": True}}
+    )
+    body = {"a": "x&y=z", "l": ["1", "2"], "o": {"k": 1}, "d": {"k": {"m": "v"}}}
+    found = await arrived(origin, document, {"body": body})
+    assert parse_qsl(base64.b64decode(found["body"]).decode()) == [
+        ("a", "x&y=z"),
+        ("l", "1"),
+        ("l", "2"),
+        ("o", '{"k":1}'),
+        ("d[k][m]", "v"),
+    ]
+
+
+def parts(found: Json) -> dict[str, Any]:
+    head = f"Content-Type: {found['headers']['content-type']}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + base64.b64decode(found["body"]), policy=email.policy.HTTP)
+    return {str(part.get_param("name", header="content-disposition")): part for part in message.iter_parts()}  # type: ignore[attr-defined]
+
+
+async def test_a_multipart_form_arrives_with_files_of_text_and_bytes(origin: str) -> None:
+    file = {"type": "string", "format": "binary"}
+    schema = {
+        "type": "object",
+        "properties": {
+            "f": file,
+            "fs": {"type": "array", "items": file},
+            "n": {"type": "integer"},
+            "o": {"type": "object"},
+        },
+    }
+    body = {
+        "f": {
+            "base64": base64.b64encode(b"\x00\xff\r\n--x").decode(),
+            "filename": 'a"\r\nb.png',
+            "mediaType": "image/png",
+        },
+        "fs": [{"text": "one"}],
+        "n": 3,
+        "o": {"k": 1},
+    }
+    found = parts(await arrived(origin, with_body("multipart/form-data", schema), {"body": body}))
+    assert found["f"].get_payload(decode=True) == b"\x00\xff\r\n--x"
+    assert found["f"].get_content_type() == "image/png"
+    assert found["f"].get_filename() == "a%22%0D%0Ab.png"
+    assert found["fs"].get_payload(decode=True) == b"one"
+    assert found["n"].get_payload(decode=True) == b"3"
+    assert (found["o"].get_content_type(), json.loads(found["o"].get_payload())) == (
+        "application/json",
+        {"k": 1},
+    )
+
+
+async def test_text_and_binary_bodies_arrive_byte_for_byte(origin: str) -> None:
+    found = await arrived(origin, with_body("application/xml", {}), {"body": "<é/>"})
+    assert base64.b64decode(found["body"]) == "<é/>".encode()
+    assert found["headers"]["content-type"] == "application/xml; charset=utf-8"
+    sent = {"base64": base64.b64encode(bytes(range(256))).decode()}
+    found = await arrived(origin, with_body("application/octet-stream", {}), {"body": sent})
+    assert base64.b64decode(found["body"]) == bytes(range(256))
+    assert found["headers"]["content-type"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    "file", [{"base64": "!"}, {"text": "x", "mediaType": "a/b\r\nX: 1"}, {"text": "x" * 2000}]
+)
+async def test_a_file_that_is_not_sound_or_too_large_is_refused(file: Json) -> None:
+    document = with_body("application/octet-stream", {})
+    document["paths"]["/x"]["post"]["requestBody"]["content"] = {"*/*": {}}
+    form = with_body("multipart/form-data", {"type": "object", "properties": {"f": {"format": "binary"}}})
+    async with running(openapi_inline=form, base_url="http://127.0.0.1:9", max_request_bytes=1024) as up:
+        with pytest.raises(Refused) as refused:
+            await up.send(call("post_x", {"body": {"f": file}}))
+    assert refused.value.code == INVALID_PARAMS
+
+
+# --- what the configuration adds -------------------------------------------------------------------
+
+SCHEMES: Json = {
+    "q": {"type": "apiKey", "in": "query", "name": "key"},
+    "h": {"type": "apiKey", "in": "header", "name": "X-Key"},
+    "c": {"type": "apiKey", "in": "cookie", "name": "sid"},
+    "b": {"type": "http", "scheme": "bearer"},
+    "p": {"type": "http", "scheme": "basic"},
+    "o": {"type": "oauth2", "flows": {}},
+}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "settings", "place", "value"),
+    [
+        ("q", SchemeSettings(value=Secret("s&t")), "query", "key=s%26t"),
+        ("h", SchemeSettings(value=Secret("s")), "x-key", "s"),
+        ("c", SchemeSettings(value=Secret("s")), "cookie", "sid=s"),
+        ("b", SchemeSettings(value=Secret("s")), "authorization", "Bearer s"),
+        ("o", SchemeSettings(value=Secret("s")), "authorization", "Bearer s"),
+        ("p", SchemeSettings(username="u", password=Secret("s")), "authorization", "Basic dTpz"),
+    ],
+)
+async def test_the_secret_of_a_security_scheme_goes_where_the_document_says(
+    origin: str, scheme: str, settings: SchemeSettings, place: str, value: str
+) -> None:
+    document = {
+        "openapi": "3.0.0",
+        "security": [{"other": []}, {scheme: []}],
+        "components": {"securitySchemes": SCHEMES},
+        "paths": {"/x": {"get": {}}},
+    }
+    found = await arrived(origin, document, {}, security={scheme: settings})
+    assert (found["query"] if place == "query" else found["headers"][place]) == value
+
+
+async def test_an_operation_that_needs_no_security_gets_no_secret(origin: str) -> None:
+    document = {
+        "openapi": "3.0.0",
+        "security": [{"b": []}],
+        "components": {"securitySchemes": SCHEMES},
+        "paths": {"/x": {"get": {"security": []}}},
+    }
+    found = await arrived(origin, document, {}, security={"b": SchemeSettings(value=Secret("s"))})
+    assert "authorization" not in found["headers"]
+
+
+class Token:
+    async def headers(self, principal: Principal, upstream: str) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer for-{principal.subject}-at-{upstream}"}
+
+
+async def test_a_credential_is_asked_for_the_caller_and_goes_before_fixed_headers(origin: str) -> None:
+    found = await arrived(
+        origin,
+        with_parameter("query"),
+        {},
+        Token(),
+        credential=Ref("token"),
+        headers={"authorization": Secret("Bearer fixed"), "X-Fixed": Secret("1")},
+    )
+    assert found["headers"]["authorization"] == "Bearer for-alice-at-up"
+    assert found["headers"]["x-fixed"] == "1"
+
+
+async def test_no_header_of_the_client_is_passed_on_but_those_that_are_named(origin: str) -> None:
+    inbound = {"authorization": "Bearer gateway", "cookie": "c=1", "x-trace": "t1", "x-other": "o"}
+    found = await arrived(
+        origin, with_parameter("query"), {}, inbound=inbound, pass_headers={"X-Trace": "X-Request-Id"}
+    )
+    assert found["headers"]["x-request-id"] == "t1"
+    assert not {"authorization", "cookie", "x-other", "x-trace"} & set(found["headers"])
+
+
+async def test_what_is_configured_takes_the_place_of_what_a_client_slips_in(origin: str) -> None:
+    document = with_parameter("query", style="form", explode=True)
+    arguments = {"p": {"key": "mine", "tenant": "mine", "other": "1"}}
+    found = await arrived(origin, document, arguments, query={"key": Secret("k"), "tenant": Secret("t")})
+    assert found["query"] == "other=1&key=k&tenant=t"
+
+
+async def test_fixed_arguments_win_and_defaults_fill_in(origin: str) -> None:
+    document = {
+        "openapi": "3.0.0",
+        "paths": {
+            "/x": {"get": {"parameters": [{"name": name, "in": "query", "schema": {}} for name in "abc"]}}
+        },
+    }
+    own = OperationSettings(fixed={"a": 1}, defaults={"b": 2, "c": 3}, headers={"X-Own": Secret("o")})
+    found = await arrived(origin, document, {"c": 4}, operations={"GET /x": own})
+    assert sorted(found["query"].split("&")) == ["a=1", "b=2", "c=4"]
+    assert found["headers"]["x-own"] == "o"
+
+
+async def test_a_tool_written_by_hand_arrives(origin: str) -> None:
+    tool = HandTool(
+        method="PUT",
+        path="/things/{id}?v=2",
+        parameters=(HandParameter(name="id", location="path"), HandParameter(name="q")),
+        body={"type": "object"},
+    )
+    async with running(tools={"change": tool}, base_url=f"{origin}/base/") as up:
+        result = await up.send(call("change", {"id": "7", "q": "x", "body": {"a": 1}}))
+    found = result.value["structuredContent"]
+    assert (found["method"], found["path"], found["query"]) == ("PUT", "/base/things/7", "v=2&q=x")
+
+
+@pytest.mark.parametrize("arguments", [{"p": "x"}, {"q": 1}, {}])
+async def test_arguments_that_do_not_fit_are_told_to_the_model_and_nothing_is_sent(arguments: Json) -> None:
+    document = with_parameter("query", required=True, schema={"type": "integer"})
+    async with running(openapi_inline=document, base_url="http://127.0.0.1:9") as up:
+        result = await up.send(call("get_x", arguments))
+    assert result.value["isError"] is True
+    assert "nothing was sent" in text(result)
