@@ -12,7 +12,7 @@ from portico._config.discovery import discover
 from portico._config.memo import Memo
 from portico._config.settings import Document, load
 from portico._config.sources import LookUp
-from portico._host.composed import Composed, Key, Known, compose
+from portico._host.composed import Composed, Key, Known, by_content, compose
 from portico.api import About, Json, Record
 
 PLUGINS = discover()
@@ -131,3 +131,19 @@ def test_what_failed_and_what_has_gone_is_not_kept() -> None:
     assert memo.made("k", 1, object) is first
     memo.forget_all_but(())
     assert memo.made("k", 1, object) is not first
+
+
+def test_a_resource_changes_when_its_content_does_not_when_something_is_said_of_it() -> None:
+    dates: Memo[Key, float] = Memo()
+    key = ("resources", "one")
+
+    def at(config: Json, updated: float) -> float:
+        return by_content({key: Record(*key, config, updated=updated)}, dates)[key].updated
+
+    assert at({"text": "a"}, 1.0) == 1.0
+    assert at({"text": "a"}, 2.0) == 1.0
+    assert at({"text": "b"}, 3.0) == 3.0
+    assert by_content({}, dates) == {}
+    assert at({"text": "b"}, 4.0) == 4.0
+    server = Record("servers", "s", {}, updated=5.0)
+    assert by_content({("servers", "s"): server}, dates)["servers", "s"] is server

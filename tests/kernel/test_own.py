@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from portico.api import Author, Change, ConfigError, FromFile, Json, Management, Refused
@@ -88,6 +89,24 @@ async def test_a_resource_says_how_large_it_is_and_when_it_last_changed(shelf: s
         shown = management.get("resources", "one")
         assert shown is not None
         assert shown.config == NOTE
+
+
+async def test_what_is_only_said_of_a_resource_is_no_news_to_clients(shelf: str) -> None:
+    more = '[registries.real]\nuse = "memory"\n[gateway]\nregistry = "real"'
+    async with managed(shelf, more) as (gateway, management):
+        await management.change([resource("one", NOTE)], ALICE)
+        before = await gateway.request("resources/list")
+        plane: Any = gateway.gateway.plane
+        local = plane.upstreams["local"]
+        found = management.get("resources", "one")
+        assert found is not None
+        told = attrs.evolve(found.about, tags=("new",))
+        await management.change([Change("resources", "one", found.config, told)], ALICE)
+        assert plane.upstreams["local"] is local  # nothing was made anew
+        assert await gateway.request("resources/list") == before
+        changed = management.get("resources", "one")
+        assert changed is not None
+        assert changed.about.tags == ("new",)
 
 
 async def test_a_template_that_is_wrong_is_refused_with_its_record_field_and_line(shelf: str) -> None:

@@ -117,6 +117,22 @@ def compose(
     return Composed(file, overrides, problems)
 
 
+def by_content(records: Mapping[Key, Record], dates: Memo[Key, float]) -> dict[Key, Record]:
+    """Records with resources that changed when their content did: tags and the like are no news to clients.
+
+    Args:
+        records: All there are.
+        dates: When contents changed, as far as this process has seen; it is brought up to date.
+    """
+    dates.forget_all_but(records)
+    return {
+        key: attrs.evolve(each, updated=dates.made(key, each.config, partial(float, each.updated)))
+        if each.kind == "resources"
+        else each
+        for key, each in records.items()
+    }
+
+
 def _override(record: Record, base: Path) -> tuple[OverrideKey, Override]:
     """What a record overrides, and how.
 

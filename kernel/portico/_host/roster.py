@@ -19,7 +19,7 @@ from portico._core.management import FromFile, Managed, Outcome
 from portico._core.records import About, Author, Change, Entry, Made, Record, Registry, RegistryDown
 from portico._core.shadows import Conflict
 from portico._host.checking import check
-from portico._host.composed import LOCAL, OWN, Composed, Key, Known, compose, declared, own_of
+from portico._host.composed import LOCAL, OWN, Composed, Key, Known, by_content, compose, declared, own_of
 from portico._host.pinboard import Pinboard
 from portico._host.pinning import Pinning, forgetting
 from portico._host.sealed import Secrets, rotate
@@ -65,6 +65,7 @@ class Roster:
         self._records: dict[Key, Record] = {}
         self._composed = Composed(file, {}, {})
         self._known: Known = Memo()
+        self._dates: Memo[Key, float] = Memo()
         self._revision = 0
         self._down = ""
         self._acting = asyncio.Lock()
@@ -131,7 +132,7 @@ class Roster:
     async def _act(self, revision: int, loaded: Sequence[Record], *, keep: bool = True) -> None:
         records = {(record.kind, record.name): record for record in loaded}
         before = self._composed.settings
-        composed = self._compose(records)
+        composed = self._compose(by_content(records, self._dates))
         for (kind, name), problems in composed.problems.items():
             if self._composed.problems.get((kind, name)) != problems:
                 self._log.warning("record.left_out", kind=kind, name=name, problems=_said(problems))
