@@ -150,6 +150,10 @@ async def test_credentials_are_sent_and_never_shown(forge: Forge, api: str, auth
     seen = await asked(forge, "w", {})
     assert seen["headers"] == {**seen["headers"], **sent, "X-More": "m"}
     assert seen["path"] == "/new"
+    shown = await forge.ask("GET", f"/tools/{made['id']}")
+    again = await forge.ask("PUT", f"/tools/{made['id']}", shown)
+    assert {**again, "updatedAt": 0, "version": 0} == {**shown, "updatedAt": 0, "version": 0}
+    assert (await asked(forge, "w", {}))["headers"] == seen["headers"]
 
 
 async def test_a_tool_without_credentials_gets_those_for_the_upstream(forge: Forge, api: str) -> None:
