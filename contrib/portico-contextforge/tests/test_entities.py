@@ -207,15 +207,6 @@ async def test_what_is_the_gateways_cannot_be_changed_at_the_tool(forge: Forge) 
     assert "deactivate" in (await forge.ask("DELETE", path, status=409))["detail"]
 
 
-@pytest.mark.parametrize("wrapped", [True, False])
-async def test_a_tool_by_itself_waits_for_rest(forge: Forge, wrapped: bool) -> None:
-    tool = {"name": "w", "url": "https://w.example", "integration_type": "REST", "request_type": "GET"}
-    answer = await forge.ask("POST", "/tools", {"tool": tool} if wrapped else tool, 501)
-    assert "`rest`" in answer["detail"]
-    await forge.ask("POST", "/tools", {"name": "w", "integration_type": "MCP"}, 422)
-    assert (await forge.ask("POST", "/tools", {}, 422))["detail"][0]["loc"] == ["body", "name"]
-
-
 # --- prompts and resources ---------------------------------------------------------------------------------
 
 

@@ -22,14 +22,17 @@ MEMBERS: Final = {
         "id", "name", "description", "associated_tools", "associated_resources", "associated_prompts", "tags",
         "visibility", "server", "oauth_enabled",
     ),
-    "tools": ("name", "custom_name", "title", "description", "tags", "annotations", "enabled", "tool", "url"),
+    "tools": (
+        "name", "custom_name", "title", "description", "tags", "annotations", "enabled", "tool", "url",
+        "request_type", "input_schema", "headers", "auth", "auth_type", "timeout_ms", "integration_type",
+    ),
     "prompts": ("name", "template", "arguments", "description", "tags", "title", "prompt"),
     "resources": ("name", "uri", "content", "mime_type", "description", "tags", "uri_template", "resource"),
 }  # fmt: skip
 PLAIN: Final = {
     "gateways": {"name": "odd", "url": "http://localhost:1/mcp", "enabled": False},
     "servers": {"name": "odd"},
-    "tools": {"name": "odd"},
+    "tools": {"name": "odd", "url": "http://localhost:1/{id}?a={b}"},
     "prompts": {"name": "odd", "template": "Hi"},
     "resources": {"name": "odd", "uri": "memo://odd", "content": "x"},
 }

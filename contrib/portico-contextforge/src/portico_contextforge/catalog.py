@@ -12,6 +12,7 @@ import attrs
 from portico.api import About, Endpoint, Json, Managed, Management, Offer
 from portico_contextforge.errors import missing
 from portico_contextforge.naming import LOCAL, federated, ident, plain_id, record_name, slug
+from portico_contextforge.rest_tools import is_rest, tool_in
 
 Kind = Literal["tools", "resources", "prompts"]
 NOUNS: Final = {
@@ -34,6 +35,7 @@ class Thing:
         definition: As the upstream sent it; of a record, made of that.
         names: See `ContextForgeConfig.names`.
         managed: Its override, or the record it is itself.
+        rest: Of a REST tool, the upstream that it is.
     """
 
     kind: Kind
@@ -42,6 +44,7 @@ class Thing:
     definition: Json
     names: str
     managed: Managed | None = None
+    rest: Managed | None = None
 
     @property
     def id(self) -> str:
@@ -61,17 +64,20 @@ class Thing:
     @property
     def about(self) -> About:
         """What people say of it."""
-        return self.managed.about if self.managed is not None else About()
+        record = self.rest or self.managed
+        return record.about if record is not None else About()
 
     @property
     def tags(self) -> Sequence[str]:
         """Its tags."""
-        return self.about.tags if self.local else tuple(self.override.get("tags", ()))
+        own = self.about.tags if self.local or self.rest is not None else ()
+        return own if "tags" not in self.override else tuple(self.override["tags"])
 
     @property
     def enabled(self) -> bool:
         """Whether it is shown."""
-        return self.about.enabled if self.local else self.override.get("enabled", True) is not False
+        own = self.about.enabled if self.local or self.rest is not None else True
+        return own and self.override.get("enabled", True) is not False
 
     @property
     def title(self) -> str:
@@ -115,8 +121,14 @@ class Catalog:
 
     @cached_property
     def gateways(self) -> Sequence[Managed]:
-        """Upstreams, but for the one that has the gateway's own things."""
-        return [each for each in self._management.all("upstreams") if each.name != LOCAL]
+        """Upstreams, but for the one that has the gateway's own things, and REST tools."""
+        others = (each for each in self._management.all("upstreams") if each.name != LOCAL)
+        return [each for each in others if each.name not in self.rest_tools]
+
+    @cached_property
+    def rest_tools(self) -> Mapping[str, Managed]:
+        """REST tools by the names of their upstreams."""
+        return {each.name: each for each in self._management.all("upstreams") if is_rest(each)}
 
     @cached_property
     def gateway_by_name(self) -> Mapping[str, Managed]:
@@ -158,7 +170,14 @@ class Catalog:
                     continue
                 own = str(definition.get(key))
                 override = self._overrides.get(f"{upstream}/{kind}/{own}")
-                yield Thing(kind, upstream, own, definition, self._names, override)
+                rest = self.rest_tools.get(upstream)
+                yield Thing(kind, upstream, own, definition, self._names, override, rest)
+        for name, rest in self.rest_tools.items() if kind == "tools" else ():
+            if name not in self.offers or not self.offers[name].tools:  # not in use
+                own, tool = tool_in(rest)
+                definition = {"name": own, "description": tool.get("description")}
+                override = self._overrides.get(f"{name}/{kind}/{own}")
+                yield Thing(kind, name, own, definition, self._names, override, rest)
 
     def find(self, kind: Kind, text: str) -> Thing:
         """One of them, by id, or by anything it may be called; ids come first.

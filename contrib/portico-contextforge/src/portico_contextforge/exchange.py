@@ -23,13 +23,14 @@ from portico.api import (
     plan_import,
     read_import,
 )
+from portico_contextforge import rest_writing
 from portico_contextforge.catalog import title_of
 from portico_contextforge.errors import Trouble, invalid, trouble_of
 from portico_contextforge.naming import federated, ident, slug
 from portico_contextforge.reading import Fields
+from portico_contextforge.rest_tools import is_rest, schema_of, tool_in, url_of
 from portico_contextforge.shown import moment
 from portico_contextforge.table import Answer, Call, snake
-from portico_contextforge.things import refused_tool
 
 _TYPES: Final = ("tools", "gateways", "servers", "prompts", "resources", "roots")
 _KINDS: Final = {
@@ -65,6 +66,9 @@ async def export_selected(call: Call) -> Answer:
 
     def taken(kind: str, managed: Managed) -> bool:
         names = {managed.name, ident(kind, managed.name), title_of(managed)}
+        if kind == "tools":
+            own, _ = tool_in(managed)
+            names = {own, slug(own), ident(kind, managed.name, own)}
         return managed.record is not None and bool(names & set(map(str, wanted[kind])))
 
     return Answer(_document(call, [each for each in _TYPES if each in wanted], taken))
@@ -73,9 +77,15 @@ async def export_selected(call: Call) -> Answer:
 def _document(call: Call, types: Sequence[str], taken: Any) -> Json:
     management = call.host.management
     entities: Json = {
-        kind: [_exported(call, kind, each) for each in management.all(_KINDS[kind]) if taken(kind, each)]
+        kind: [
+            _exported(call, kind, each)
+            for each in management.all(_KINDS[kind])
+            if taken(kind, each) and not is_rest(each)
+        ]
         if kind in _KINDS
-        else []
+        else [
+            _rest(each) for each in call.catalog.rest_tools.values() if kind == "tools" and taken(kind, each)
+        ]
         for kind in types
     }
     return {
@@ -93,16 +103,36 @@ def _document(call: Call, types: Sequence[str], taken: Any) -> Json:
     }
 
 
-def _exported(call: Call, kind: str, managed: Managed) -> Json:
-    config, about = managed.config, managed.about
-    said: Json = {
-        "name": managed.name,
-        "description": about.description or config.get("description"),
+def _rest(managed: Managed) -> Json:
+    own, tool = tool_in(managed)
+    return {
+        "name": own,
+        "integration_type": "REST",
+        "url": url_of(managed),
+        "request_type": tool.get("method", "GET"),
+        "description": tool.get("description"),
+        "input_schema": schema_of(managed),
+        **_about(managed),
+    }
+
+
+def _about(managed: Managed) -> Json:
+    about = managed.about
+    return {
         "tags": list(about.tags),
         "is_active": about.enabled,
         "visibility": about.visibility,
         "team_id": about.team or None,
         "owner_email": about.owner or None,
+    }
+
+
+def _exported(call: Call, kind: str, managed: Managed) -> Json:
+    config, about = managed.config, managed.about
+    said: Json = {
+        "name": managed.name,
+        "description": about.description or config.get("description"),
+        **_about(managed),
     }
     if kind == "gateways":
         sse = config.get("protocol") == "sse"
@@ -233,28 +263,34 @@ async def import_tools(call: Call) -> Answer:
     tools = _tools(call)
     if len(tools) > _MOST_TOOLS:
         raise Trouble(413, f"Too many tools ({len(tools)}). Max {_MOST_TOOLS}.")
+    created: list[Json] = []
     errors: list[Json] = []
     for index, tool in enumerate(tools):
-        fields = Fields({snake(key): value for key, value in tool.items()} if isinstance(tool, dict) else {})
-        try:
-            trouble = refused_tool(fields)
-        except Trouble as wrong:
-            trouble = wrong
         name = tool.get("name") if isinstance(tool, dict) else None
-        errors.append({"index": index, "name": name, "error": {"message": trouble.body["message"]}})
+        fields = Fields({snake(key): value for key, value in tool.items()} if isinstance(tool, dict) else {})
+        call.changed()
+        try:
+            await rest_writing.create(call, fields)
+        except PorticoError as error:
+            trouble = trouble_of(error)
+            if trouble is None or trouble.status == 503:
+                raise
+            errors.append({"index": index, "name": name, "error": {"message": trouble.body["message"]}})
+        else:
+            created.append({"index": index, "name": name})
     failed = [{"name": each["name"], "error": each["error"]["message"]} for each in errors]
     return Answer(
         {
             "success": not errors,
-            "message": f"0 tools imported, {len(errors)} failed",
-            "imported": 0,
+            "message": f"{len(created)} tools imported, {len(errors)} failed",
+            "imported": len(created),
             "failed": len(errors),
             "total": len(tools),
-            "created_count": 0,
+            "created_count": len(created),
             "failed_count": len(errors),
-            "created": [],
+            "created": created,
             "errors": errors,
-            "details": {"success": [], "failed": failed},
+            "details": {"success": [each["name"] for each in created], "failed": failed},
         }
     )
 

@@ -11,7 +11,7 @@ import attrs
 from portico.api import Change, Json, Managed
 from portico_contextforge.errors import Trouble, later
 from portico_contextforge.lists import each_of, listed
-from portico_contextforge.naming import ident, record_name
+from portico_contextforge.naming import REST, ident, record_name
 from portico_contextforge.reading import Fields
 from portico_contextforge.renaming import keeps_secrets, renamed
 from portico_contextforge.shown import MASK, gateway_of, moment
@@ -28,7 +28,7 @@ _NOT_HERE: Final = {
     "client_key": "client certificates are for the operator to configure",
     "identity_propagation": "the caller's identity is not sent on",
 }
-_AUTH: Final = (
+AUTH: Final = (
     "auth_type", "auth_username", "auth_password", "auth_token", "auth_header_key", "auth_header_value",
     "auth_headers",
 )  # fmt: skip
@@ -51,9 +51,10 @@ async def create(call: Call) -> Answer:
     name = record_name(given)
     if given and not name:
         fields.problems.append(("name", "A name has at least one letter or digit"))
+    _unreserved(fields, name)
     config: Json = {"use": "mcp", "url": url}
     _transport(fields, config)
-    headers = _headers(fields)
+    headers = headers_of(fields)
     if headers:
         config["headers"] = headers
     else:
@@ -68,7 +69,7 @@ async def create(call: Call) -> Answer:
         await _try(call, name, config)
     await management.change([Change("upstreams", name, config, about, 0)], call.author)
     if about.enabled:
-        await _settled(call, name)
+        await settled(call, name)
     return Answer(_shown(call, name))
 
 
@@ -79,13 +80,14 @@ async def update(call: Call) -> Answer:
     name = record_name(fields.text("name", managed.name))
     if not name:
         fields.problems.append(("name", "A name has at least one letter or digit"))
+    _unreserved(fields, name)
     config: Json = dict(managed.config)
     config["url"] = fields.text("url", str(config.get("url", "")))
     if "transport" in fields:
         config.pop("protocol", None)
         _transport(fields, config)
-    if any(name in fields for name in _AUTH):
-        headers = _headers(fields)
+    if any(name in fields for name in AUTH):
+        headers = headers_of(fields)
         kept = config.get("headers") or {}
         config["headers"] = {
             key: kept.get(key, value) if value == MASK else value for key, value in headers.items()
@@ -107,7 +109,7 @@ async def update(call: Call) -> Answer:
         changes = renamed(management, managed, name, config, about)
     await management.change(changes, call.author)
     if about.enabled:
-        await _settled(call, name)
+        await settled(call, name)
     return Answer(_shown(call, name))
 
 
@@ -130,7 +132,7 @@ async def state(call: Call) -> Answer:
         [Change("upstreams", managed.name, managed.config, about, record.version)], call.author
     )
     if activate:
-        await _settled(call, managed.name)
+        await settled(call, managed.name)
     word = "activated" if activate else "deactivated"
     return Answer(
         {
@@ -173,6 +175,11 @@ async def refresh(call: Call) -> Answer:
     )
 
 
+def _unreserved(fields: Fields, name: str) -> None:
+    if name.startswith(REST):
+        fields.problems.append(("name", f"Names that begin with {REST!r} are those of REST tools"))
+
+
 def _transport(fields: Fields, config: Json) -> None:
     """ContextForge's default is SSE; here, what nobody says is found out."""
     wanted = fields.text("transport").upper().replace("_", "")
@@ -182,7 +189,7 @@ def _transport(fields: Fields, config: Json) -> None:
         fields.problems.append(("transport", "Input should be SSE or STREAMABLEHTTP"))
 
 
-def _headers(fields: Fields) -> dict[str, str]:
+def headers_of(fields: Fields) -> dict[str, str]:
     """The headers that credentials become.
 
     Raises:
@@ -233,7 +240,7 @@ async def _try(call: Call, name: str, config: Json) -> None:
         raise Trouble(502, f"Failed to initialize gateway at {config['url']}: {reason}")
 
 
-async def _settled(call: Call, name: str) -> Managed | None:
+async def settled(call: Call, name: str) -> Managed | None:
     """Wait until its tools are listed, or it is clear that they cannot be."""
     clock = call.host.clock
     until = clock.monotonic() + call.config.register_seconds

@@ -13,8 +13,12 @@ from typing import Final
 import msgspec
 
 MAX_NAME: Final = 64
+_LONGEST_RECORD: Final = 48
 LOCAL: Final = "local"
 """The upstream that has the gateway's own prompts and resources."""
+
+REST: Final = "rest--"
+"""What the upstreams begin with that are REST tools."""
 
 _MANY: Final = (
     1 << 16
@@ -55,6 +59,8 @@ def federated(upstream: str, own: str) -> str:
     """What ContextForge calls a gateway's tool or prompt: `gateway-some-tool`."""
     if upstream == LOCAL:
         return own
+    if upstream.startswith(REST):
+        return slug(own)  # it has no gateway
     name = f"{slug(upstream)}-{slug(own)}".strip("-")
     if len(name) <= MAX_NAME:
         return name
@@ -64,7 +70,15 @@ def federated(upstream: str, own: str) -> str:
 
 def record_name(text: str) -> str:
     """A name records can have: at most 48 letters, digits, `-` and `_`; "" when nothing is left of it."""
-    return _ILLEGAL.sub("-", text.strip()).strip("-_")[:48].strip("-_")
+    return _ILLEGAL.sub("-", text.strip()).strip("-_")[:_LONGEST_RECORD].strip("-_")
+
+
+def rest_record(own: str) -> str:
+    """The name of the upstream that a REST tool is."""
+    name = f"{REST}{own}"
+    if len(name) <= _LONGEST_RECORD:
+        return name
+    return f"{name[: _LONGEST_RECORD - 9]}-{hashlib.sha256(own.encode()).hexdigest()[:8]}"
 
 
 def pattern(upstream: str, own: str) -> str:

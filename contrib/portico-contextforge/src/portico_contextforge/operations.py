@@ -98,7 +98,7 @@ _ABSENT_BELOW: Final = {
     ("import", "status"): "imports are done when they are answered; the answer is their status",
     ("import", "cleanup"): "imports are done when they are answered",
     ("resources", "subscribe"): "subscribe as an MCP client: resources/subscribe at /servers/ID/mcp or /mcp",
-    ("tools", "generate-schemas-from-openapi"): "REST tools are not there yet",
+    ("tools", "generate-schemas-from-openapi"): "use an upstream of kind `rest` with an `openapi` document",
     ("tools", "plugin_bindings"): "policies are for the operator to configure",
     ("metrics", "prometheus"): "Prometheus metrics are not there yet",
     ("health", "security"): "`gateway check` judges a configuration",

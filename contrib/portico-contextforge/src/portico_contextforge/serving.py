@@ -14,12 +14,14 @@ from portico.api import (
     Endpoint,
     Host,
     Json,
+    Managed,
     NoRegistry,
     Principal,
     carry_out,
 )
 from portico_contextforge.errors import Trouble, missing
-from portico_contextforge.naming import federated, ident, plain_id
+from portico_contextforge.naming import REST, federated, ident, plain_id
+from portico_contextforge.rest_tools import is_rest, nested, schema_of
 
 if TYPE_CHECKING:
     from portico_contextforge import ContextForgeConfig
@@ -108,13 +110,36 @@ class Serving:
         if method in _CALLS and isinstance(params.get("name"), str):
             name = self.advertised(endpoint, _CALLS[method], params["name"])
             params = {**params, "name": name}
+            params = self._apart(endpoint, params) if method == "tools/call" else params
         result = await carry_out(endpoint, method, params, principal, headers=headers)
         value = {key: each for key, each in result.value.items() if key != "resultType"}
+        if method == "tools/list":
+            value["tools"] = [self._described(endpoint, each) for each in value["tools"]]
         if method in _LISTS and self._config.names == "slug":
             kind = _LISTS[method]
             shown = self._of(endpoint).shown[kind]
             value[kind] = [{**each, "name": shown.get(each["name"], each["name"])} for each in value[kind]]
         return value
+
+    def _rest(self, endpoint: Endpoint, name: str) -> Managed | None:
+        """The upstream that a tool is, if it is a REST tool."""
+        target = endpoint.view.tools.get(name)
+        if target is None or not target.upstream.startswith(REST):
+            return None
+        managed = self._host.management.get("upstreams", target.upstream)
+        return managed if managed is not None and is_rest(managed) else None
+
+    def _apart(self, endpoint: Endpoint, params: Json) -> Json:
+        """The params of a call as the upstream has them: ContextForge has no argument `body`."""
+        rest = self._rest(endpoint, params["name"])
+        if rest is None:
+            return params
+        return {**params, "arguments": nested(rest, params.get("arguments") or {})}
+
+    def _described(self, endpoint: Endpoint, tool: Json) -> Json:
+        """A tool with the schema that its calls here are to fit."""
+        rest = self._rest(endpoint, tool["name"])
+        return tool if rest is None else {**tool, "inputSchema": schema_of(rest)}
 
     def advertised(self, endpoint: Endpoint, kind: str, name: str) -> str:
         """What a virtual server advertises something as that a caller may know by another name."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from portico.api import About, Json, Managed, Record
 from portico_contextforge.catalog import Catalog, Thing, title_of
 from portico_contextforge.naming import LOCAL, federated, ident, slug
+from portico_contextforge.rest_tools import schema_of, tool_in, url_of
 
 MASK: Final = "*****"
 _EPOCH: Final = 0.0
@@ -112,9 +113,10 @@ def gateway_of(managed: Managed, catalog: Catalog) -> Json:
 
 
 def _common(thing: Thing, catalog: Catalog) -> Json:
-    managed = thing.managed or catalog.gateway_by_name.get(thing.upstream)
+    managed = thing.rest or thing.managed or catalog.gateway_by_name.get(thing.upstream)
     record = managed.record if managed else None
-    gateway = None if thing.upstream == LOCAL else ident("gateways", thing.upstream)
+    none = thing.upstream == LOCAL or thing.rest is not None
+    gateway = None if none else ident("gateways", thing.upstream)
     return {
         "id": thing.id,
         "name": thing.name,
@@ -154,6 +156,20 @@ def tool_of(thing: Thing, catalog: Catalog) -> Json:
         "deprecated": False,
         "reachable": gateway.state in _THERE if gateway else True,
         "executionCount": None,
+        **(_rest(thing.rest) if thing.rest is not None else {}),
+    }
+
+
+def _rest(managed: Managed) -> Json:
+    """What a REST tool has that is different."""
+    return {
+        "url": url_of(managed),
+        "requestType": tool_in(managed)[1].get("method", "GET"),
+        "integrationType": "REST",
+        "gatewaySlug": "",
+        "headers": dict.fromkeys(managed.config.get("headers") or {}, MASK),
+        "inputSchema": schema_of(managed),
+        "reachable": managed.state in _THERE,
     }
 
 

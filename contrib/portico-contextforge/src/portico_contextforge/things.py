@@ -9,8 +9,10 @@ from typing import Any, Final
 import attrs
 
 from portico.api import About, Change, Json
+from portico_contextforge import rest_writing
 from portico_contextforge.catalog import NOUNS, Catalog, Kind, Thing
-from portico_contextforge.errors import Trouble, later
+from portico_contextforge.errors import Trouble
+from portico_contextforge.gateways import settled
 from portico_contextforge.lists import each_of, listed
 from portico_contextforge.naming import LOCAL, record_name
 from portico_contextforge.reading import Fields
@@ -22,11 +24,6 @@ SHOW: Final[Mapping[Kind, Callable[[Thing, Catalog], Json]]] = {
     "resources": resource_of,
     "prompts": prompt_of,
 }
-NO_REST: Final = (
-    "Tools of integration_type REST need an upstream kind `rest`, which this gateway does not have yet; "
-    "register an MCP server under /gateways instead"
-)
-NO_MCP: Final = "MCP tools come from gateways: register their server under /gateways"
 _WRAPPERS: Final = {"tools": "tool", "resources": "resource", "prompts": "prompt"}
 _PLACE: Final = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
@@ -63,7 +60,8 @@ class Things:
         """A new one of the gateway's own."""
         fields = Fields(call.fields(_WRAPPERS[self.kind]))
         if self.kind == "tools":
-            raise refused_tool(fields)
+            upstream, own = await rest_writing.create(call, fields)
+            return Answer(self._shown(call, upstream, own))
         name, config = self._record(fields, {})
         about = fields.about()
         fields.check()
@@ -91,6 +89,15 @@ class Things:
             return Answer(self._shown(call, LOCAL, str(config.get("uri") or thing.own)))
         shown = self._show(thing, call.catalog)
         config = self._override(fields, thing)
+        if thing.rest is not None:
+            change = rest_writing.update(fields, thing.rest)
+            for word in ("enabled", "tags"):  # of the record
+                config.pop(word, None)
+            fields.only(_OVERRIDDEN | rest_writing.CONFIGURED, shown, "It cannot be changed here")
+            fields.check()
+            await call.host.management.change([change, *self._kept(thing, config)], call.author)
+            await settled(call, thing.upstream)
+            return Answer(self._shown(call, thing.upstream, thing.own))
         fields.only(_OVERRIDDEN, shown, "It is its gateway's, and cannot be changed here")
         fields.check()
         await self._keep(call, thing, config)
@@ -99,12 +106,16 @@ class Things:
     async def delete(self, call: Call) -> Answer:
         """Delete a record; an upstream's thing can only be taken out of use."""
         thing = call.catalog.find(self.kind, call.ident)
-        if not thing.local or thing.managed is None:
+        if thing.rest is not None:
+            changes = rest_writing.delete(call.host.management, thing.rest, thing.managed)
+            await call.host.management.change(changes, call.author)
+        elif thing.local and thing.managed is not None:
+            await call.host.management.change([Change(self.kind, thing.managed.name, None)], call.author)
+        else:
             raise Trouble(
                 409,
                 f"{NOUNS[self.kind]} {thing.name} is of gateway {thing.upstream!r}: deactivate it instead",
             )
-        await call.host.management.change([Change(self.kind, thing.managed.name, None)], call.author)
         word = "permanently deleted" if self.kind == "tools" else "deleted"
         return Answer({"status": "success", "message": f"{NOUNS[self.kind]} {call.ident} {word}"})
 
@@ -112,7 +123,11 @@ class Things:
         """Have one in use, or not."""
         thing = call.catalog.find(self.kind, call.ident)
         activate = call.flag("activate", True)
-        if thing.local and thing.managed is not None and thing.managed.record is not None:
+        if thing.rest is not None:
+            await call.host.management.change([rest_writing.state(thing.rest, activate)], call.author)
+            if activate:
+                await settled(call, thing.upstream)
+        elif thing.local and thing.managed is not None and thing.managed.record is not None:
             managed = thing.managed
             about = attrs.evolve(managed.about, enabled=activate)
             change = Change(self.kind, managed.name, managed.config, about, thing.managed.record.version)
@@ -176,15 +191,18 @@ class Things:
         return config
 
     async def _keep(self, call: Call, thing: Thing, config: Json) -> None:
+        if changes := self._kept(thing, config):
+            await call.host.management.change(changes, call.author)
+
+    def _kept(self, thing: Thing, config: Json) -> list[Change]:
         """Write an override, or delete one that says nothing any more."""
         managed = thing.managed
         version = managed.record.version if managed is not None and managed.record is not None else 0
         if not config and not version:
-            return
+            return []
         name = f"{thing.upstream}/{self.kind}/{thing.own}"
         about = managed.about if managed is not None else About()
-        change = Change("overrides", name, config or None, about, version)
-        await call.host.management.change([change], call.author)
+        return [Change("overrides", name, config or None, about, version)]
 
     def _shown(self, call: Call, upstream: str, own: str) -> Json:
         catalog = call.changed()
@@ -201,16 +219,6 @@ _OVERRIDDEN: Final = frozenset(
         "is_active",
     }
 )  # fmt: skip
-
-
-def refused_tool(fields: Fields) -> Trouble:
-    """Why a tool cannot be registered by itself; what is wrong with it otherwise comes first."""
-    fields.required("name")
-    fields.check()
-    kind = fields.text("integration_type", "REST").upper()
-    if kind == "MCP":
-        return Trouble(422, NO_MCP)
-    return later(NO_REST if kind == "REST" else f"Tools of integration_type {kind} are not there yet")
 
 
 def _arguments(fields: Fields, config: Json) -> list[Json]:
