@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -12,6 +13,8 @@ import psutil
 import pytest
 
 from portico.api import Era, Json, Refused, Secret, State
+from portico.testing import RecordingLog
+from portico_plugins.upstreams.mcp import process
 from tests.plugins.upstreams.kit import (
     ALICE,
     BOB,
@@ -310,3 +313,20 @@ async def test_both_eras_of_an_sdk_server_have_processes_of_their_own() -> None:
         await up.send(call("count", {"to": 1}, Era.MODERN, client=client, progress_token=9))
         assert ("notifications/progress", {"progressToken": 9, "progress": 1, "total": 1}) in client.frames
     assert os.getpid() not in [child.pid for child in psutil.Process().children()]
+
+
+async def test_no_garbage_is_collected_between_fork_and_exec() -> None:
+    parent, looking = os.getpid(), True
+
+    def look() -> None:  # after every fork from now on: there is no taking it back
+        if looking and os.getppid() == parent and gc.isenabled():
+            os._exit(7)
+
+    os.register_at_fork(after_in_child=look)
+    argv = (sys.executable, "-S", "-E", "-c", "import sys; sys.stdin.read()")
+    child = await process.Child.start(argv, {}, None, RecordingLog(), lambda data: None, lambda code: None)
+    running = psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE
+    looking = False
+    await child.stop()
+    assert running
+    assert gc.isenabled()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -85,14 +86,22 @@ class Child(asyncio.SubprocessProtocol):
         """
         loop = asyncio.get_running_loop()
         options: dict[str, Any] = {"preexec_fn": _die_with_parent(os.getpid())}
-        _, child = await loop.subprocess_exec(
-            lambda: cls(log, received, ended),
-            *argv,
-            env=dict(env),
-            cwd=cwd,
-            start_new_session=True,
-            **options,
-        )
+        # Between fork and exec, the child runs Python (see `options`) without the threads of this process: an
+        # object that it found to be garbage and that waits for its thread would have both wait for ever.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            _, child = await loop.subprocess_exec(
+                lambda: cls(log, received, ended),
+                *argv,
+                env=dict(env),
+                cwd=cwd,
+                start_new_session=True,
+                **options,
+            )
+        finally:
+            if collecting:
+                gc.enable()
         return child
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
