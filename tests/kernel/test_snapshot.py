@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -59,3 +62,27 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_old_one(
         Snapshot(path).keep(2, [])
     assert Snapshot(path).read() == (1, RECORDS)
     assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_what_is_being_written_when_everything_ends_is_written_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "records.json"
+    begun, on = threading.Event(), threading.Event()
+    fsync = os.fsync
+
+    def slow(descriptor: int) -> None:
+        begun.set()
+        on.wait(30)
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", slow)
+    keeping = asyncio.create_task(Snapshot(path).keep_aside(1, RECORDS))
+    await asyncio.to_thread(begun.wait, 30)
+    keeping.cancel()
+    await asyncio.sleep(0)
+    assert not keeping.done()
+    on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping
+    assert Snapshot(path).read() == (1, RECORDS)

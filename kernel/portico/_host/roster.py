@@ -142,7 +142,7 @@ class Roster:
         self._records, self._composed, self._revision = records, composed, revision
         if keep:
             try:
-                await asyncio.to_thread(self._snapshot.keep, revision, loaded)
+                await self._snapshot.keep_aside(revision, loaded)
             except OSError as error:
                 self._log.warning("registry.snapshot_failed", error=str(error))
 

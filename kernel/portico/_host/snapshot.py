@@ -5,6 +5,7 @@ They may hold secrets, so nobody but their owner may read the file.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import Iterable
@@ -36,6 +37,20 @@ class Snapshot:
         """
         data = msgspec.json.encode({"form": _FORM, "revision": revision, "records": list(records)})
         replace(self._path, data)
+
+    async def keep_aside(self, revision: int, records: Iterable[Record]) -> None:
+        """The same in a thread. When it is cancelled, it ends when the thread does: nothing is written later.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        writing = asyncio.ensure_future(asyncio.to_thread(self.keep, revision, records))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            writing.exception()
+            raise
 
     def read(self) -> tuple[int, list[Record]] | None:
         """What it holds; None when there is no file, or none that is of any use."""
