@@ -60,7 +60,7 @@ def show(tool: str, api: Api, raw: bool) -> None:
         click.echo(f"tool {line(tool)} is shown as its upstream sends it: it has no override")
 
 
-def _changing(verb: str, text: str, what: str) -> click.Command:
+def _changing(verb: str, text: str) -> click.Command:
     @click.command(
         verb,
         help=text,
@@ -106,7 +106,7 @@ def _changing(verb: str, text: str, what: str) -> click.Command:
         if defaults:
             said["defaults"] = records.changes(defaults)
         config = merge(said, records.changes(sets, unset))
-        change(api, tool, config, 0 if verb == "add" else if_version, dry_run, raw, what)
+        change(api, tool, config, 0 if verb == "add" else if_version, dry_run, raw, "changed")
 
     return changing
 
@@ -200,9 +200,9 @@ def _set_ones(patch: Json) -> Json:
     }
 
 
-command.add_command(_changing("add", "Show a tool in another way that has been shown as it is.", "changed"))
+command.add_command(_changing("add", "Show a tool in another way that has been shown as it is."))
 command.add_command(
-    _changing("edit", "Change how a tool is shown: by options, or in $EDITOR where none is given.", "changed")
+    _changing("edit", "Change how a tool is shown: by options, or in $EDITOR where none is given.")
 )
 command.add_command(_switch("enable", True))
 command.add_command(_switch("disable", False))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from portico.api import Direct, Endpoint, Reply, Scope
 
@@ -147,3 +149,20 @@ class HttpEndpoints(Endpoints[D], Mapping[str, Direct]):
 def path_of(name: str, end: str) -> str:
     """Where a virtual server is found."""
     return f"{_BEFORE}{name}{end}"
+
+
+@asynccontextmanager
+async def swept(endpoints: Endpoints[Any], seconds: float) -> AsyncIterator[None]:
+    """Sweep endpoints every so many seconds while entered, and close them then."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            endpoints.sweep()
+
+    sweeper = asyncio.create_task(sweep())
+    try:
+        yield
+    finally:
+        sweeper.cancel()
+        endpoints.close()

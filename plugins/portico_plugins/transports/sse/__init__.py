@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -108,21 +107,12 @@ class Sse:
 @asynccontextmanager
 async def sse(config: SseConfig, host: Host) -> AsyncIterator[Transport]:
     """Create the transport; while it runs, it is looked after whose clients are welcome."""
+    from portico_plugins.transports.over_http.endpoints import swept
     from portico_plugins.transports.talking.lines import RECHECK
 
     transport = Sse(config, host)
-
-    async def sweep() -> None:
-        while True:
-            await asyncio.sleep(RECHECK)
-            transport.endpoints.sweep()
-
-    sweeper = asyncio.create_task(sweep())
-    try:
+    async with swept(transport.endpoints, RECHECK):
         yield transport
-    finally:
-        sweeper.cancel()
-        transport.endpoints.close()
 
 
 SSE = Factory(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -107,19 +106,11 @@ class StreamableHttp:
 @asynccontextmanager
 async def streamable_http(config: StreamableHttpConfig, host: Host) -> AsyncIterator[Transport]:
     """Create the transport; while it runs, idle sessions are swept."""
+    from portico_plugins.transports.over_http.endpoints import swept
+
     transport = StreamableHttp(config, host)
-
-    async def sweep() -> None:
-        while True:
-            await asyncio.sleep(min(config.session_idle / 2, 30.0))
-            transport.endpoints.sweep()
-
-    sweeper = asyncio.create_task(sweep())
-    try:
+    async with swept(transport.endpoints, min(config.session_idle / 2, 30.0)):
         yield transport
-    finally:
-        sweeper.cancel()
-        transport.endpoints.close()
 
 
 STREAMABLE_HTTP = Factory(

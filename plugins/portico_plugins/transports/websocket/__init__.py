@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -79,21 +78,12 @@ class WebSockets:
 @asynccontextmanager
 async def websocket(config: WebSocketConfig, host: Host) -> AsyncIterator[Transport]:
     """Create the transport; while it runs, it is looked after whose clients are welcome."""
+    from portico_plugins.transports.over_http.endpoints import swept
     from portico_plugins.transports.talking.lines import RECHECK
 
     transport = WebSockets(config, host)
-
-    async def sweep() -> None:
-        while True:
-            await asyncio.sleep(RECHECK)
-            transport.endpoints.sweep()
-
-    sweeper = asyncio.create_task(sweep())
-    try:
+    async with swept(transport.endpoints, RECHECK):
         yield transport
-    finally:
-        sweeper.cancel()
-        transport.endpoints.close()
 
 
 WEBSOCKET = Factory(
