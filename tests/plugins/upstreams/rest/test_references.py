@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import attrs
 import jsonschema_rs
 import pytest
 
@@ -15,7 +14,7 @@ from portico.api import Json, State
 from portico_plugins.upstreams.rest.document import Document
 from portico_plugins.upstreams.rest.references import Joined, may_have_references
 from tests.plugins.upstreams.kit import Running, call, serving
-from tests.plugins.upstreams.rest.kit import http, raw, running
+from tests.plugins.upstreams.rest.kit import Files, http, raw, running
 
 AWAY = "http://127.0.0.1:9"
 
@@ -35,38 +34,6 @@ def body_of(up: Running, name: str = "op") -> Any:
     schema = next(tool["inputSchema"] for tool in up.upstream.offer.tools if tool["name"] == name)
     jsonschema_rs.Draft202012Validator(schema, offline=True)
     return schema["properties"]["body"], schema.get("$defs", {})
-
-
-@attrs.define(eq=False)
-class Files:
-    """An ASGI app with files, each of them with an ETag.
-
-    Attributes:
-        files: What there is: path -> content, or the status that is answered.
-        asked: What was asked for: path and status.
-    """
-
-    files: dict[str, Any]
-    asked: list[tuple[str, int]] = attrs.field(factory=list)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        path = scope["raw_path"].decode()
-        content = self.files.get(path, 404)
-        headers = [(b"content-type", b"application/json")]
-        body, status = b"", content
-        if not isinstance(content, int):
-            body = content if isinstance(content, bytes) else json.dumps(content).encode()
-            tag = b'"%d"' % hash(body)
-            headers.append((b"etag", tag))
-            status = 304 if dict(scope["headers"]).get(b"if-none-match") == tag else 200
-        if isinstance(content, bytes) and content.startswith(b"/"):
-            headers.append((b"location", content))
-            status = 302
-        self.asked.append((path, status))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body if status == 200 else b""})
 
 
 # --- what is followed --------------------------------------------------------------------------
