@@ -140,7 +140,7 @@ class Client:
         """The failure that an answer of no use is."""
         return failure(
             UPSTREAM_BAD_RESPONSE,
-            "The upstream's answer is of no use.",
+            "The upstream's answer could not be used.",
             reason=reason,
             upstream=self._host.name,
             request_id=request_id,
