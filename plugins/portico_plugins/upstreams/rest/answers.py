@@ -14,6 +14,7 @@ import msgspec
 from portico.api import Json, Result
 from portico_plugins.upstreams.http1 import Answer
 
+from .config import Shape
 from .payloads import kind_of
 from .requests import Request
 from .tools import Tool
@@ -70,6 +71,38 @@ def result_of(answer: Answer, tool: Tool, request: Request, faults: Faults | Non
         except _NOT_JSON:
             pass
     return _finished([content, *_hints(answer, request)], msgspec.UNSET, meta, faults)
+
+
+def shapable(answer: Answer, tool: Tool) -> bool:
+    """Whether an answer is to be shaped: it is JSON, and no error unless errors are to be.
+
+    Raises:
+        WrongAnswer: It is none, and there is no telling what it would give away.
+    """
+    if tool.shape is None or not answer.body or tool.method == "HEAD":
+        return False
+    fine = 200 <= answer.status < 400
+    if not fine and not tool.shape.errors:
+        return False
+    name = answer.headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    try:
+        if not name or kind_of(name) in ("json", "text"):
+            _decoded(answer.body)
+            return True
+    except _NOT_JSON:
+        if fine and name and kind_of(name) == "json":
+            raise WrongAnswer("bad_json") from None
+    if fine:
+        raise WrongAnswer("wrong_content_type")
+    return False
+
+
+def misshapen(answer: Answer, shape: Shape, why: str) -> Result:
+    """What a call gives whose answer could not be shaped."""
+    program = shape.program if len(shape.program) <= 100 else f"{shape.program[:99]}…"
+    said = f"The API has answered, but the {shape.language} program `{program}` failed: {why}"
+    meta: Json = {_STATUS: answer.status}
+    return Result(value={"content": [{"type": "text", "text": said}], "isError": True, "_meta": meta})
 
 
 def _decoded(body: bytes) -> Any:

@@ -10,14 +10,14 @@ import attrs
 from portico.api import Json, Secret
 
 from . import naming
-from .config import OperationSettings, RestConfig
+from .config import OperationSettings, RestConfig, Shape
 from .document import Document, Unfit, mapping, text_of
 from .operations import Operation, answer_schema, operations, requirements
 from .parameters import Parameter, parameters, path_names
 from .payloads import Body
 from .request_bodies import body
 from .schemas import Schemas
-from .selection import selected
+from .selection import selected, shape_of
 from .servers import base_of, sound_base
 
 _READ_ONLY: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
@@ -58,6 +58,7 @@ class Tool:
         security: The security schemes it needs, any of the lists.
         path_names: The names in its path.
         answers_json: Whether the document says that JSON comes back.
+        shape: What to make of its answers; None for nothing.
     """
 
     definition: Json
@@ -74,6 +75,7 @@ class Tool:
     security: tuple[tuple[str, ...], ...]
     path_names: tuple[str, ...]
     answers_json: bool
+    shape: Shape | None
 
     @property
     def name(self) -> str:
@@ -208,6 +210,7 @@ class _Maker:
             tuple(requirements(document, operation)),
             tuple(path_names(operation.path)),
             answer_schema(document, operation) is not None,
+            shape_of(operation, own, config),
         )
 
     def _definition(
@@ -233,7 +236,7 @@ class _Maker:
             definition["title"] = operation.summary
         definition["description"] = description
         definition["inputSchema"] = self._input(own, arguments, payload, body_name)
-        if self._config.output != "off":
+        if self._config.output != "off" and shape_of(operation, own, self._config) is None:
             schema = self._output(operation)
             if schema is not None:
                 definition["outputSchema"] = schema

@@ -29,7 +29,7 @@ from portico.api import (
 )
 from portico_plugins.upstreams.checks import header_problem
 
-from .answers import WrongAnswer, result_of
+from .answers import WrongAnswer, misshapen, result_of, shapable
 from .client import Client
 from .config import RestConfig
 from .document import Document, Unfit
@@ -37,6 +37,7 @@ from .grants import Grant
 from .requests import Request, request_of
 from .security import Additions, chosen, fixed, placed
 from .selection import by_hand
+from .shaping import Shaper, Unshaped
 from .source import Source
 from .tools import Tool, Tools, tools_of
 
@@ -58,6 +59,7 @@ class RestUpstream:
         self._host = host
         self._client = Client(config, host, config.max_response_bytes)
         self._source = Source(config, host)
+        self._shaper = Shaper(config.max_response_bytes, config.shape_seconds)
         self._credential: Credential | None = host.component(config.credential) if config.credential else None
         self._fixed = fixed(config)
         self._grants = {
@@ -95,6 +97,7 @@ class RestUpstream:
             await asyncio.wait([self._task])
         self._source.close()
         self._client.close()
+        await self._shaper.close()
 
     async def refresh(self) -> None:
         """Read the document again; one that has a URL is asked for soon."""
@@ -266,6 +269,12 @@ class RestUpstream:
         promised = "outputSchema" in tool.definition
         faults = partial(self._faults, tool, "outputSchema") if promised else None
         try:
+            if tool.shape is not None and shapable(answer, tool):
+                shape = tool.shape
+                try:
+                    answer.body = await self._shaper.shaped(shape.language, shape.program, answer.body)
+                except Unshaped as error:
+                    return misshapen(answer, shape, str(error))
             return result_of(answer, tool, request, faults, self._config.max_error_bytes)
         except WrongAnswer as error:
             raise self._client.bad_response(str(error), exchange.id) from None
