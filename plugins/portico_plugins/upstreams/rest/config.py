@@ -109,6 +109,13 @@ class RestConfig:
         validator=_operations,
         metadata=doc("What is different about an operation, by its id or by `GET /its/path`."),
     )
+    body: Literal["whole", "flat"] = attrs.field(
+        default="whole",
+        metadata=doc(
+            "How the body of a request is given: as the argument `body`, or flat, each member of an object "
+            "an argument of its own."
+        ),
+    )
     shapes: tuple[ShapeRule, ...] = attrs.field(
         default=(),
         validator=_shapes,

@@ -92,6 +92,9 @@ class OperationSettings:
     headers: dict[str, Secret] = attrs.field(
         factory=dict, validator=checks.headers, metadata=doc("Headers to add to its requests.")
     )
+    body: Literal["whole", "flat"] | None = attrs.field(
+        default=None, metadata=doc("How its body is given; as all others by default.")
+    )
     shape: Shape | None = attrs.field(
         default=None, metadata=doc("What to make of its answers; goes before `shapes`.")
     )
