@@ -22,7 +22,6 @@ _KEPT: Final = frozenset(
 )
 _ALSO: Final = frozenset({b"location", b"etag", b"last-modified", b"retry-after", b"link"})
 """Of these, repetition makes a list and is no fault."""
-_STREAM: Final = b"text/event-stream"
 _VERSIONS: Final = frozenset({"1.1", "1.0"})
 _NO_BODY: Final = frozenset({204, 304})
 
@@ -232,7 +231,7 @@ class Connection(asyncio.Protocol):
             self._until_close = status not in _NO_BODY
         kind = headers.get(b"content-type", b"")
         if not self._fault:
-            stream = status == 200 and kind.partition(b";")[0].strip().lower() == _STREAM
+            stream = status == 200 and kind.partition(b";")[0].strip().lower() in answer.streams
             answer.head(status, headers, stream and not self._bodiless)
             self._over = self._bodiless  # whatever length it says; the parser would wait for that
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -11,8 +12,11 @@ from portico_plugins.upstreams.http1.dial import Dialer, tls_context
 
 from .config import RestConfig
 from .document import Unfit
+from .payloads import STREAMS
 from .requests import Request
 from .servers import sound_base
+
+Take = Callable[[Answer], Awaitable[None]]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
@@ -39,43 +43,48 @@ class Client:
             pool.close()
         self._pools.clear()
 
-    async def send(self, request: Request, request_id: str | None = None) -> Answer:
+    async def send(self, request: Request, request_id: str | None = None, take: Take | None = None) -> Answer:
         """Send a request; gives the answer when it is whole, of a stream all there is until it ends.
 
         Redirects of a GET are followed as far as the configuration says, the last answer is given otherwise.
+
+        Args:
+            request: The request.
+            request_id: For failures.
+            take: What to do with a stream instead; it ends when that returns.
 
         Raises:
             Refused: 50300 when it could not be sent, 50200 for an answer of no use.
         """
         try:
-            answer = await self._once(request)
+            answer = await self._once(request, take)
             for _ in range(self._config.redirects if request.method == "GET" else 0):
                 if answer.status not in _REDIRECTS:
                     break
                 request = redirected(request, answer)
-                answer = await self._elsewhere(request)
+                answer = await self._elsewhere(request, take)
             if answer.status in _REDIRECTS:
                 raise Unusable("redirect")
         except HttpError as error:
             raise self._failed(error, request_id) from None
         return answer
 
-    async def _once(self, request: Request) -> Answer:
-        return await self._through(self._pool(request.origin), request)
+    async def _once(self, request: Request, take: Take | None) -> Answer:
+        return await self._through(self._pool(request.origin), request, take)
 
-    async def _elsewhere(self, request: Request) -> Answer:
+    async def _elsewhere(self, request: Request, take: Take | None) -> Answer:
         """Send a request to wherever an answer said, on a connection that is not kept."""
-        pool = Connections(self.dialer(request.origin), self._cap)
+        pool = Connections(self.dialer(request.origin), self._cap, STREAMS)
         try:
-            return await self._through(pool, request)
+            return await self._through(pool, request, take)
         finally:
             pool.close()
 
-    async def _through(self, pool: Connections, request: Request) -> Answer:
+    async def _through(self, pool: Connections, request: Request, take: Take | None) -> Answer:
         answer = await pool.send(_bytes_of(request))
         if answer.stream:
             try:
-                await self._gathered(answer)
+                await (take or self._gathered)(answer)
             finally:
                 answer.close()
         return answer
@@ -98,7 +107,7 @@ class Client:
     def _pool(self, origin: str) -> Connections:
         pool = self._pools.get(origin)
         if pool is None:
-            pool = self._pools[origin] = Connections(self.dialer(origin), self._cap)
+            pool = self._pools[origin] = Connections(self.dialer(origin), self._cap, STREAMS)
         return pool
 
     def dialer(self, origin: str) -> Dialer:

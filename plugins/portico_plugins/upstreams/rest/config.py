@@ -195,6 +195,16 @@ class RestConfig:
     max_response_bytes: int = attrs.field(
         default=16 * 1024 * 1024, validator=ge(1024), metadata=doc("The largest answer taken.")
     )
+    max_stream_items: int = attrs.field(
+        default=1000,
+        validator=ge(1),
+        metadata=doc("The most items of a stream in one result; the stream is ended there."),
+    )
+    max_stream_bytes: int = attrs.field(
+        default=4 * 1024 * 1024,
+        validator=ge(1024),
+        metadata=doc("The most bytes of the items of a stream in one result; the stream is ended there."),
+    )
     max_error_bytes: int = attrs.field(
         default=4096, validator=ge(0), metadata=doc("How much of the body of an HTTP error is shown.")
     )

@@ -60,7 +60,7 @@ def request_of(
         **{key: value for key, value in arguments.items() if value is not None or key in members},
         **tool.fixed,
     }
-    headers: dict[str, tuple[str, str]] = {}
+    headers: dict[str, tuple[str, str]] = {"accept": ("Accept", tool.accept)} if tool.accept else {}
     query: styles.Pairs = []
     cookies: styles.Pairs = []
     places: dict[str, str] = {}

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from portico.api import Json, Secret
+from portico_plugins.upstreams.checks import header_problem
 
 from . import naming
 from .config import OperationSettings, RestConfig, Shape
 from .document import Document, Unfit, mapping, text_of
 from .inputs import Arguments, input_schema
-from .operations import Operation, answer_schema, operations, requirements
+from .operations import Operation, answer_schema, item_schemas, operations, requirements
 from .parameters import parameters, path_names
-from .payloads import Body
+from .payloads import EVENTS, Body
 from .request_bodies import body, flattened
 from .schemas import Schemas
 from .selection import selected, shape_of
 from .servers import base_of, sound_base
+from .streams import result_schema
 
 _READ_ONLY: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
 _IDEMPOTENT: Final = frozenset({"PUT", "DELETE"})
@@ -45,6 +47,7 @@ class Tool:
         path_names: The names in its path.
         answers_json: Whether the document says that JSON comes back.
         shape: What to make of its answers; None for nothing.
+        accept: The media types to ask for; "" for the usual.
     """
 
     definition: Json
@@ -60,6 +63,7 @@ class Tool:
     path_names: tuple[str, ...]
     answers_json: bool
     shape: Shape | None
+    accept: str
 
     @property
     def name(self) -> str:
@@ -198,6 +202,7 @@ class _Maker:
             tuple(path_names(operation.path)),
             answer_schema(document, operation) is not None,
             shape_of(operation, own, config),
+            _accepted(document, operation),
         )
 
     def _definition(
@@ -232,6 +237,9 @@ class _Maker:
 
     def _output(self, operation: Operation) -> Json | None:
         """What comes back; None where it is not said, or is no object: not all clients take others."""
+        streams = item_schemas(self._document, operation)
+        if streams:
+            return self._streamed(operation, streams)
         node = answer_schema(self._document, operation)
         if node is None or mapping(self._document.resolved(node)).get("type") != "object":
             return None
@@ -239,6 +247,23 @@ class _Maker:
         most = _COMPACT if self._config.output == "compact" else self._config.max_schema_bytes
         whole = self._schemas.whole(part.schema, part.refs, "out", most)
         return whole if whole.get("type") == "object" else None
+
+    def _streamed(self, operation: Operation, streams: Mapping[str, Any]) -> Json | None:
+        if len(streams) > 1 or answer_schema(self._document, operation) is not None:
+            return None  # it may be this or that
+        ((media_type, node),) = streams.items()
+        part = self._schemas.part({"type": "object"} if media_type.startswith(EVENTS) else node, "out")
+        most = _COMPACT if self._config.output == "compact" else self._config.max_schema_bytes
+        return self._schemas.whole(result_schema(part.schema), part.refs, "out", most)
+
+
+def _accepted(document: Document, operation: Operation) -> str:
+    """What to ask for, where the answer can be nothing but a stream; "" otherwise."""
+    streams = item_schemas(document, operation)
+    if not streams or answer_schema(document, operation) is not None:
+        return ""
+    sound = [name for name in streams if header_problem("X", name) is None]
+    return ", ".join([*sound, "application/json;q=0.8", "*/*;q=0.5"])
 
 
 def _annotations(method: str, own: OperationSettings) -> Json:
