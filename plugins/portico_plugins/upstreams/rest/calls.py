@@ -27,6 +27,7 @@ from .answers import WrongAnswer, misshapen, result_of, shapable
 from .client import Client
 from .config import RestConfig
 from .grants import Grant
+from .paging import next_page
 from .requests import request_of
 from .security import Additions, chosen, fixed
 from .shaping import Shaper, Unshaped
@@ -131,13 +132,16 @@ class Calls:
         promised = "outputSchema" in tool.definition
         faults = partial(self._faults, tool, "outputSchema") if promised else None
         try:
-            if tool.shape is not None and shapable(answer, tool):
+            page = None
+            whole = shapable(answer, tool)
+            if tool.shape is not None and whole is not None:
                 shape = tool.shape
+                page = next_page(answer, whole[0], tool, request)
                 try:
                     answer.body = await self._shaper.shaped(shape.language, shape.program, answer.body)
                 except Unshaped as error:
                     return misshapen(answer, shape, str(error))
-            return result_of(answer, tool, request, faults, self._config.max_error_bytes)
+            return result_of(answer, tool, request, faults, self._config.max_error_bytes, page)
         except WrongAnswer as error:
             raise self._client.bad_response(str(error), exchange.id) from None
 
