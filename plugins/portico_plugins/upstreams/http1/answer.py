@@ -35,11 +35,13 @@ class Broken(HttpError):
 
     Attributes:
         begun: Whether the head of the answer had come.
+        reason: A stable word.
     """
 
-    def __init__(self, begun: bool) -> None:
+    def __init__(self, begun: bool, reason: str = "connection_lost") -> None:
         super().__init__("the connection ended")
         self.begun = begun
+        self.reason = reason
 
 
 class Unusable(HttpError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -162,7 +163,9 @@ class Connection(asyncio.Protocol):
         if self._until_close and exc is None:
             answer.end()
         else:
-            answer.fail(Broken(self._headed))
+            # With TLS 1.3, a server says only now that it does not take our certificate.
+            reason = "tls_failed" if isinstance(exc, ssl.SSLError) else "connection_lost"
+            answer.fail(Broken(self._headed, reason))
 
     def _settle(self) -> None:
         """The answer is complete."""

@@ -8,7 +8,8 @@ from urllib.parse import urljoin, urlsplit
 
 from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE, Host, Refused, failure
 from portico_plugins.upstreams.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
-from portico_plugins.upstreams.http1.dial import Dialer, tls_context
+from portico_plugins.upstreams.http1.dial import Dialer, Tls
+from portico_plugins.upstreams.http1.proxy import Proxy
 
 from .config import RestConfig
 from .document import Unfit
@@ -36,6 +37,16 @@ class Client:
         self._host = host
         self._cap = cap
         self._pools: dict[str, Connections] = {}
+        files = (config.ca_file, config.client_cert, config.client_key)
+        self._tls = Tls(
+            config.tls_verify, *(host.base / file if file is not None else None for file in files)
+        )
+        proxy = urlsplit(config.proxy)
+        self._proxy = (
+            Proxy(proxy.hostname, proxy.port or 80, config.proxy_credentials, config.proxy_resolves)
+            if proxy.hostname
+            else None
+        )
 
     def close(self) -> None:
         """Close every connection."""
@@ -114,15 +125,12 @@ class Client:
         """What makes connections to an origin."""
         config = self._config
         parts = urlsplit(origin)
-        context = None
-        if parts.scheme == "https":
-            ca_file = self._host.base / config.ca_file if config.ca_file is not None else None
-            context = tls_context(config.tls_verify, ca_file if config.tls_verify else None)
+        context = self._tls if parts.scheme == "https" else None
         name = parts.hostname or ""
         if not name.isascii():
             name = name.encode("idna").decode()
         port = parts.port or _PORTS[parts.scheme]
-        return Dialer(name, port, context, config.allow_private, config.connect_timeout)
+        return Dialer(name, port, context, config.allow_private, config.connect_timeout, self._proxy)
 
     def _failed(self, error: HttpError, request_id: str | None) -> Refused:
         if isinstance(error, Unreachable):
@@ -133,7 +141,8 @@ class Client:
         if isinstance(error, Broken) and error.begun:
             return self.bad_response("answer_cut_short", request_id)
         # The request may have arrived, so trying again is not safe in general.
-        return self._unavailable("connection_lost", request_id, False)
+        reason = error.reason if isinstance(error, Broken) else "connection_lost"
+        return self._unavailable(reason, request_id, False)
 
     def _unavailable(self, reason: str, request_id: str | None, retryable: bool | None) -> Refused:
         return failure(

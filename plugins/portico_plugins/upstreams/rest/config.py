@@ -224,8 +224,40 @@ class RestConfig:
         ),
     )
 
+    client_cert: Path | None = attrs.field(
+        default=None,
+        metadata=doc("PEM file with the certificate to show (mTLS), chain included.", operator_only=True),
+    )
+    client_key: Path | None = attrs.field(
+        default=None, metadata=doc("PEM file with its private key, without a password.", operator_only=True)
+    )
+    proxy: str = attrs.field(
+        default="",
+        validator=checks.proxy,
+        metadata=doc(
+            "The HTTP proxy through which to connect; the environment is not asked. It must take CONNECT to "
+            "the port of the API.",
+            example="http://proxy.example.com:3128",
+            operator_only=True,
+        ),
+    )
+    proxy_credentials: Secret | None = attrs.field(
+        default=None, metadata=doc("`user:password` for the proxy.", operator_only=True)
+    )
+    proxy_resolves: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "Whether names are left to the proxy to resolve, and with them the judgement of addresses. "
+            "Without it, the proxy is told addresses that were judged here.",
+            operator_only=True,
+        ),
+    )
+
     def __attrs_post_init__(self) -> None:
         """Refuse combinations that mean nothing."""
+        checks.identity(self.client_cert, self.client_key)
+        if not self.proxy and (self.proxy_credentials is not None or self.proxy_resolves):
+            raise ValueError("`proxy_credentials` and `proxy_resolves` mean nothing without `proxy`")
         given = [bool(self.openapi), self.openapi_file is not None, bool(self.openapi_inline)]
         if sum(given) > 1:
             raise ValueError("expected at most one of `openapi`, `openapi_file` and `openapi_inline`")
