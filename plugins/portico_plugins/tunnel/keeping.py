@@ -68,6 +68,7 @@ class Keeper:
         self._takeover = True
         self._known = False
         self._lost = False
+        self._complete = False
         self._unwanted = ""
         self._hasty = False
         self._news = asyncio.Event()
@@ -95,7 +96,8 @@ class Keeper:
                 if self._lost:
                     raise Unreachable("the connection to the gateway was lost")
                 return
-            if not self._missing or (self._config.once and self._lost):
+            self._complete = self._complete or not self._missing
+            if not self._missing or (self._config.once and (self._complete or self._lost)):
                 await self._news.wait()
                 continue
             if self._unwanted:
@@ -113,6 +115,7 @@ class Keeper:
                 await self._wait(pause, str(error))
                 continue
             if verdict == "welcome":
+                self._takeover = True
                 searching.reset()
             elif verdict == "busy":
                 await self._wait(self._backoff.next(), "another process has the place")
@@ -136,7 +139,9 @@ class Keeper:
             return said.verdict
         conversations = Conversations(self._host, self._config.server, self._config.max_sessions)
         pace = Pace(self._config.ping, self._config.ping_timeout)
-        link = Link(socket, self._host.clock, pace, self._config.max_message, conversations.begin)
+        link = Link(
+            socket, self._host.clock, pace, self._config.max_message, said.longest, conversations.begin
+        )
         link.on_change.append(self._news.set)
         now = _Held(said.worker, link, socket, conversations)
         before = self._held.get(said.worker)
@@ -154,8 +159,11 @@ class Keeper:
     async def _carry(self, held: _Held) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
+        why = "failed"
         try:
             why = await held.link.run()
+        except Exception as error:  # whatever it is, the connection can be made again
+            self._host.log.error("tunnel_failed", exc_info=error)
         finally:
             await held.conversations.close()
             if self._held.get(held.worker) is held:
@@ -182,6 +190,7 @@ class Keeper:
         """Go: say so, let what is written be sent, and end."""
         for held in list(self._held.values()):
             held.link.leave()
+            await held.conversations.finish(_FLUSH)
             await held.link.flush(_FLUSH)
             held.link.end("done")
         if self._ending:
