@@ -18,7 +18,7 @@ from mcp.shared.exceptions import MCPError
 
 from tests.interop.passing import PATIENCE, SERVER, gone
 from tests.interop.test_wrapper import Heard, said
-from tests.interop.tunnelling import NEXT, SECRET, Gateway, Process, gateway, tunnel
+from tests.interop.tunnelling import NEXT, SECRET, Gateway, gateway, tunnel
 
 LATEST = "2026-07-28"
 WRONG = "wrong-0123456789abcdef0123456789"
@@ -111,19 +111,22 @@ async def test_a_tunnel_may_be_there_before_the_gateway(tmp_path: Path) -> None:
 
 
 async def test_ctrl_c_ends_a_tunnel_with_a_word_and_all_it_started(tmp_path: Path) -> None:
-    async with gateway(tmp_path) as running, running.client(LATEST) as client:
-        async with tunnel(running.entrance, folder=tmp_path) as dialler:
-            await ready(running)
-            async with hanging(client) as call:
-                family = psutil.Process(dialler.process.pid).children(recursive=True)
-                assert family
-                dialler.signal(signal.SIGINT)
-                error = await refused(call)
-                assert error.code in (50300, 50303)
-            assert await dialler.ended() == 0
-            assert "Traceback" not in dialler.text
-            await gone(family)
-            await away(running, 2)
+    async with (
+        gateway(tmp_path) as running,
+        tunnel(running.entrance, folder=tmp_path) as dialler,
+        running.client(LATEST) as client,
+    ):
+        await ready(running)
+        async with hanging(client) as call:
+            family = psutil.Process(dialler.process.pid).children(recursive=True)
+            assert family
+            dialler.signal(signal.SIGINT)
+            error = await refused(call)
+            assert error.code in (50300, 50303)
+        assert await dialler.ended() == 0
+        assert "Traceback" not in dialler.text
+        await gone(family)
+        await away(running, 2)
 
 
 async def test_a_gateway_that_is_told_to_end_finishes_calls_and_then_ends_tunnels(tmp_path: Path) -> None:
@@ -227,40 +230,37 @@ async def test_another_process_takes_the_place_and_the_first_stands_by(tmp_path:
 
 
 async def test_two_processes_share_the_work_where_two_may(tmp_path: Path) -> None:
-    async with gateway(tmp_path, upstream="connections = 2") as running, running.client("legacy") as one:
-        async with tunnel(running.entrance, folder=tmp_path) as first:
-            await ready(running)
-            async with tunnel(running.entrance, folder=tmp_path) as second:
-                assert said(await one.call_tool("pid", {}))
-                assert first.events("tunnel_ended") == second.events("tunnel_ended") == []
-                first.signal(signal.SIGKILL)
-                await running.process.until("tunnel_ended")
-                assert said(await one.call_tool("pid", {})).isdigit()
-                assert await state_of(running) == {"state": "ready"}
+    async with (
+        gateway(tmp_path, upstream="connections = 2") as running,
+        running.client("legacy") as one,
+        tunnel(running.entrance, folder=tmp_path) as first,
+    ):
+        await ready(running)
+        async with tunnel(running.entrance, folder=tmp_path) as second:
+            assert said(await one.call_tool("pid", {}))
+            assert first.events("tunnel_ended") == second.events("tunnel_ended") == []
+            first.signal(signal.SIGKILL)
+            await running.process.until("tunnel_ended")
+            assert said(await one.call_tool("pid", {})).isdigit()
+            assert await state_of(running) == {"state": "ready"}
 
 
 # --- workers --------------------------------------------------------------------------------------
 
 
-def pids_of(process: Process) -> set[str]:
-    return {each["worker"] for each in process.events("tunnel_connected")}
-
-
 async def test_every_worker_has_a_tunnel_and_another_when_it_is_replaced(tmp_path: Path) -> None:
-    async with gateway(tmp_path, workers=2) as running:
-        async with tunnel(running.entrance, folder=tmp_path) as dialler:
-            await dialler.until("tunnel_connected", connections="2/2")
-            await ready(running, 2)
-            served = {each["worker"] for each in running.process.events("tunnel_connected")}
-            assert len(served) == 2
-            for _ in range(8):  # on a connection of its own each time
-                async with running.client(LATEST) as client:
-                    assert said(await client.call_tool("pid", {})).isdigit()
-            workers = psutil.Process(running.process.process.pid).children()
-            workers[0].kill()
-            await running.process.until("worker.replaced")
-            await dialler.until("tunnel_connected", 2, connections="2/2")
-            await ready(running, 3)
+    async with gateway(tmp_path, workers=2) as running, tunnel(running.entrance, folder=tmp_path) as dialler:
+        await dialler.until("tunnel_connected", connections="2/2")
+        await ready(running, 2)
+        assert len({each["worker"] for each in running.process.events("tunnel_connected")}) == 2
+        for _ in range(8):  # on a connection of its own each time
+            async with running.client(LATEST) as client:
+                assert said(await client.call_tool("pid", {})).isdigit()
+        workers = psutil.Process(running.process.process.pid).children()
+        workers[0].kill()
+        await running.process.until("worker.replaced")
+        await dialler.until("tunnel_connected", 2, connections="2/2")
+        await ready(running, 3)
 
 
 async def test_a_reload_takes_the_tunnels_along(tmp_path: Path) -> None:
@@ -331,6 +331,7 @@ async def test_a_virtual_server_of_a_configuration_is_offered(tmp_path: Path) ->
                 names = [each.name for each in (await client.list_tools()).tools]
                 assert "two__extra" in names
                 assert said(await client.call_tool("two__extra", {})) == "extra"
-        async with tunnel(running.entrance, "--config", "far.toml", "--server", "bot", folder=tmp_path, wait=False) as wrong:  # fmt: skip
+        offer = ("--config", "far.toml", "--server", "bot")
+        async with tunnel(running.entrance, *offer, folder=tmp_path, wait=False) as wrong:
             assert await wrong.ended() == 2
         assert "there is no virtual server 'bot'" in str(wrong.lines)
