@@ -172,7 +172,7 @@ async def test_a_gateway_that_says_nothing_is_not_waited_for() -> None:
 
 
 async def test_nobody_there_is_said_in_words() -> None:
-    with pytest.raises(Unreachable, match="127.0.0.1:9"):
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
         await dialled("ws://127.0.0.1:9/tunnel/lab")
 
 
@@ -195,12 +195,18 @@ async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatc
         asked.append(str(request.url))
         return await gateway_with(SECRET)(request)
 
+    for name in ("NO_PROXY", "no_proxy", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
     async with listening(proxy) as place:
-        monkeypatch.setenv("WS_PROXY", f"http://{place}")
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("HTTP_PROXY", f"http://{place}")
         await dialled("ws://gateway.invalid/tunnel/lab", insecure=True)
     assert asked == ["http://gateway.invalid/tunnel/lab"]
+
+
+async def test_no_proxy_stands_between_this_machine_and_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    async with listening(gateway_with(SECRET)) as place:
+        assert (await dialled(f"ws://{place}/tunnel/lab")).verdict == "welcome"
 
 
 @pytest.mark.parametrize(
