@@ -27,6 +27,8 @@ _SOON: Final = 0.1
 _STABLE: Final = 5.0
 """Seconds a connection has to last to count as well."""
 
+_UNWELCOME: Final = 5.0
+
 _FLUSH: Final = 1.0
 
 _UNWANTED: Final = {
@@ -102,7 +104,7 @@ class Keeper:
                 continue
             if self._unwanted:
                 why, self._unwanted = self._unwanted, ""
-                await self._wait(self._config.longest_pause, why)
+                await self._wait(self._patience(), why)
             elif self._hasty:
                 self._hasty = False
                 await asyncio.sleep(self._backoff.next())
@@ -111,8 +113,8 @@ class Keeper:
             except (Unreachable, Turned) as error:
                 if self._config.once or (isinstance(error, Turned) and not self._known):
                     raise
-                pause = self._config.longest_pause if isinstance(error, Turned) else self._backoff.next()
-                await self._wait(pause, str(error))
+                turned = isinstance(error, Turned)
+                await self._wait(self._patience() if turned else self._backoff.next(), str(error))
                 continue
             if verdict == "welcome":
                 self._takeover = True
@@ -121,6 +123,10 @@ class Keeper:
                 await self._wait(self._backoff.next(), "another process has the place")
             else:
                 await asyncio.sleep(searching.next())
+
+    def _patience(self) -> float:
+        """Seconds before the next attempt where the gateway does not want us: it counts wrong ones."""
+        return max(self._backoff.next(), min(_UNWELCOME, self._config.longest_pause))
 
     async def _wait(self, seconds: float, why: str) -> None:
         self._host.log.warning("tunnel_retry", seconds=round(seconds, 1), reason=why)
