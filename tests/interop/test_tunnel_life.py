@@ -17,8 +17,9 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 
 from tests.interop.passing import PATIENCE, SERVER, gone
+from tests.interop.processes import ROOT, free_port
 from tests.interop.test_wrapper import Heard, said
-from tests.interop.tunnelling import NEXT, SECRET, Gateway, gateway, tunnel
+from tests.interop.tunnelling import NEXT, SECRET, Gateway, begun, gateway, tunnel
 
 LATEST = "2026-07-28"
 WRONG = "wrong-0123456789abcdef0123456789"
@@ -159,6 +160,26 @@ async def test_once_means_once(tmp_path: Path, how: signal.Signals) -> None:
             running.process.signal(how)
             assert await dialler.ended() == (0 if how is signal.SIGTERM else 1)
             assert len(dialler.events("tunnel_connected")) == 1
+
+
+@pytest.mark.parametrize("stopped", ["tunnel", "gateway"])
+async def test_an_end_that_stands_still_is_given_up(tmp_path: Path, stopped: str) -> None:
+    far = ("--set", "transports.tunnel_client.ping=0.5", "--set", "transports.tunnel_client.ping_timeout=0.5")
+    near = "ping = 0.5\nping_timeout = 0.5"
+    async with (
+        gateway(tmp_path, transport=near) as running,
+        tunnel(running.entrance, "--stdio", SERVER, *far, folder=tmp_path) as dialler,
+    ):
+        await ready(running)
+        ends = {"tunnel": dialler, "gateway": running.process}
+        (other,) = (end for name, end in ends.items() if name != stopped)
+        ends[stopped].signal(signal.SIGSTOP)
+        await other.until("tunnel_ended", reason="peer_silent")
+        ends[stopped].signal(signal.SIGCONT)
+        await dialler.until("tunnel_connected", 2)
+        await ready(running, 2)
+        async with running.client(LATEST) as client:
+            assert said(await client.call_tool("pid", {})).isdigit()
 
 
 # --- who may --------------------------------------------------------------------------------------
@@ -335,3 +356,22 @@ async def test_a_virtual_server_of_a_configuration_is_offered(tmp_path: Path) ->
         async with tunnel(running.entrance, *offer, folder=tmp_path, wait=False) as wrong:
             assert await wrong.ended() == 2
         assert "there is no virtual server 'bot'" in str(wrong.lines)
+
+
+async def test_the_example_is_served_as_it_is(tmp_path: Path) -> None:
+    port = free_port()
+    text = (ROOT / "examples/tunnel.toml").read_text("utf-8").replace(":4444", f":{port}")
+    assert text.count(str(port)) == 2
+    (tmp_path / "gateway.toml").write_text(text)
+    process = await begun(
+        "serve", "--config", "gateway.toml", "--quiet", cwd=tmp_path, env={"LAB_SECRET": SECRET}
+    )
+    running = Gateway(tmp_path, port, process)
+    try:
+        async with tunnel(running.entrance, folder=tmp_path):
+            async with running.client(LATEST) as client, asyncio.timeout(PATIENCE):
+                while not (await client.list_tools(cache_mode="bypass")).tools:
+                    await asyncio.sleep(0.05)
+                assert said(await client.call_tool("pid", {})).isdigit()
+    finally:
+        await process.close()

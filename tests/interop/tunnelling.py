@@ -119,7 +119,7 @@ class Process:
         await self._reading
 
 
-async def _begin(*arguments: str, cwd: Path, env: dict[str, str]) -> Process:
+async def begun(*arguments: str, cwd: Path, env: dict[str, str]) -> Process:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PORTICO_", "MCP_"))}
     return Process(
         await asyncio.create_subprocess_exec(
@@ -180,7 +180,7 @@ def config_text(port: int, **values: Any) -> str:
 
 
 async def _gateway(folder: Path) -> Process:
-    process = await _begin("serve", "--config", "gateway.toml", "--quiet", cwd=folder, env={})
+    process = await begun("serve", "--config", "gateway.toml", "--quiet", cwd=folder, env={})
     await process.until("gateway.ready")
     return process
 
@@ -204,7 +204,7 @@ async def tunnel(
     """`gateway tunnel`, from when it is connected; by default with the server of `passing_server`."""
     offered = arguments or ("--stdio", SERVER)
     secrets = () if "--secret-file" in arguments else ("--secret-env", "LAB_SECRET")
-    process = await _begin(
+    process = await begun(
         *("tunnel", "--connect", url, "--json", "--log-level", "debug", *secrets, *offered),
         cwd=folder,
         env={"LAB_SECRET": secret, **env},
