@@ -78,8 +78,9 @@ async def test_an_address_that_is_not_allowed_is_refused_before_anything_is_conn
     ("host", "reason"),
     [
         ("10.0.0.1", "private"), ("192.168.1.1", "private"), ("172.16.0.1", "private"),
-        ("169.254.1.1", "link_local"),         ("100.64.0.1", "shared"), ("0.0.0.0", "unspecified"), ("[fd00::1]", "private"), 
-        ("[fe80::1]", "link_local"),        ("224.0.0.1", "multicast"), ("169.254.169.254", "metadata"), ("168.63.129.16", "metadata"),
+        ("169.254.1.1", "link_local"), ("100.64.0.1", "shared"), ("0.0.0.0", "unspecified"),
+        ("[fd00::1]", "private"), ("[fe80::1]", "link_local"), ("224.0.0.1", "multicast"),
+        ("169.254.169.254", "metadata"), ("168.63.129.16", "metadata"),
     ],
 )  # fmt: skip
 async def test_every_class_of_address_is_named_and_the_address_is_not(

@@ -1,7 +1,7 @@
 """How far things managed at run time may reach: what they may set, and which addresses they may name.
 
-Whoever writes the configuration file runs the gateway. Whoever manages it at run time may be another, who has no
-business in its network. Names are not resolved here: they are judged whenever they are connected to.
+Whoever writes the configuration file runs the gateway. Whoever manages it at run time may be another, and has
+no business in its network. Names are not resolved here: they are judged whenever they are connected to.
 """
 
 from __future__ import annotations
