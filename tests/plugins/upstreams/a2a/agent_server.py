@@ -240,10 +240,12 @@ async def agent(
     script, made, paths = Scripted(), card(**shape), []
     handler = DefaultRequestHandler(agent_executor=script, task_store=InMemoryTaskStore(), agent_card=made)
     legacy = version.startswith("0.")
+    # The SDK's routes of tenants know of no prefix.
+    rest = "" if tenant else f"{path}/rest"
     routes = [
         *create_agent_card_routes(made, card_url=f"{path}/.well-known/agent-card.json"),
         *create_jsonrpc_routes(handler, f"{path}/rpc", enable_v0_3_compat=legacy),
-        *create_rest_routes(handler, path_prefix=f"{path}/rest", enable_v0_3_compat=legacy),
+        *create_rest_routes(handler, path_prefix=rest, enable_v0_3_compat=legacy),
     ]
     inner: ASGIApp = Starlette(routes=routes)
     app = wrap(inner) if wrap is not None else inner
@@ -261,7 +263,7 @@ async def agent(
     target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     async with hypercorn(counted) as port:
         origin = f"http://127.0.0.1:{port}"
-        urls = {"JSONRPC": f"{origin}{path}/rpc", "HTTP+JSON": f"{origin}{path}/rest", "GRPC": target}
+        urls = {"JSONRPC": f"{origin}{path}/rpc", "HTTP+JSON": f"{origin}{rest}", "GRPC": target}
         for binding in bindings:
             made.supported_interfaces.append(
                 AgentInterface(
