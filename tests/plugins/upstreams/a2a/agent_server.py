@@ -47,9 +47,12 @@ class Scripted(AgentExecutor):
     Attributes:
         heard: Every message, as ProtoJSON.
         headers: Of the requests that brought them.
+        tenants: Named by those requests.
         cancelled: Ids of tasks that were cancelled.
         began: Set when a task that waits has begun.
         release: Ends such a task.
+        authorized: Ends one that waits for an authorization after that.
+        gone: Set when a task was cancelled.
     """
 
     heard: list[Json] = attrs.field(factory=list)
@@ -58,6 +61,7 @@ class Scripted(AgentExecutor):
     cancelled: list[str] = attrs.field(factory=list)
     began: asyncio.Event = attrs.field(factory=asyncio.Event)
     release: asyncio.Event = attrs.field(factory=asyncio.Event)
+    authorized: asyncio.Event = attrs.field(factory=asyncio.Event)
     gone: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
@@ -149,6 +153,16 @@ class Scripted(AgentExecutor):
         self.began.set()
         await self.release.wait()
         await self._ask(updater, rest)
+
+    async def _unauthorized(self, updater: TaskUpdater, rest: str) -> None:
+        """Asks for an authorization, but only when it is told to go on."""
+        await updater.start_work()
+        await self.release.wait()
+        await updater.requires_auth(updater.new_agent_message([Part(text=rest)]))
+        await self.authorized.wait()
+        await updater.start_work()
+        await updater.add_artifact([Part(text="authorized")], artifact_id="a1")
+        await updater.complete()
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
         self.cancelled.append(context.task_id or "")
