@@ -50,7 +50,7 @@ class Call:
     def __init__(
         self, agent: Agent, exchange: Exchange, headers: dict[str, str], config: A2aConfig, host: Host
     ) -> None:
-        self.outcome = Outcome()
+        self.outcome = Outcome(paths=agent.paths)
         self._agent = agent
         self._exchange = exchange
         self._headers = headers

@@ -122,6 +122,11 @@ class Link:
             base = RestTransport(client, card.message, interface.url, is_shared_httpx=True)
         return TenantTransportDecorator(base, interface.tenant) if interface.tenant else base
 
+    @property
+    def paths(self) -> bool:
+        """Whether the ids of tasks are parts of the paths of requests."""
+        return self._interface is not None and self._interface.binding == "HTTP+JSON"
+
     def parameters(self, headers: dict[str, str]) -> dict[str, str]:
         """The headers of a request, with those of the protocol; gRPC and 0.3 have their own."""
         plain = self._interface is None or self._interface.legacy or self._channel is not None

@@ -88,7 +88,7 @@ class Raw:
                     answer = self.cards.pop(0) if self.cards else http(self.card)
                 else:
                     self.bodies.append(json.loads(body))
-                    answer = self.answers.get(self.bodies[-1]["method"], b"")
+                    answer = self.answers.get(self.bodies[-1].get("method", ""), b"")
                 if callable(answer):
                     await answer(writer)
                 else:
