@@ -42,8 +42,10 @@ class Index:
     def __init__(self, operations: Mapping[str, Operation]) -> None:
         self._names = sorted(operations)
         self._places: dict[str, dict[int, float]] = {}
+        self._sizes: list[int] = []
         for at, name in enumerate(self._names):
             one = operations[name]
+            self._sizes.append(len(set(words(f"{name} {one.summary}"))))
             self._add(at, f"{name} {one.id}", 4.0)
             self._add(at, one.path, 3.0)
             self._add(at, " ".join(one.tags), 3.0)
@@ -60,7 +62,8 @@ class Index:
         """The names of the operations that have any of the words, best first; of no words, all of them.
 
         A word counts the more the fewer operations have it, and where it stands: in the name most, in the
-        description least. An operation that has all the words goes before one that has half of them.
+        description least. An operation that has all the words goes before one that has half of them, and one
+        that is about nothing else before one that is about more.
         """
         asked = list(dict.fromkeys(words(query)))[:_LONGEST_QUERY]
         if not asked:
@@ -73,8 +76,11 @@ class Index:
             for at, weight in places.items():
                 scores[at] = scores.get(at, 0.0) + weight * rarity
                 hits[at] = hits.get(at, 0) + 1
-        order = sorted(scores, key=lambda at: (-scores[at] * hits[at] / len(asked), self._names[at]))
-        return [self._names[at] for at in order]
+        total = {
+            at: score * hits[at] / len(asked) * (1 + hits[at] / max(self._sizes[at], hits[at]))
+            for at, score in scores.items()
+        }
+        return [self._names[at] for at in sorted(total, key=lambda at: (-total[at], self._names[at]))]
 
     def _of(self, word: str) -> Mapping[int, float]:
         """Where a word is, and what it counts there; words that begin with it count less."""
