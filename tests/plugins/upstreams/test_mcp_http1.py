@@ -448,6 +448,25 @@ async def test_a_stream_nobody_reads_makes_the_server_wait() -> None:
                 assert len(await read(answer)) == 400 * 65536
 
 
+async def test_a_stream_that_ended_unread_leaves_a_connection_that_is_read_again() -> None:
+    chunk = b"80000\r\n" + b"x" * 0x80000 + b"\r\n0\r\n\r\n"
+
+    async with peer(saying(EVENTS + chunk)) as server:
+        with client(server.port) as connections:
+            answer = await connections.send(ASK)
+            async with asyncio.timeout(10):
+                while not connections._free:  # all of it has come, and nothing was read
+                    if answer._paused:
+                        answer._paused = False
+                        for connection in connections._all:
+                            connection.resume()
+                        answer._paused = True
+                    await asyncio.sleep(0)
+                assert len(await read(answer)) == 0x80000
+                assert len(await read(await connections.send(ASK))) == 0x80000
+    assert len(server.connections) == 1
+
+
 async def test_a_stream_that_ends_soon_after_its_answer_gives_its_connection_back() -> None:
     gate = asyncio.Event()
 
