@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -107,12 +107,27 @@ def gateway(upstream: str, folder: Path, protocol: str = "auto") -> Iterator[Run
         f'[upstreams.fixture]\nuse = "mcp"\nurl = "{upstream}"\nprotocol = "{protocol}"\n\n'
         '[servers.default]\nupstreams = ["fixture"]\nprefix = "never"\n'
     )
-    executable = Path(sys.executable).with_name("gateway")
-    log = folder / "gateway.log"
+    with serving(["serve", "--config", str(config)], port, folder / "gateway.log", folder) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def serving(arguments: Sequence[str], port: int, log: Path, folder: Path = ROOT) -> Iterator[Running]:
+    """A command of `gateway` that serves on a port, once that is ready.
+
+    Args:
+        arguments: The command line.
+        port: Where it listens.
+        log: Where its output goes.
+        folder: Its working directory.
+
+    Raises:
+        NotReady: `/readyz` did not answer 200.
+    """
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [executable, "serve", "--config", config],
+            [Path(sys.executable).with_name("gateway"), *arguments],
             cwd=folder,
             stdout=output,
             stderr=output,
