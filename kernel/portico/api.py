@@ -94,6 +94,7 @@ from portico._core.errors import (
     Refused,
     failure,
 )
+from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
 from portico._core.owners import PROXIED
 from portico._core.pins import OnChange
@@ -259,6 +260,8 @@ __all__ = [
     "Event",
     "Exchange",
     "Factory",
+    "ForeignCall",
+    "ForeignEvent",
     "Frames",
     "FromFile",
     "Host",
@@ -330,6 +333,7 @@ __all__ = [
     "answer_alone",
     "as_upstream",
     "at_least",
+    "carry_foreign",
     "carry_out",
     "catalog_at",
     "check_envelope",
@@ -340,6 +344,7 @@ __all__ = [
     "encode_header_value",
     "error_frame",
     "failure",
+    "foreign_call",
     "header_map",
     "hookimpl",
     "input_required",

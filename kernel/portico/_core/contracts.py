@@ -287,6 +287,8 @@ class Exchange:
         deadline: On the host clock's `monotonic()`; absolute.
         scratch: For policies, keyed by type.
         target: Where the router sends it; None before routing.
+        foreign: The method is another protocol's that its transport and the upstream in `target` both speak:
+            it goes there if that upstream is one of the virtual server's, and what comes back is left alone.
     """
 
     id: str
@@ -305,6 +307,7 @@ class Exchange:
     deadline: float
     scratch: dict[type, Any] = attrs.field(factory=dict)
     target: Target | None = None
+    foreign: bool = False
 
     def derived(self, method: str, params: Json, capabilities: Json, target: Target) -> Exchange:
         """The same exchange with other contents, for upstreams; policies keep seeing the original."""
@@ -325,6 +328,7 @@ class Exchange:
             self.deadline,
             self.scratch,
             target,
+            self.foreign,
         )
 
 
