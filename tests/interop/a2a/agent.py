@@ -50,9 +50,7 @@ class Agent:
     script: Scripted
 
 
-def card_of(
-    url: str, grpc_address: str, bindings: Sequence[str], *, push: bool, tenant: str = ""
-) -> AgentCard:
+def card_of(url: str, rpc: str, bindings: Sequence[str], *, push: bool, tenant: str = "") -> AgentCard:
     """The agent's card."""
     urls = {"JSONRPC": url, "HTTP+JSON": f"{url}/rest", "GRPC": rpc}
     return AgentCard(
