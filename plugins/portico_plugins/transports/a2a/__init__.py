@@ -1,0 +1,153 @@
+"""Every virtual server as an A2A agent: its tools are the agent's skills (A2A 1.0)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from portico.api import (
+    ConfigError,
+    Direct,
+    Endpoint,
+    Factory,
+    Host,
+    Transport,
+    at_least,
+    doc,
+    hookimpl,
+    positive,
+)
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from portico_plugins.transports.a2a.app import AgentApp
+    from portico_plugins.transports.a2a.places import AgentEndpoints
+
+gateway_api = (1, 0)
+
+_SWEEP: Final = 5.0
+
+
+def _url(instance: Any, attribute: attrs.Attribute[Any], value: str) -> None:
+    if value and not re.fullmatch(r"https?://[^\s/{}?#]+(/[^\s{}?#]*)?", value):
+        raise ValueError(f"expected a URL such as https://gateway.example.com, got {value!r}")
+
+
+def _level(instance: Any, attribute: attrs.Attribute[Any], value: str) -> None:
+    from portico.api import LOG_LEVELS
+
+    if value and value not in LOG_LEVELS:
+        raise ValueError(f"expected one of {', '.join(LOG_LEVELS)}, or nothing, got {value!r}")
+
+
+@attrs.frozen
+class A2aConfig:
+    """Config of the `a2a` transport."""
+
+    url: str = attrs.field(
+        default="",
+        validator=_url,
+        metadata=doc(
+            "Where clients reach the gateway, for the URLs in agent cards. By default what the client that "
+            "asks for the card has connected to.",
+            example="https://gateway.example.com",
+        ),
+    )
+    log_level: str = attrs.field(
+        default="info",
+        validator=_level,
+        metadata=doc("The least severe log messages of tools that tasks pass on; empty for none."),
+    )
+    max_tasks: int = attrs.field(
+        default=10_000,
+        validator=at_least(1),
+        metadata=doc("Tasks remembered, per virtual server; the oldest that are over go first."),
+    )
+    max_tasks_each: int = attrs.field(
+        default=1_000,
+        validator=at_least(1),
+        metadata=doc("Tasks of one principal remembered, per virtual server."),
+    )
+    keep: float = attrs.field(
+        default=3600.0,
+        validator=positive,
+        metadata=doc("Seconds for which a task that is over can still be asked for."),
+    )
+    wait: float = attrs.field(
+        default=3600.0,
+        validator=positive,
+        metadata=doc("Seconds for which a task waits for the answer to what it has asked."),
+    )
+    card_max_age: int = attrs.field(
+        default=60,
+        validator=at_least(0),
+        metadata=doc("Seconds for which clients may keep an agent card without asking again."),
+    )
+
+
+class A2a:
+    """One agent per virtual server: `/a2a/{name}`, and `/a2a` for `default`."""
+
+    def __init__(self, config: A2aConfig, host: Host) -> None:
+        from portico_plugins.transports.a2a.app import AgentApp, Manner
+        from portico_plugins.transports.a2a.places import AgentEndpoints
+        from portico_plugins.transports.a2a.table import Bounds
+
+        manner = Manner(
+            config.url.rstrip("/"),
+            Bounds(config.max_tasks, config.max_tasks_each, config.keep, config.wait),
+            config.log_level,
+            config.card_max_age,
+            compat=False,
+        )
+
+        def make(endpoint: Endpoint) -> AgentApp:
+            return AgentApp(endpoint, manner, host.log)
+
+        self.endpoints: AgentEndpoints = AgentEndpoints(host.wiring.endpoints, make)
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The agents, those that come later included."""
+        return self.endpoints.routes()
+
+    def directs(self) -> Mapping[str, Direct]:
+        """The same, for servers that hand requests in whole, and for the other workers."""
+        return self.endpoints
+
+
+@asynccontextmanager
+async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
+    """Create the transport; while it runs, old tasks are forgotten.
+
+    Raises:
+        ConfigError: The extra is not installed.
+    """
+    from portico_plugins.a2a.missing import missing
+
+    if missing():
+        raise ConfigError([(f"transports.{host.name}", f"this transport {missing()}")])
+    from portico_plugins.transports.over_http.endpoints import swept
+
+    transport = A2a(config, host)
+    async with swept(transport.endpoints, _SWEEP):
+        yield transport
+
+
+A2A = Factory(
+    name="a2a",
+    summary="Each virtual server as an A2A 1.0 agent, whose skills are its tools.",
+    config=A2aConfig,
+    create=a2a,
+    posture="hardened",
+)
+
+
+@hookimpl
+def gateway_transports() -> Sequence[Factory[A2aConfig, Transport]]:
+    """Offer the transport."""
+    return (A2A,)

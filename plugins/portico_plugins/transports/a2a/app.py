@@ -1,0 +1,167 @@
+"""One virtual server as an A2A agent over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import attrs
+from a2a.types import AgentCard
+from starlette.responses import Response
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+
+from portico.api import Challenge, Credentials, Endpoint, Json, Log, Principal, Refused, Reply, error_frame
+from portico_plugins.transports.a2a.agent import ToolAgent
+from portico_plugins.transports.a2a.bindings import CARD, REST, VISIT, Visit, agent_routes
+from portico_plugins.transports.a2a.bodies import params_in, rest_error
+from portico_plugins.transports.a2a.cards import card_of
+from portico_plugins.transports.a2a.guarded import Guarded
+from portico_plugins.transports.a2a.inside import answer_inside
+from portico_plugins.transports.a2a.table import Bounds, Table
+from portico_plugins.transports.a2a.tools import tools_of
+from portico_plugins.transports.a2a.work import Event, Work
+from portico_plugins.transports.over_http.entrance import Entrance
+from portico_plugins.transports.over_http.fields import Fields
+from portico_plugins.transports.over_http.wire import JSON, Raw, send_problem
+
+BEFORE: Final = "/a2a/"
+
+_TYPES: Final = ("application/json", "application/a2a+json")
+_KEPT: Final = (
+    "type", "asgi", "http_version", "method", "scheme", "path", "query_string", "headers", "client", "server",
+)  # fmt: skip
+
+
+@attrs.frozen
+class Manner:
+    """How agents are served.
+
+    Attributes:
+        url: Where clients reach the gateway; "" for where they have reached it.
+        bounds: How many tasks are remembered, and for how long.
+        log_level: The least severe log messages that tasks pass on; "" for none.
+        max_age: For how many seconds clients may keep a card.
+        compat: Whether A2A 0.3 is spoken, too.
+    """
+
+    url: str
+    bounds: Bounds
+    log_level: str
+    max_age: int
+    compat: bool
+
+
+class AgentApp:
+    """Serves one virtual server.
+
+    Args:
+        endpoint: The virtual server.
+        manner: How it is served.
+        log: The plugin's.
+    """
+
+    def __init__(self, endpoint: Endpoint, manner: Manner, log: Log) -> None:
+        self.endpoint = endpoint
+        self.table = Table(endpoint, manner.bounds, manner.log_level, self._told)
+        self._manner = manner
+        self._entrance = Entrance(endpoint, self._admitted, self._stranger)
+        self._path = BEFORE + endpoint.name
+        self._tasks: set[asyncio.Task[None]] = set()
+        handler = Guarded(ToolAgent(endpoint, self.table, self.card), log)
+        routes = agent_routes(handler, self.card, self._path, compat=manner.compat, max_age=manner.max_age)
+        self._router = Router(routes, default=_not_found, redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request over ASGI."""
+        await self._entrance.over_asgi(self.handle, scope, receive, send)
+
+    def handle(self, scope: Scope, body: bytes, reply: Reply) -> None:
+        """Serve one HTTP request whose body has come whole."""
+        self._entrance.enter(scope, body, reply)
+
+    def sweep(self) -> None:
+        """Forget old tasks."""
+        self.table.sweep()
+
+    def close(self) -> None:
+        """End every task."""
+        self.table.close()
+
+    async def card(self, visit: Visit) -> AgentCard:
+        """The card as a visitor may see it."""
+        tools = None
+        if visit.principal is not None:
+            tools = list((await tools_of(self.endpoint, visit.principal, visit.headers)).values())
+        url, scheme = visit.base + self._path, await self._scheme()
+        return card_of(self.endpoint, tools, url, scheme=scheme, compat=self._manner.compat)
+
+    async def _scheme(self) -> str:
+        """How one has to authenticate here, by what is said to those who do not; "" if nobody has to."""
+        verdict = await self.endpoint.authenticate(Credentials({}, "", self.endpoint.name))
+        if isinstance(verdict, Principal):
+            return ""
+        said = (value for name, value in verdict.headers if name.lower() == "www-authenticate")
+        return next(said, "Bearer").partition(" ")[0]
+
+    def _told(self, work: Work, event: Event) -> None:
+        pass
+
+    def _stranger(self, raw: Raw, fields: Fields, challenge: Challenge, reply: Reply) -> bool:
+        """Somebody without credentials may see the public card, and nothing else."""
+        reads = raw[0]["method"] in ("GET", "HEAD") and raw[0]["path"].endswith(CARD)
+        if not reads or "authorization" in fields.headers:
+            return False
+        self._serve(raw, Visit(None, fields.headers, self._base(raw[0], fields)), reply)
+        return True
+
+    def _admitted(self, raw: Raw, fields: Fields, principal: Principal, reply: Reply) -> None:
+        scope, body = raw
+        params: Json = {}
+        if scope["method"] == "POST" and body:
+            media = fields.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if media not in _TYPES or fields.headers.get("content-encoding", "identity") != "identity":
+                send_problem(reply, 415, b'{"error":"expected Content-Type: application/json, not encoded"}')
+                return
+            try:
+                params = params_in(body, rest=self._is_rest(scope), depth=self.endpoint.depth_limit)
+            except Refused as refusal:
+                _send_unread(reply, refusal, rest=self._is_rest(scope))
+                return
+        visit = Visit(principal, fields.headers, self._base(scope, fields), params.get("message"))
+        self._serve(raw, visit, reply)
+
+    def _is_rest(self, scope: Scope) -> bool:
+        return str(scope["path"]).startswith(f"{self._path}{REST}/")
+
+    def _base(self, scope: Scope, fields: Fields) -> str:
+        return self._manner.url or f"{scope['scheme']}://{fields.headers['host']}"
+
+    def _serve(self, raw: Raw, visit: Visit, reply: Reply) -> None:
+        scope = {key: raw[0][key] for key in _KEPT if key in raw[0]}
+        scope["path"] = self._canonical(scope["path"])
+        scope["raw_path"] = scope["path"].encode()
+        scope[VISIT] = visit
+        task = asyncio.get_running_loop().create_task(answer_inside(self._router, scope, raw[1], reply))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        reply.on_gone = task.cancel
+
+    def _canonical(self, path: str) -> str:
+        """Short paths stand for those of the server `default`."""
+        if path.startswith(self._path):
+            return path
+        return self._path + path.removeprefix("/a2a")
+
+
+def _send_unread(reply: Reply, refusal: Refused, *, rest: bool) -> None:
+    """Refuse what cannot be read, in the binding's own way."""
+    if rest:
+        reply.send(400, JSON, rest_error(400, "INVALID_ARGUMENT", refusal.message))
+    else:
+        reply.send(200, JSON, error_frame(None, refusal.body()))
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    answer = Response(rest_error(404, "NOT_FOUND", "Not found"), 404, media_type="application/json")
+    await answer(scope, receive, send)

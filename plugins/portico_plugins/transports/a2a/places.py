@@ -1,0 +1,49 @@
+"""Where agents are: everything below `/a2a/{name}`, and short paths for the server `default`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from starlette.routing import BaseRoute, Route
+
+from portico.api import Endpoint
+from portico_plugins.transports.a2a.app import BEFORE, AgentApp
+from portico_plugins.transports.a2a.bindings import CARD
+from portico_plugins.transports.over_http.endpoints import HttpEndpoints
+from portico_plugins.transports.over_http.live import LiveRoute
+
+SHORT: Final = ("/a2a", "/a2a" + CARD, CARD)
+"""Paths that lead to `default`."""
+
+
+class AgentEndpoints(HttpEndpoints[AgentApp]):
+    """Path -> the agent that answers there, whatever comes after its name.
+
+    Args:
+        servers: The virtual servers that are up.
+        make: Makes what serves one.
+    """
+
+    def __init__(self, servers: Mapping[str, Endpoint], make: Callable[[Endpoint], AgentApp]) -> None:
+        super().__init__(servers, make, SHORT)
+
+    def name_of(self, path: str) -> str:
+        """Which virtual server is found there; "" for none."""
+        if path in SHORT:
+            return "default"
+        return path[len(BEFORE) :].partition("/")[0] if path.startswith(BEFORE) else ""
+
+    def paths(self) -> Iterator[str]:
+        """Where agents begin, and the short paths."""
+        for name in self._servers:
+            yield BEFORE + name
+        if "default" in self._servers:
+            yield from SHORT
+
+    def __len__(self) -> int:
+        return len(self._servers) + len(SHORT) * ("default" in self._servers)
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Routes that lead somewhere while there is an agent."""
+        return [*(Route(path, self) for path in SHORT), LiveRoute(BEFORE + "{where:path}", self)]
