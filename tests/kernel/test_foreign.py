@@ -30,8 +30,14 @@ from tests.kernel.doubles import ALICE, StubUpstream, World, jumping, offer, scr
 A = Target("a")
 
 
+class Other(StubUpstream):
+    """An upstream that speaks another protocol, too."""
+
+    speaks = frozenset({"zz", "tools", "server", "tasks"})
+
+
 def world(act: object = None, **options: object) -> tuple[World, StubUpstream]:
-    stub = StubUpstream(offer("t", resources=["m://x"]), act)  # type: ignore[arg-type]
+    stub = Other(offer("t", resources=["m://x"]), act)  # type: ignore[arg-type]
     return World({"a": stub}, **options), stub  # type: ignore[arg-type]
 
 
@@ -86,13 +92,23 @@ def test_errors_keep_their_code_message_and_data(code: int) -> None:
 @jumping
 async def test_an_upstream_of_another_virtual_server_is_not_found() -> None:
     made, _ = world()
-    other = StubUpstream(offer("t"))
+    other = Other(offer("t"))
     made.plane.upstreams["b"] = other
     for target in (Target("b"), Target("nowhere")):
         with pytest.raises(Refused) as caught:
             await carried(made, target=target)
         assert caught.value.code == METHOD_NOT_FOUND
     assert other.sent == []
+
+
+@jumping
+async def test_an_upstream_that_does_not_speak_it_never_hears_of_it() -> None:
+    made, stub = world()
+    for method in ("yy/Do", "zzz/Do", "Do", ""):
+        with pytest.raises(Refused) as caught:
+            await carried(made, method)
+        assert caught.value.code == METHOD_NOT_FOUND
+    assert stub.sent == []
 
 
 @jumping
@@ -228,5 +244,5 @@ async def test_nobody_there_can_be_asked_mcp_questions() -> None:
 def test_the_names_are_public() -> None:
     import portico.api
 
-    names: Sequence[str] = ("ForeignCall", "ForeignEvent", "carry_foreign", "foreign_call")
+    names: Sequence[str] = ("ForeignCall", "ForeignEvent", "Speaks", "carry_foreign", "foreign_call")
     assert set(names) <= set(portico.api.__all__)

@@ -532,6 +532,16 @@ class Successor(Protocol):
 
 
 @runtime_checkable
+class Speaks(Protocol):
+    """An upstream that takes requests of protocols other than MCP; see `Exchange.foreign`."""
+
+    @property
+    def speaks(self) -> frozenset[str]:
+        """What methods of those begin with: `a2a` for `a2a/SendMessage`."""
+        ...
+
+
+@runtime_checkable
 class Probed(Protocol):
     """An upstream that can be asked whether it is well, whatever its own connections say.
 

@@ -90,6 +90,9 @@ class Router:
         target = exchange.target
         if target is None or target.upstream not in self.view.upstreams:
             raise Refused(METHOD_NOT_FOUND, "Method not found")
+        protocol = exchange.method.partition("/")[0]
+        if protocol not in getattr(self._upstreams.get(target.upstream), "speaks", ()):
+            raise Refused(METHOD_NOT_FOUND, "Method not found")
         return await self._forward(exchange, target, exchange.params)
 
     def _own_params(self, exchange: Exchange, target: Target) -> Json:

@@ -79,9 +79,7 @@ def outcomes(kit: Kit, legs: Sequence[str], folder: Path, *, push: bool, only: s
                 face = relayed(urls["direct"], place) if leg == "through" else virtual(place, push=push)
                 urls[leg] = stack.enter_context(face).url
         with ThreadPoolExecutor() as pool:
-            runs = {
-                leg: pool.submit(kit.run, urls[leg], folder / leg, only) for leg in LEGS if leg in legs
-            }
+            runs = {leg: pool.submit(kit.run, urls[leg], folder / leg, only) for leg in LEGS if leg in legs}
             return {leg: run.result() for leg, run in runs.items()}
 
 
@@ -142,7 +140,9 @@ def main() -> int:
     parser.add_argument("--no-push", action="store_true", help="with an agent that calls no webhooks")
     parser.add_argument("-k", dest="only", default="", help="only tests that fit, as pytest has it")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--output", type=Path, help="keep the kit's reports and all logs in a new folder here")
+    parser.add_argument(
+        "--output", type=Path, help="keep the kit's reports and all logs in a new folder here"
+    )
     arguments = parser.parse_args()
     legs = arguments.legs.split(",")
     if unknown := set(legs) - set(LEGS):

@@ -15,9 +15,10 @@ from portico.api import Challenge, Credentials, Endpoint, Json, Log, Principal, 
 from portico_plugins.transports.a2a.agent import ToolAgent
 from portico_plugins.transports.a2a.bindings import CARD, REST, VISIT, Visit, agent_routes
 from portico_plugins.transports.a2a.bodies import params_in, rest_error
-from portico_plugins.transports.a2a.cards import card_of
+from portico_plugins.transports.a2a.cards import Ways, card_of
 from portico_plugins.transports.a2a.guarded import Guarded
 from portico_plugins.transports.a2a.inside import answer_inside
+from portico_plugins.transports.a2a.relays import Relays
 from portico_plugins.transports.a2a.table import Bounds, Table
 from portico_plugins.transports.a2a.tools import tools_of
 from portico_plugins.transports.a2a.work import Event, Work
@@ -43,6 +44,9 @@ class Manner:
         log_level: The least severe log messages that tasks pass on; "" for none.
         max_age: For how many seconds clients may keep a card.
         compat: Whether A2A 0.3 is spoken, too.
+        grpc: `host:port` of the gRPC binding as clients reach it, "" for none.
+        tenant: Which agent is meant there by a client that names none.
+        stream_seconds: How long a stream from an agent behind may last.
     """
 
     url: str
@@ -50,6 +54,9 @@ class Manner:
     log_level: str
     max_age: int
     compat: bool
+    grpc: str = ""
+    tenant: str = ""
+    stream_seconds: float = 3600.0
 
 
 class AgentApp:
@@ -68,8 +75,21 @@ class AgentApp:
         self._entrance = Entrance(endpoint, self._admitted, self._stranger)
         self._path = BEFORE + endpoint.name
         self._tasks: set[asyncio.Task[None]] = set()
-        handler = Guarded(ToolAgent(endpoint, self.table, self.card), log)
-        routes = agent_routes(handler, self.card, self._path, compat=manner.compat, max_age=manner.max_age)
+        self.handler = Guarded(ToolAgent(endpoint, self.table, self.card), log)
+        self.relays = Relays(
+            endpoint,
+            self._path,
+            self._ways,
+            self._scheme,
+            log,
+            _not_found,
+            compat=manner.compat,
+            max_age=manner.max_age,
+            stream_seconds=manner.stream_seconds,
+        )
+        routes = agent_routes(
+            self.handler, self.card, self._path, compat=manner.compat, max_age=manner.max_age
+        )
         self._router = Router(routes, default=_not_found, redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,8 +113,12 @@ class AgentApp:
         tools = None
         if visit.principal is not None:
             tools = list((await tools_of(self.endpoint, visit.principal, visit.headers)).values())
-        url, scheme = visit.base + self._path, await self._scheme()
-        return card_of(self.endpoint, tools, url, scheme=scheme, compat=self._manner.compat)
+        ways, scheme = self._ways(visit, self._path, self.endpoint.name), await self._scheme()
+        return card_of(self.endpoint, tools, ways, scheme=scheme)
+
+    def _ways(self, visit: Visit, path: str, tenant: str) -> Ways:
+        manner = self._manner
+        return Ways(visit.base + path, manner.compat, manner.grpc, "" if tenant == manner.tenant else tenant)
 
     async def _scheme(self) -> str:
         """How one has to authenticate here, by what is said to those who do not; "" if nobody has to."""
@@ -110,7 +134,8 @@ class AgentApp:
     def _stranger(self, raw: Raw, fields: Fields, challenge: Challenge, reply: Reply) -> bool:
         """Somebody without credentials may see the public card, and nothing else."""
         reads = raw[0]["method"] in ("GET", "HEAD") and raw[0]["path"].endswith(CARD)
-        if not reads or "authorization" in fields.headers:
+        relayed = self.relays.base_of(raw[0]["path"])  # an agent's card may be for whoever is let in
+        if not reads or relayed or "authorization" in fields.headers:
             return False
         self._serve(raw, Visit(None, fields.headers, self._base(raw[0], fields)), reply)
         return True
@@ -132,7 +157,8 @@ class AgentApp:
         self._serve(raw, visit, reply)
 
     def _is_rest(self, scope: Scope) -> bool:
-        return str(scope["path"]).startswith(f"{self._path}{REST}/")
+        path = str(scope["path"])
+        return path.startswith(f"{self.relays.base_of(path) or self._path}{REST}/")
 
     def _base(self, scope: Scope, fields: Fields) -> str:
         return self._manner.url or f"{scope['scheme']}://{fields.headers['host']}"
@@ -142,7 +168,8 @@ class AgentApp:
         scope["path"] = self._canonical(scope["path"])
         scope["raw_path"] = scope["path"].encode()
         scope[VISIT] = visit
-        task = asyncio.get_running_loop().create_task(answer_inside(self._router, scope, raw[1], reply))
+        app = self.relays.at(scope["path"]) or self._router
+        task = asyncio.get_running_loop().create_task(answer_inside(app, scope, raw[1], reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         reply.on_gone = task.cancel

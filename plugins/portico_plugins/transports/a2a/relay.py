@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers.request_handler import RequestHandler
 from a2a.types import (
     AgentCard,
-    AgentInterface,
     CancelTaskRequest,
     DeleteTaskPushNotificationConfigRequest,
     GetExtendedAgentCardRequest,
     GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
-    HTTPAuthSecurityScheme,
     ListTaskPushNotificationConfigsRequest,
     ListTaskPushNotificationConfigsResponse,
     ListTasksRequest,
     ListTasksResponse,
     Message,
-    SecurityRequirement,
-    SecurityScheme,
     SendMessageRequest,
     SendMessageResponse,
     StreamResponse,
-    StringList,
     SubscribeToTaskRequest,
     Task,
     TaskArtifactUpdateEvent,
@@ -42,6 +37,7 @@ from portico_plugins.transports.a2a.bindings import Visit, caller_of, visit_of
 
 M = TypeVar("M", bound=Proto)
 Event = Task | Message | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
+Shown = Callable[[AgentCard, Visit], Awaitable[AgentCard]]
 
 PREFIX: Final = "a2a/"
 AGENTS: Final = "/agents/"
@@ -54,12 +50,14 @@ class RelayedAgent(RequestHandler):
     Args:
         endpoint: The virtual server the agent belongs to.
         upstream: The agent's configured name.
+        shown: Makes of a card of the agent's the one that a visitor gets.
         stream_seconds: How long a stream may last.
     """
 
-    def __init__(self, endpoint: Endpoint, upstream: str, stream_seconds: float) -> None:
+    def __init__(self, endpoint: Endpoint, upstream: str, shown: Shown, stream_seconds: float) -> None:
         self._endpoint = endpoint
         self._target = Target(upstream)
+        self._shown = shown
         self._stream_seconds = stream_seconds
 
     async def card(self, principal: Principal, headers: Mapping[str, str]) -> AgentCard:
@@ -146,11 +144,7 @@ class RelayedAgent(RequestHandler):
     ) -> AgentCard:
         """Have the agent give its extended card, with our URLs."""
         card = await self._ask("GetExtendedAgentCard", params, context, AgentCard)
-        return await self.rewritten(card, visit_of(context))
-
-    async def rewritten(self, card: AgentCard, visit: Visit) -> AgentCard:
-        """A card of the agent's as clients of the gateway get it."""
-        raise NotImplementedError
+        return await self._shown(card, visit_of(context))
 
     # --- on the way ------------------------------------------------------------------------------------
 
@@ -165,9 +159,7 @@ class RelayedAgent(RequestHandler):
         self, name: str, params: Json, principal: Principal, headers: Mapping[str, str]
     ) -> Result:
         method = PREFIX + name
-        return await carry_foreign(
-            self._endpoint, method, params, principal, self._target, headers=headers
-        )
+        return await carry_foreign(self._endpoint, method, params, principal, self._target, headers=headers)
 
     async def _stream(self, name: str, request: Proto, context: ServerCallContext) -> AsyncGenerator[Event]:
         async with foreign_call(

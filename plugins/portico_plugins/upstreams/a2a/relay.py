@@ -162,7 +162,9 @@ class Relay:
         context = await self._context(exchange)
         transport: Any = self._link.transport
         if name in _STREAMED:
-            return await self._streamed(exchange, getattr(transport, operation.call)(request, context=context))
+            return await self._streamed(
+                exchange, getattr(transport, operation.call)(request, context=context)
+            )
         if isinstance(request, ListTasksRequest):
             return Result(value=to_json(await self._listed(exchange, request, context)))
         if isinstance(request, GetExtendedAgentCardRequest):
