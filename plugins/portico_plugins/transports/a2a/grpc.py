@@ -42,7 +42,7 @@ _SPOKEN: Final = "1"
 
 
 Find = Callable[[str], tuple[Endpoint, RequestHandler] | None]
-"""The agent a tenant stands for: the virtual server whose rules are its, and what carries its operations out."""
+"""The agent a tenant stands for: the virtual server whose rules are its, and what carries out operations."""
 
 
 class _Known(GrpcServerCallContextBuilder):
@@ -108,6 +108,7 @@ class Faces(A2AServiceServicer):
         found = self._find(request.tenant or self._tenant)
         if found is None or found[0].closed:
             await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such agent")
+            raise AssertionError  # abort has raised
         endpoint, handler = found
         if sum(name == "authorization" for name, _ in lines) > 1:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "More than one authorization")
@@ -174,9 +175,9 @@ async def serving(config: GrpcConfig, host: Host, find: Find, base: str) -> Asyn
         ),
         maximum_concurrent_rpcs=config.max_calls,
     )
-    add_A2AServiceServicer_to_server(
-        Faces(find, config.tenant, base, secure=config.certfile is not None), server
-    )
+    faces = Faces(find, config.tenant, base, secure=config.certfile is not None)
+    add_to_server: Any = add_A2AServiceServicer_to_server
+    add_to_server(faces, server)
     where = f"{host.kind}.{host.name}.grpc"
     try:
         if config.certfile is not None and config.keyfile is not None:

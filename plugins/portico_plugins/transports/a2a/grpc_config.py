@@ -35,8 +35,8 @@ class GrpcConfig:
     tenant: str = attrs.field(
         default="default",
         metadata=doc(
-            "Which agent is meant by a client that names no `tenant`: a virtual server, or an agent behind it "
-            "as `SERVER/agents/UPSTREAM`. Cards name a tenant for all others."
+            "Which agent is meant by a client that names no `tenant`: a virtual server, or an agent behind "
+            "it as `SERVER/agents/UPSTREAM`. Cards name a tenant for all others."
         ),
     )
     certfile: Path | None = attrs.field(

@@ -98,7 +98,7 @@ class Relays:
         path = self._path + name
 
         async def shown(card: AgentCard, visit: Visit) -> AgentCard:
-            """The card with our URLs, our way to authenticate, and without signatures, which break by that."""
+            """The card with our URLs and our way to authenticate; signatures would not fit any more."""
             made = AgentCard()
             made.CopyFrom(card)
             del made.supported_interfaces[:]

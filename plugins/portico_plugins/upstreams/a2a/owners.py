@@ -1,7 +1,7 @@
 """Whose the tasks and contexts of an agent are (A2A 13.1).
 
-An agent sees one caller, the gateway; which of the gateway's callers began a task, only the gateway knows. All
-its workers do, and so does its next start: see `ledger`.
+An agent sees one caller, the gateway; which of the gateway's callers began a task, only the gateway knows.
+All its workers do, and so does its next start: see `ledger`.
 """
 
 from __future__ import annotations

@@ -6,14 +6,12 @@ contexts are, and where push notifications are to be sent.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any, Final
 
 import attrs
 from a2a.client.client import ClientCallContext
-from a2a.client.transports.base import ClientTransport
 from a2a.types import (
     AgentCard,
     CancelTaskRequest,
@@ -26,6 +24,7 @@ from a2a.types import (
     ListTasksResponse,
     SendMessageRequest,
     SubscribeToTaskRequest,
+    Task,
     TaskPushNotificationConfig,
 )
 from a2a.utils.error_handlers import build_error_details
@@ -167,8 +166,6 @@ class Relay:
             )
         if isinstance(request, ListTasksRequest):
             return Result(value=to_json(await self._listed(exchange, request, context)))
-        if isinstance(request, GetExtendedAgentCardRequest):
-            transport = _asking(transport)
         answer: Message | None = await getattr(transport, operation.call)(request, context=context)
         made = to_json(answer) if answer is not None else {}
         if not operation.task and not isinstance(answer, AgentCard):
@@ -230,8 +227,9 @@ class Relay:
         self, exchange: Exchange, request: ListTasksRequest, context: ClientCallContext
     ) -> ListTasksResponse:
         """A page of the client's own tasks; pages that have none of them are passed over."""
-        transport = self._link.transport
-        assert transport is not None
+        transport: Any = self._link.transport
+        page = ListTasksResponse()
+        kept: list[Task] = []
         hidden = False
         for _ in range(_PAGES):
             page = await transport.list_tasks(request, context=context)
@@ -275,16 +273,3 @@ def _refusal(error: A2AError) -> Refused | None:
 def _is_way(error: A2AError) -> bool:
     """Whether it is a page that is not there: the SDK calls that a method, and names its URL."""
     return isinstance(error, MethodNotFoundError) and error.message.startswith("Resource not found")
-
-
-def _asking(transport: ClientTransport) -> ClientTransport:
-    """A transport that asks for the extended card whatever the public one says: that is for the agent to say."""
-    made: Any = copy.copy(transport)
-    if hasattr(made, "_base"):
-        made._base = _asking(made._base)
-    if getattr(made, "agent_card", None) is not None:
-        card = AgentCard()
-        card.CopyFrom(made.agent_card)
-        card.capabilities.extended_agent_card = True
-        made.agent_card = card
-    return made
