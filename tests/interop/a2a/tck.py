@@ -1,6 +1,7 @@
 """The A2A TCK against an agent, the same agent through the gateway, and a virtual server as an agent.
 
-`python -m tests.interop.a2a.tck [--tck DIR] [--legs direct,through,virtual] [--no-push] [--json]`. Exit status
+`python -m tests.interop.a2a.tck [--tck DIR] [--legs direct,through,virtual] [--no-push]
+[--binding GRPC] [--json]`. Exit status
 1 when the agent itself fails where it should not, when the gateway differs from it where it need not, or when
 a virtual server fails a MUST that applies to it.
 """
@@ -35,6 +36,7 @@ from tests.interop.a2a.kit import Kit, KitFailed, Outcome, kit_at
 from tests.interop.processes import ROOT, NotReady
 
 CACHE: Final = ROOT / ".nox" / "interop-cache"
+BINDINGS: Final = ("JSONRPC", "HTTP+JSON", "GRPC")
 LEGS: Final = ("direct", "through", "virtual")
 
 
@@ -61,7 +63,7 @@ class Row:
     problems: list[str]
 
 
-def outcomes(kit: Kit, legs: Sequence[str], folder: Path, *, push: bool, only: str) -> dict[str, Outcome]:
+def outcomes(kit: Kit, legs: Sequence[str], folder: Path, *, push: bool, binding: str, only: str) -> dict[str, Outcome]:
     """Run the legs side by side: the kit waits most of its time.
 
     Raises:
@@ -76,7 +78,7 @@ def outcomes(kit: Kit, legs: Sequence[str], folder: Path, *, push: bool, only: s
             if leg == "direct":
                 urls[leg] = stack.enter_context(agent(place, push=push)).url
             elif leg in legs:
-                face = relayed(urls["direct"], place) if leg == "through" else virtual(place, push=push)
+                face = relayed(urls["direct"], place, binding) if leg == "through" else virtual(place, push=push)
                 urls[leg] = stack.enter_context(face).url
         with ThreadPoolExecutor() as pool:
             runs = {leg: pool.submit(kit.run, urls[leg], folder / leg, only) for leg in LEGS if leg in legs}
@@ -138,6 +140,7 @@ def main() -> int:
     parser.add_argument("--tck", type=Path, default=Path(given) if given else None, help="a checkout of it")
     parser.add_argument("--legs", default=",".join(LEGS), help="what to run against, separated by commas")
     parser.add_argument("--no-push", action="store_true", help="with an agent that calls no webhooks")
+    parser.add_argument("--binding", choices=BINDINGS, default=BINDINGS[0], help="the gateway's to the agent")
     parser.add_argument("-k", dest="only", default="", help="only tests that fit, as pytest has it")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
@@ -151,7 +154,7 @@ def main() -> int:
         kit = kit_at(arguments.tck, CACHE)
         with TemporaryDirectory(prefix="portico-tck-") as temporary:
             folder = (arguments.output or Path(temporary)).resolve()
-            found = outcomes(kit, legs, folder, push=not arguments.no_push, only=arguments.only)
+            found = outcomes(kit, legs, folder, push=not arguments.no_push, binding=arguments.binding, only=arguments.only)
     except (KitFailed, NotReady) as error:
         print(error, file=sys.stderr)
         return 1
