@@ -149,5 +149,6 @@ async def main(*, push: bool) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A scripted A2A agent.")
+    parser.add_argument("--port", type=int, choices=[0], default=0, help="the system chooses")
     parser.add_argument("--push", action="store_true", help="call webhooks")
     asyncio.run(main(push=parser.parse_args().push))

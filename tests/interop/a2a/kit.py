@@ -14,8 +14,6 @@ from xml.etree import ElementTree
 import attrs
 import msgspec
 
-from tests.interop.processes import ROOT
-
 SOURCE: Final = "https://github.com/a2aproject/a2a-tck.git"
 COMMIT: Final = "357c4a87afa2818731590647cccbea31c31733a2"
 """Of its branch 1.0-dev; the kit has no releases, and its branch `main` is for A2A 0.3."""

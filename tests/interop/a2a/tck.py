@@ -63,7 +63,9 @@ class Row:
     problems: list[str]
 
 
-def outcomes(kit: Kit, legs: Sequence[str], folder: Path, *, push: bool, binding: str, only: str) -> dict[str, Outcome]:
+def outcomes(
+    kit: Kit, legs: Sequence[str], folder: Path, *, push: bool, binding: str, only: str
+) -> dict[str, Outcome]:
     """Run the legs side by side: the kit waits most of its time.
 
     Raises:
@@ -78,7 +80,9 @@ def outcomes(kit: Kit, legs: Sequence[str], folder: Path, *, push: bool, binding
             if leg == "direct":
                 urls[leg] = stack.enter_context(agent(place, push=push)).url
             elif leg in legs:
-                face = relayed(urls["direct"], place, binding) if leg == "through" else virtual(place, push=push)
+                face = (
+                    relayed(urls["direct"], place, binding) if leg == "through" else virtual(place, push=push)
+                )
                 urls[leg] = stack.enter_context(face).url
         with ThreadPoolExecutor() as pool:
             runs = {leg: pool.submit(kit.run, urls[leg], folder / leg, only) for leg in LEGS if leg in legs}
@@ -154,7 +158,9 @@ def main() -> int:
         kit = kit_at(arguments.tck, CACHE)
         with TemporaryDirectory(prefix="portico-tck-") as temporary:
             folder = (arguments.output or Path(temporary)).resolve()
-            found = outcomes(kit, legs, folder, push=not arguments.no_push, binding=arguments.binding, only=arguments.only)
+            found = outcomes(
+                kit, legs, folder, push=not arguments.no_push, binding=arguments.binding, only=arguments.only
+            )
     except (KitFailed, NotReady) as error:
         print(error, file=sys.stderr)
         return 1

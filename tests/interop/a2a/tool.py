@@ -68,10 +68,14 @@ async def _act(call: Call) -> ToolAnswer:
         )
     if ident.startswith("tck-stream-"):
         await call.ctx.session.report_progress(1, 2, "Working")
-    return next((each for prefix, each in ANSWERS.items() if ident.startswith(prefix)), _text("Hello from TCK"))
+    return next(
+        (each for prefix, each in ANSWERS.items() if ident.startswith(prefix)), _text("Hello from TCK")
+    )
 
 
 SCRIPT: ToolEntry = tool("script", "Does what the id of the message says.", _act, strings("text"))
 
 if __name__ == "__main__":
-    main(fixture_server("portico-script", (SCRIPT,), ()), "modern", "One tool that acts as the A2A TCK wants.")
+    main(
+        fixture_server("portico-script", (SCRIPT,), ()), "modern", "One tool that acts as the A2A TCK wants."
+    )

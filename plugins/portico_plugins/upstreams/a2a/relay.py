@@ -43,12 +43,12 @@ from portico_plugins.a2a.protojson import BadJson, from_json, to_json
 from portico_plugins.upstreams.checks import header_problem
 
 from .config import A2aConfig
+from .elsewhere import forbidden
 from .failures import Failures
 from .headers import Headers
 from .ledger import Key
 from .link import Link
 from .owners import Owners
-from .webhooks import forbidden
 
 PREFIX: Final = "a2a/"
 EVENT: Final = "notifications/a2a/event"

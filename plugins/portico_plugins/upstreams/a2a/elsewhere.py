@@ -1,4 +1,4 @@
-"""Where an agent may be asked to send push notifications to."""
+"""URLs that clients give: where an agent may be asked to fetch files, and to send push notifications."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from portico_plugins.a2a.parts import is_web
 Allowed = Literal["public", "any", "none"]
 
 _RESOLVING: Final = 5.0
+_LONGEST: Final = 8192
 
 
 async def forbidden(url: str, allowed: Allowed) -> str:
-    """Why an agent may not be given a URL of a client's to call, "" when it may.
+    """Why an agent may not be sent to a URL of a client's, "" when it may.
 
     The agent resolves the name again, so this cannot keep a name from becoming another address; it keeps
     clients from pointing at what they could just name. Nothing is connected to.
@@ -26,8 +27,8 @@ async def forbidden(url: str, allowed: Allowed) -> str:
         allowed: Only public addresses, any but cloud metadata's, or none at all.
     """
     if allowed == "none":
-        return "there are none here"
-    if not is_web(url) or not url.isascii() or len(url) > 2048:
+        return "URLs are not taken here"
+    if not is_web(url) or not url.isascii() or len(url) > _LONGEST:
         return "expected http://host... or https://host..."
     parts = urlsplit(url)
     try:
