@@ -95,7 +95,7 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
-from portico._core.owners import PROXIED
+from portico._core.owners import FORWARDED, PROXIED
 from portico._core.pins import OnChange
 from portico._core.protocol.calls import (
     Asking,
@@ -188,6 +188,7 @@ from portico._core.timers import Timer, timers
 __all__ = [
     "API_VERSION",
     "CIRCUIT_OPEN",
+    "FORWARDED",
     "GATEWAY",
     "HEADER_MISMATCH",
     "INTERNAL_ERROR",

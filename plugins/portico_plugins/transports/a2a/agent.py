@@ -36,7 +36,8 @@ from a2a.utils.errors import (
 
 from portico.api import Endpoint, Principal
 from portico_plugins.transports.a2a.bindings import Card, Visit, caller_of, visit_of
-from portico_plugins.transports.a2a.pages import page_of
+from portico_plugins.transports.a2a.everywhere import pages_elsewhere
+from portico_plugins.transports.a2a.pages import page_wanted
 from portico_plugins.transports.a2a.running import Run
 from portico_plugins.transports.a2a.table import Entry, Table
 from portico_plugins.transports.a2a.tools import tools_of
@@ -57,12 +58,14 @@ class ToolAgent(RequestHandler):
 
     Args:
         endpoint: The virtual server.
+        path: Where the agent is.
         table: Its tasks.
         extended: Gives the card for those who are known.
     """
 
-    def __init__(self, endpoint: Endpoint, table: Table, extended: Card) -> None:
+    def __init__(self, endpoint: Endpoint, path: str, table: Table, extended: Card) -> None:
         self._endpoint = endpoint
+        self._path = path
         self._table = table
         self._extended = extended
 
@@ -146,7 +149,10 @@ class ToolAgent(RequestHandler):
 
     async def on_list_tasks(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
         """The tasks of a principal, those that changed last first."""
-        return page_of(self._table.of(caller_of(context)), params, _history_of(params))
+        page = page_wanted(params, _history_of(params))
+        elsewhere = await pages_elsewhere(self._endpoint, self._path, params, visit_of(context))
+        here = page.of(self._table.of(caller_of(context)))
+        return page.joined([here, *elsewhere]) if elsewhere else here
 
     async def on_cancel_task(self, params: CancelTaskRequest, context: ServerCallContext) -> Task:
         """End a task; its call is cancelled."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -11,12 +12,25 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from portico.api import Challenge, Credentials, Endpoint, Json, Log, Principal, Refused, Reply, error_frame
+from portico.api import (
+    FORWARDED,
+    Challenge,
+    Credentials,
+    Endpoint,
+    Id,
+    Json,
+    Log,
+    Principal,
+    Refused,
+    Reply,
+    error_frame,
+)
 from portico_plugins.transports.a2a.agent import ToolAgent
-from portico_plugins.transports.a2a.bindings import CARD, REST, VISIT, Visit, agent_routes
+from portico_plugins.transports.a2a.bindings import CARD, REST, VISIT, Face, Visit, agent_routes
 from portico_plugins.transports.a2a.bodies import params_in, rest_error
 from portico_plugins.transports.a2a.cards import card_of
 from portico_plugins.transports.a2a.guarded import Guarded
+from portico_plugins.transports.a2a.handles import is_elsewhere
 from portico_plugins.transports.a2a.inside import answer_inside
 from portico_plugins.transports.a2a.table import Bounds, Table
 from portico_plugins.transports.a2a.tools import tools_of
@@ -26,7 +40,12 @@ from portico_plugins.transports.over_http.fields import Fields
 from portico_plugins.transports.over_http.wire import JSON, Raw, send_problem
 
 BEFORE: Final = "/a2a/"
+AGENTS: Final = "/agents"
 
+Relay = Callable[[Endpoint, str, str], Face | None]
+
+_UNTYPED: Final = b'{"error":"expected Content-Type: application/json, not encoded"}'
+_NOT_FOUND: Final = rest_error(404, "NOT_FOUND", "Not found")
 _TYPES: Final = ("application/json", "application/a2a+json")
 _KEPT: Final = (
     "type", "asgi", "http_version", "method", "scheme", "path", "query_string", "headers", "client", "server",
@@ -43,6 +62,7 @@ class Manner:
         log_level: The least severe log messages that tasks pass on; "" for none.
         max_age: For how many seconds clients may keep a card.
         compat: Whether A2A 0.3 is spoken, too.
+        relay: Gives the agent behind an upstream of a virtual server, at a path; None if it is none.
     """
 
     url: str
@@ -50,10 +70,11 @@ class Manner:
     log_level: str
     max_age: int
     compat: bool
+    relay: Relay | None = None
 
 
 class AgentApp:
-    """Serves one virtual server.
+    """Serves one virtual server, and the agents behind it.
 
     Args:
         endpoint: The virtual server.
@@ -65,12 +86,14 @@ class AgentApp:
         self.endpoint = endpoint
         self.table = Table(endpoint, manner.bounds, manner.log_level, self._told)
         self._manner = manner
+        self._log = log
         self._entrance = Entrance(endpoint, self._admitted, self._stranger)
         self._path = BEFORE + endpoint.name
         self._tasks: set[asyncio.Task[None]] = set()
-        handler = Guarded(ToolAgent(endpoint, self.table, self.card), log)
-        routes = agent_routes(handler, self.card, self._path, compat=manner.compat, max_age=manner.max_age)
-        self._router = Router(routes, default=_not_found, redirect_slashes=False)
+        self._own = self._router(
+            Face(ToolAgent(endpoint, self._path, self.table, self.card), self.card), self._path
+        )
+        self._relayed: dict[str, Router] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request over ASGI."""
@@ -81,8 +104,10 @@ class AgentApp:
         self._entrance.enter(scope, body, reply)
 
     def sweep(self) -> None:
-        """Forget old tasks."""
+        """Forget old tasks, and agents that are not behind this server any more."""
         self.table.sweep()
+        for name in self._relayed.keys() - set(self.endpoint.view.upstreams):
+            del self._relayed[name]
 
     def close(self) -> None:
         """End every task."""
@@ -107,42 +132,79 @@ class AgentApp:
     def _told(self, work: Work, event: Event) -> None:
         pass
 
+    # --- requests --------------------------------------------------------------------------------------
+
     def _stranger(self, raw: Raw, fields: Fields, challenge: Challenge, reply: Reply) -> bool:
         """Somebody without credentials may see the public card, and nothing else."""
-        reads = raw[0]["method"] in ("GET", "HEAD") and raw[0]["path"].endswith(CARD)
+        scope = raw[0]
+        reads = scope["method"] in ("GET", "HEAD") and self._canonical(scope["path"]) == self._path + CARD
         if not reads or "authorization" in fields.headers:
             return False
-        self._serve(raw, Visit(None, fields.headers, self._base(raw[0], fields)), reply)
+        self._serve(self._own, raw, Visit(None, fields.headers, self._base(scope, fields)), reply)
         return True
 
     def _admitted(self, raw: Raw, fields: Fields, principal: Principal, reply: Reply) -> None:
         scope, body = raw
+        path = self._canonical(scope["path"])
+        at, router = self._at(path)
+        if router is None:
+            reply.send(404, JSON, _NOT_FOUND)
+            return
+        below = path[len(at) + len(REST) + 1 :] if path.startswith(f"{at}{REST}/") else ""
+        ident: Id = None
         params: Json = {}
         if scope["method"] == "POST" and body:
             media = fields.headers.get("content-type", "").partition(";")[0].strip().lower()
             if media not in _TYPES or fields.headers.get("content-encoding", "identity") != "identity":
-                send_problem(reply, 415, b'{"error":"expected Content-Type: application/json, not encoded"}')
+                send_problem(reply, 415, _UNTYPED)
                 return
             try:
-                params = params_in(body, rest=self._is_rest(scope), depth=self.endpoint.depth_limit)
+                ident, params = params_in(body, rest=bool(below), depth=self.endpoint.depth_limit)
             except Refused as refusal:
-                _send_unread(reply, refusal, rest=self._is_rest(scope))
+                _send_unread(reply, refusal, rest=bool(below))
                 return
-        visit = Visit(principal, fields.headers, self._base(scope, fields), params.get("message"))
-        self._serve(raw, visit, reply)
+        if router is self._own and is_elsewhere(self.endpoint, raw, below, params, ident, principal, reply):
+            return
+        visit = Visit(
+            principal,
+            fields.headers,
+            self._base(scope, fields),
+            params.get("message"),
+            scope.get("client"),
+            FORWARDED in scope,
+        )
+        self._serve(router, raw, visit, reply)
 
-    def _is_rest(self, scope: Scope) -> bool:
-        return str(scope["path"]).startswith(f"{self._path}{REST}/")
+    def _at(self, path: str) -> tuple[str, Router | None]:
+        """Where the agent is that a path leads to, and what serves it."""
+        if not path.startswith(f"{self._path}{AGENTS}/"):
+            return self._path, self._own
+        name = path[len(self._path) + len(AGENTS) + 1 :].partition("/")[0]
+        at = f"{self._path}{AGENTS}/{name}"
+        if name not in self.endpoint.view.upstreams or self._manner.relay is None:
+            return at, None
+        router = self._relayed.get(name)
+        if router is None:
+            face = self._manner.relay(self.endpoint, name, at)
+            if face is None:
+                return at, None
+            router = self._relayed[name] = self._router(face, at)
+        return at, router
+
+    def _router(self, face: Face, path: str) -> Router:
+        face = Face(Guarded(face.handler, self._log), face.card)
+        routes = agent_routes(face, path, compat=self._manner.compat, max_age=self._manner.max_age)
+        return Router(routes, default=_not_found, redirect_slashes=False)
 
     def _base(self, scope: Scope, fields: Fields) -> str:
         return self._manner.url or f"{scope['scheme']}://{fields.headers['host']}"
 
-    def _serve(self, raw: Raw, visit: Visit, reply: Reply) -> None:
+    def _serve(self, router: Router, raw: Raw, visit: Visit, reply: Reply) -> None:
         scope = {key: raw[0][key] for key in _KEPT if key in raw[0]}
         scope["path"] = self._canonical(scope["path"])
         scope["raw_path"] = scope["path"].encode()
         scope[VISIT] = visit
-        task = asyncio.get_running_loop().create_task(answer_inside(self._router, scope, raw[1], reply))
+        task = asyncio.get_running_loop().create_task(answer_inside(router, scope, raw[1], reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         reply.on_gone = task.cancel
@@ -163,5 +225,4 @@ def _send_unread(reply: Reply, refusal: Refused, *, rest: bool) -> None:
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    answer = Response(rest_error(404, "NOT_FOUND", "Not found"), 404, media_type="application/json")
-    await answer(scope, receive, send)
+    await Response(_NOT_FOUND, 404, media_type="application/json")(scope, receive, send)

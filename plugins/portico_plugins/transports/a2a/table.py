@@ -9,10 +9,10 @@ from typing import Final
 import attrs
 
 from portico.api import OVERLOADED, Endpoint, Principal, failure
+from portico_plugins.transports.a2a.handles import HANDLE
 from portico_plugins.transports.a2a.running import Run
 from portico_plugins.transports.a2a.work import Event, Work
 
-HANDLE: Final = "a2a"
 _TTL: Final = 365 * 86_400.0
 
 

@@ -184,21 +184,18 @@ class Work:
             while follower.events:
                 event = follower.events.popleft()
                 yield event
-                if not isinstance(event, TaskArtifactUpdateEvent):
-                    state = event.status.state
-                    if state in TERMINAL or (state in INTERRUPTED and not through):
-                        return
+                if self._ends(event, through=through):
+                    return
             follower.news.clear()
             await follower.news.wait()
 
-    async def settled(self) -> None:
-        """Return when it is over, or waits for its client."""
-        follower = self.follow()
-        try:
-            async for _ in self.events(follower, through=False):
-                pass
-        finally:
-            self.forget(follower)
+    def _ends(self, event: Event, *, through: bool) -> bool:
+        """Whether nothing follows on an event; a task that waited when it was followed is to go on."""
+        if isinstance(event, Task):
+            return event.status.state in TERMINAL
+        if isinstance(event, TaskArtifactUpdateEvent):
+            return False
+        return event.status.state in TERMINAL or (event.status.state in INTERRUPTED and not through)
 
     def snapshot(self, history: int | None = None, *, artifacts: bool = True) -> Task:
         """A copy as a client gets it.
@@ -207,10 +204,15 @@ class Work:
             history: How many of the latest messages; None for all.
             artifacts: Whether with what it has made.
         """
-        task = Task()
-        task.CopyFrom(self.task)
-        if history is not None:
-            del task.history[: max(len(task.history) - history, 0)]
-        if not artifacts:
-            del task.artifacts[:]
-        return task
+        return shown_of(self.task, history, artifacts=artifacts)
+
+
+def shown_of(task: Task, history: int | None, *, artifacts: bool) -> Task:
+    """A copy of a task with as much of it as is wanted; see `Work.snapshot`."""
+    shown = Task()
+    shown.CopyFrom(task)
+    if history is not None:
+        del shown.history[: max(len(shown.history) - history, 0)]
+    if not artifacts:
+        del shown.artifacts[:]
+    return shown
