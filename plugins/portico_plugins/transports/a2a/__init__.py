@@ -88,6 +88,33 @@ class A2aConfig:
         validator=at_least(0),
         metadata=doc("Seconds for which clients may keep an agent card without asking again."),
     )
+    webhooks: int = attrs.field(
+        default=8,
+        validator=at_least(0),
+        metadata=doc("Webhooks that a task may have for push notifications; 0 for no such notifications."),
+    )
+    webhooks_private: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "Whether webhooks may be at loopback, private and similar addresses. Cloud metadata services are "
+            "refused either way."
+        ),
+    )
+    webhook_timeout: float = attrs.field(
+        default=10.0,
+        validator=positive,
+        metadata=doc("Seconds that one attempt to tell a webhook may take."),
+    )
+    webhook_attempts: int = attrs.field(
+        default=4,
+        validator=at_least(1),
+        metadata=doc("How often one notification is tried, with growing pauses."),
+    )
+    webhook_pause: float = attrs.field(
+        default=1.0,
+        validator=positive,
+        metadata=doc("Seconds before the second attempt; before each later one it is twice as long."),
+    )
 
 
 class A2a:
@@ -97,6 +124,7 @@ class A2a:
         from portico_plugins.transports.a2a.app import AgentApp, Manner
         from portico_plugins.transports.a2a.places import AgentEndpoints
         from portico_plugins.transports.a2a.table import Bounds
+        from portico_plugins.transports.a2a.webhooks import Delivery
 
         manner = Manner(
             config.url.rstrip("/"),
@@ -104,6 +132,15 @@ class A2a:
             config.log_level,
             config.card_max_age,
             compat=False,
+            delivery=Delivery(
+                config.webhooks,
+                config.webhooks_private,
+                config.webhook_timeout,
+                config.webhook_attempts,
+                config.webhook_pause,
+            )
+            if config.webhooks
+            else None,
         )
 
         def make(endpoint: Endpoint) -> AgentApp:

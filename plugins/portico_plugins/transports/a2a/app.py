@@ -34,7 +34,7 @@ from portico_plugins.transports.a2a.handles import is_elsewhere
 from portico_plugins.transports.a2a.inside import answer_inside
 from portico_plugins.transports.a2a.table import Bounds, Table
 from portico_plugins.transports.a2a.tools import tools_of
-from portico_plugins.transports.a2a.work import Event, Work
+from portico_plugins.transports.a2a.webhooks import Delivery, Webhooks
 from portico_plugins.transports.over_http.entrance import Entrance
 from portico_plugins.transports.over_http.fields import Fields
 from portico_plugins.transports.over_http.wire import JSON, Raw, send_problem
@@ -62,6 +62,7 @@ class Manner:
         log_level: The least severe log messages that tasks pass on; "" for none.
         max_age: For how many seconds clients may keep a card.
         compat: Whether A2A 0.3 is spoken, too.
+        delivery: How webhooks are told; None if there shall be none.
         relay: Gives the agent behind an upstream of a virtual server, at a path; None if it is none.
     """
 
@@ -70,6 +71,7 @@ class Manner:
     log_level: str
     max_age: int
     compat: bool
+    delivery: Delivery | None = None
     relay: Relay | None = None
 
 
@@ -84,15 +86,15 @@ class AgentApp:
 
     def __init__(self, endpoint: Endpoint, manner: Manner, log: Log) -> None:
         self.endpoint = endpoint
-        self.table = Table(endpoint, manner.bounds, manner.log_level, self._told)
+        self._hooks = Webhooks(manner.delivery, log) if manner.delivery is not None else None
+        self.table = Table(endpoint, manner.bounds, manner.log_level, self._hooks)
         self._manner = manner
         self._log = log
         self._entrance = Entrance(endpoint, self._admitted, self._stranger)
         self._path = BEFORE + endpoint.name
         self._tasks: set[asyncio.Task[None]] = set()
-        self._own = self._router(
-            Face(ToolAgent(endpoint, self._path, self.table, self.card), self.card), self._path
-        )
+        agent = ToolAgent(endpoint, self._path, self.table, self.card, self._hooks)
+        self._own = self._router(Face(agent, self.card), self._path)
         self._relayed: dict[str, Router] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,6 +114,8 @@ class AgentApp:
     def close(self) -> None:
         """End every task."""
         self.table.close()
+        if self._hooks is not None:
+            self._hooks.close()
 
     async def card(self, visit: Visit) -> AgentCard:
         """The card as a visitor may see it."""
@@ -119,7 +123,9 @@ class AgentApp:
         if visit.principal is not None:
             tools = list((await tools_of(self.endpoint, visit.principal, visit.headers)).values())
         url, scheme = visit.base + self._path, await self._scheme()
-        return card_of(self.endpoint, tools, url, scheme=scheme, compat=self._manner.compat)
+        return card_of(
+            self.endpoint, tools, url, scheme=scheme, push=self._hooks is not None, compat=self._manner.compat
+        )
 
     async def _scheme(self) -> str:
         """How one has to authenticate here, by what is said to those who do not; "" if nobody has to."""
@@ -128,9 +134,6 @@ class AgentApp:
             return ""
         said = (value for name, value in verdict.headers if name.lower() == "www-authenticate")
         return next(said, "Bearer").partition(" ")[0]
-
-    def _told(self, work: Work, event: Event) -> None:
-        pass
 
     # --- requests --------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class Work:
         context: The id of the conversation it belongs to.
         owner: Whose it is.
         now: Gives the time, in seconds since the epoch.
-        told: Hears each event, for push notifications.
+        told: Hears each event but news of progress, for push notifications.
 
     Attributes:
         task: The task as `GetTask` shows it.
@@ -160,7 +160,8 @@ class Work:
     def _tell(self, event: Event, *, passing: bool) -> None:
         for follower in self._followers:
             follower.tell(event, passing=passing)
-        self._told(self, event)
+        if not passing:
+            self._told(self, event)
 
     def follow(self) -> Follower:
         """Begin to follow it: the first event is the task as it is now. `forget` ends that."""
