@@ -83,6 +83,9 @@ class Webhooks:
         """
         try:
             place = place_of(config.url)
+        except Unsent as problem:
+            raise InvalidParamsError(f"The webhook's URL: {problem}") from None
+        try:
             async with asyncio.timeout(self._delivery.timeout):
                 await addresses_of(place, allow_private=self._delivery.allow_private)
         except TimeoutError:
@@ -188,6 +191,7 @@ class Webhooks:
     async def _deliver(self, hook: Hook, body: bytes) -> Unsent | None:
         delivery = self._delivery
         pause = delivery.pause
+        problem = Unsent("not tried")
         for attempt in range(delivery.attempts):
             if attempt:
                 await asyncio.sleep(pause)
