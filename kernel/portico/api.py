@@ -51,6 +51,7 @@ from portico._core.contracts import (
     Secret,
     Server,
     Share,
+    Speaks,
     State,
     Store,
     Successor,
@@ -94,6 +95,7 @@ from portico._core.errors import (
     Refused,
     failure,
 )
+from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
 from portico._core.owners import FORWARDED, PROXIED
 from portico._core.pins import OnChange
@@ -260,6 +262,8 @@ __all__ = [
     "Event",
     "Exchange",
     "Factory",
+    "ForeignCall",
+    "ForeignEvent",
     "Frames",
     "FromFile",
     "Host",
@@ -307,6 +311,7 @@ __all__ = [
     "Session",
     "Share",
     "Sink",
+    "Speaks",
     "SseEvent",
     "SseParser",
     "Stale",
@@ -331,6 +336,7 @@ __all__ = [
     "answer_alone",
     "as_upstream",
     "at_least",
+    "carry_foreign",
     "carry_out",
     "catalog_at",
     "check_envelope",
@@ -341,6 +347,7 @@ __all__ = [
     "encode_header_value",
     "error_frame",
     "failure",
+    "foreign_call",
     "header_map",
     "hookimpl",
     "input_required",

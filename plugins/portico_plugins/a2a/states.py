@@ -21,12 +21,16 @@ INTERRUPTED: Final = frozenset({INPUT_REQUIRED, AUTH_REQUIRED})
 
 MCP_STATUS: Final = {
     COMPLETED: "completed",
-    FAILED: "failed",
-    REJECTED: "failed",
+    FAILED: "completed",
+    REJECTED: "completed",
     CANCELED: "cancelled",
     INPUT_REQUIRED: "input_required",
+    AUTH_REQUIRED: "input_required",
 }
-"""The status of an MCP task for a state; `working` for all others."""
+"""The status of an MCP task for a state; `working` for all others.
+
+A task that failed is a completed one whose result says `isError`: `failed` is for JSON-RPC errors (SEP-2663).
+"""
 
 
 def plain(state: str) -> str:

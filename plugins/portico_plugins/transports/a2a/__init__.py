@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -21,6 +22,7 @@ from portico.api import (
     hookimpl,
     positive,
 )
+from portico_plugins.transports.a2a.grpc_config import GrpcConfig
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -115,6 +117,15 @@ class A2aConfig:
         validator=positive,
         metadata=doc("Seconds before the second attempt; before each later one it is twice as long."),
     )
+    stream_seconds: float = attrs.field(
+        default=3600.0,
+        validator=positive,
+        metadata=doc("Seconds a stream from an agent behind may last; its client can subscribe again."),
+    )
+    grpc: GrpcConfig | None = attrs.field(
+        default=None,
+        metadata=doc("The gRPC binding of all agents, on a port of its own. Off by default."),
+    )
 
 
 class A2a:
@@ -126,6 +137,7 @@ class A2a:
         from portico_plugins.transports.a2a.table import Bounds
         from portico_plugins.transports.a2a.webhooks import Delivery
 
+        rpc = config.grpc
         manner = Manner(
             config.url.rstrip("/"),
             Bounds(config.max_tasks, config.max_tasks_each, config.keep, config.wait),
@@ -141,6 +153,9 @@ class A2a:
             )
             if config.webhooks
             else None,
+            grpc=(rpc.address or rpc.listen) if rpc else "",
+            tenant=rpc.tenant if rpc else "",
+            stream_seconds=config.stream_seconds,
         )
 
         def make(endpoint: Endpoint) -> AgentApp:
@@ -171,7 +186,15 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
     from portico_plugins.transports.over_http.endpoints import swept
 
     transport = A2a(config, host)
-    async with swept(transport.endpoints, _SWEEP):
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(swept(transport.endpoints, _SWEEP))
+        if config.grpc is not None:
+            # gRPC's core writes to stderr by itself, addresses included.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+            from portico_plugins.transports.a2a.grpc import serving
+
+            find, base = transport.endpoints.agent, config.url.rstrip("/")
+            await stack.enter_async_context(serving(config.grpc, host, find, base))
         yield transport
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 import attrs
 from a2a.types import AgentCard
 from starlette.responses import Response
 from starlette.routing import Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico.api import (
     FORWARDED,
@@ -26,12 +25,13 @@ from portico.api import (
     error_frame,
 )
 from portico_plugins.transports.a2a.agent import ToolAgent
-from portico_plugins.transports.a2a.bindings import CARD, REST, VISIT, Face, Visit, agent_routes
+from portico_plugins.transports.a2a.bindings import CARD, REST, VISIT, Visit, agent_routes
 from portico_plugins.transports.a2a.bodies import params_in, rest_error
-from portico_plugins.transports.a2a.cards import card_of
+from portico_plugins.transports.a2a.cards import Ways, card_of
 from portico_plugins.transports.a2a.guarded import Guarded
 from portico_plugins.transports.a2a.handles import is_elsewhere
 from portico_plugins.transports.a2a.inside import answer_inside
+from portico_plugins.transports.a2a.relays import Relays
 from portico_plugins.transports.a2a.table import Bounds, Table
 from portico_plugins.transports.a2a.tools import tools_of
 from portico_plugins.transports.a2a.webhooks import Delivery, Webhooks
@@ -40,9 +40,6 @@ from portico_plugins.transports.over_http.fields import Fields
 from portico_plugins.transports.over_http.wire import JSON, Raw, send_problem
 
 BEFORE: Final = "/a2a/"
-AGENTS: Final = "/agents"
-
-Relay = Callable[[Endpoint, str, str], Face | None]
 
 _UNTYPED: Final = b'{"error":"expected Content-Type: application/json, not encoded"}'
 _NOT_FOUND: Final = rest_error(404, "NOT_FOUND", "Not found")
@@ -63,7 +60,9 @@ class Manner:
         max_age: For how many seconds clients may keep a card.
         compat: Whether A2A 0.3 is spoken, too.
         delivery: How webhooks are told; None if there shall be none.
-        relay: Gives the agent behind an upstream of a virtual server, at a path; None if it is none.
+        grpc: `host:port` of the gRPC binding as clients reach it, "" for none.
+        tenant: Which agent is meant there by a client that names none.
+        stream_seconds: How long a stream from an agent behind may last.
     """
 
     url: str
@@ -72,7 +71,9 @@ class Manner:
     max_age: int
     compat: bool
     delivery: Delivery | None = None
-    relay: Relay | None = None
+    grpc: str = ""
+    tenant: str = ""
+    stream_seconds: float = 3600.0
 
 
 class AgentApp:
@@ -94,8 +95,22 @@ class AgentApp:
         self._path = BEFORE + endpoint.name
         self._tasks: set[asyncio.Task[None]] = set()
         agent = ToolAgent(endpoint, self._path, self.table, self.card, self._hooks)
-        self._own = self._router(Face(agent, self.card), self._path)
-        self._relayed: dict[str, Router] = {}
+        self.handler = Guarded(agent, log)
+        self.relays = Relays(
+            endpoint,
+            self._path,
+            self._ways,
+            self._scheme,
+            log,
+            _not_found,
+            compat=manner.compat,
+            max_age=manner.max_age,
+            stream_seconds=manner.stream_seconds,
+        )
+        routes = agent_routes(
+            self.handler, self.card, self._path, compat=manner.compat, max_age=manner.max_age
+        )
+        self._router = Router(routes, default=_not_found, redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request over ASGI."""
@@ -106,10 +121,8 @@ class AgentApp:
         self._entrance.enter(scope, body, reply)
 
     def sweep(self) -> None:
-        """Forget old tasks, and agents that are not behind this server any more."""
+        """Forget old tasks."""
         self.table.sweep()
-        for name in self._relayed.keys() - set(self.endpoint.view.upstreams):
-            del self._relayed[name]
 
     def close(self) -> None:
         """End every task."""
@@ -122,10 +135,12 @@ class AgentApp:
         tools = None
         if visit.principal is not None:
             tools = list((await tools_of(self.endpoint, visit.principal, visit.headers)).values())
-        url, scheme = visit.base + self._path, await self._scheme()
-        return card_of(
-            self.endpoint, tools, url, scheme=scheme, push=self._hooks is not None, compat=self._manner.compat
-        )
+        ways, scheme = self._ways(visit, self._path, self.endpoint.name), await self._scheme()
+        return card_of(self.endpoint, tools, ways, scheme=scheme, push=self._hooks is not None)
+
+    def _ways(self, visit: Visit, path: str, tenant: str) -> Ways:
+        manner = self._manner
+        return Ways(visit.base + path, manner.compat, manner.grpc, "" if tenant == manner.tenant else tenant)
 
     async def _scheme(self) -> str:
         """How one has to authenticate here, by what is said to those who do not; "" if nobody has to."""
@@ -143,16 +158,13 @@ class AgentApp:
         reads = scope["method"] in ("GET", "HEAD") and self._canonical(scope["path"]) == self._path + CARD
         if not reads or "authorization" in fields.headers:
             return False
-        self._serve(self._own, raw, Visit(None, fields.headers, self._base(scope, fields)), reply)
+        self._serve(self._router, raw, Visit(None, fields.headers, self._base(scope, fields)), reply)
         return True
 
     def _admitted(self, raw: Raw, fields: Fields, principal: Principal, reply: Reply) -> None:
         scope, body = raw
         path = self._canonical(scope["path"])
         at, router = self._at(path)
-        if router is None:
-            reply.send(404, JSON, _NOT_FOUND)
-            return
         below = path[len(at) + len(REST) + 1 :] if path.startswith(f"{at}{REST}/") else ""
         ident: Id = None
         params: Json = {}
@@ -166,7 +178,9 @@ class AgentApp:
             except Refused as refusal:
                 _send_unread(reply, refusal, rest=bool(below))
                 return
-        if router is self._own and is_elsewhere(self.endpoint, raw, below, params, ident, principal, reply):
+        if router is self._router and is_elsewhere(
+            self.endpoint, raw, below, params, ident, principal, reply
+        ):
             return
         visit = Visit(
             principal,
@@ -178,31 +192,15 @@ class AgentApp:
         )
         self._serve(router, raw, visit, reply)
 
-    def _at(self, path: str) -> tuple[str, Router | None]:
+    def _at(self, path: str) -> tuple[str, ASGIApp]:
         """Where the agent is that a path leads to, and what serves it."""
-        if not path.startswith(f"{self._path}{AGENTS}/"):
-            return self._path, self._own
-        name = path[len(self._path) + len(AGENTS) + 1 :].partition("/")[0]
-        at = f"{self._path}{AGENTS}/{name}"
-        if name not in self.endpoint.view.upstreams or self._manner.relay is None:
-            return at, None
-        router = self._relayed.get(name)
-        if router is None:
-            face = self._manner.relay(self.endpoint, name, at)
-            if face is None:
-                return at, None
-            router = self._relayed[name] = self._router(face, at)
-        return at, router
-
-    def _router(self, face: Face, path: str) -> Router:
-        face = Face(Guarded(face.handler, self._log), face.card)
-        routes = agent_routes(face, path, compat=self._manner.compat, max_age=self._manner.max_age)
-        return Router(routes, default=_not_found, redirect_slashes=False)
+        relayed = self.relays.at(path)
+        return (self._path, self._router) if relayed is None else (self.relays.base_of(path), relayed)
 
     def _base(self, scope: Scope, fields: Fields) -> str:
         return self._manner.url or f"{scope['scheme']}://{fields.headers['host']}"
 
-    def _serve(self, router: Router, raw: Raw, visit: Visit, reply: Reply) -> None:
+    def _serve(self, router: ASGIApp, raw: Raw, visit: Visit, reply: Reply) -> None:
         scope = {key: raw[0][key] for key in _KEPT if key in raw[0]}
         scope["path"] = self._canonical(scope["path"])
         scope["raw_path"] = scope["path"].encode()

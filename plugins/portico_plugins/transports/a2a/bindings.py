@@ -77,19 +77,6 @@ Card = Callable[[Visit], Awaitable[AgentCard]]
 """The public card, as a visitor may see it."""
 
 
-@attrs.frozen(eq=False)
-class Face:
-    """An agent, whatever is behind it.
-
-    Attributes:
-        handler: Carries out operations; it finds the `Visit` by `visit_of(context)`.
-        card: Gives the public card.
-    """
-
-    handler: RequestHandler
-    card: Card
-
-
 def context_of(visit: Visit, version: str | None = None, extensions: Sequence[str] = ()) -> ServerCallContext:
     """What an SDK handler is told of a request.
 
@@ -130,11 +117,14 @@ class Contexts(ServerCallContextBuilder):
         return context_of(request.scope[VISIT], version, request.headers.getlist(HTTP_EXTENSION_HEADER))
 
 
-def agent_routes(face: Face, path: str, *, compat: bool = False, max_age: int = 60) -> Sequence[BaseRoute]:
+def agent_routes(
+    handler: RequestHandler, card: Card, path: str, *, compat: bool = False, max_age: int = 60
+) -> Sequence[BaseRoute]:
     """The routes of one agent: JSON-RPC at `path`, HTTP+JSON at `path/rest`, and the card below `path`.
 
     Args:
-        face: The agent.
+        handler: Carries out operations; it finds the `Visit` by `visit_of(context)`.
+        card: Gives the public card.
         path: Where the agent is, without a slash at the end.
         compat: Whether A2A 0.3 is spoken, too.
         max_age: For how many seconds clients may keep the card.
@@ -143,12 +133,12 @@ def agent_routes(face: Face, path: str, *, compat: bool = False, max_age: int = 
 
     async def public_card(request: Request) -> Response:
         visit: Visit = request.scope[VISIT]
-        return card_response(request, await face.card(visit), max_age, public=visit.principal is None)
+        return card_response(request, await card(visit), max_age, public=visit.principal is None)
 
     return (
         Route(path + CARD, public_card, methods=["GET"]),
-        *create_jsonrpc_routes(face.handler, path, contexts, enable_v0_3_compat=compat),
-        *create_rest_routes(face.handler, contexts, enable_v0_3_compat=compat, path_prefix=path + REST),
+        *create_jsonrpc_routes(handler, path, contexts, enable_v0_3_compat=compat),
+        *create_rest_routes(handler, contexts, enable_v0_3_compat=compat, path_prefix=path + REST),
     )
 
 

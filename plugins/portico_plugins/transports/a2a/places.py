@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from a2a.server.request_handlers.request_handler import RequestHandler
 from starlette.routing import BaseRoute, Route
 
 from portico.api import Endpoint
 from portico_plugins.transports.a2a.app import BEFORE, AgentApp
 from portico_plugins.transports.a2a.bindings import CARD
+from portico_plugins.transports.a2a.relay import AGENTS
 from portico_plugins.transports.over_http.endpoints import HttpEndpoints
 from portico_plugins.transports.over_http.live import LiveRoute
 
@@ -33,6 +35,24 @@ class AgentEndpoints(HttpEndpoints[AgentApp]):
         if path in SHORT:
             return "default"
         return path[len(BEFORE) :].partition("/")[0] if path.startswith(BEFORE) else ""
+
+    def agent(self, name: str) -> tuple[Endpoint, RequestHandler] | None:
+        """An agent by what tells it apart where there are no paths.
+
+        Args:
+            name: A virtual server, or one behind it as `SERVER/agents/UPSTREAM`.
+
+        Returns:
+            The virtual server, and what carries out the agent's operations.
+        """
+        server, behind, upstream = name.partition(AGENTS)
+        app = self.find(server)
+        if app is None:
+            return None
+        if not behind:
+            return app.endpoint, app.handler
+        relayed = app.relays.find(upstream)
+        return (app.endpoint, relayed.handler) if relayed is not None else None
 
     def paths(self) -> Iterator[str]:
         """Where agents begin, and the short paths."""

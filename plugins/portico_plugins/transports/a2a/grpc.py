@@ -1,0 +1,203 @@
+"""The gRPC binding of all agents of a gateway, virtual servers and those behind them, on one port.
+
+There are no paths in gRPC: which agent is meant, a request's `tenant` says, as the agent's card does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import unquote
+
+import grpc
+from a2a.extensions.common import HTTP_EXTENSION_HEADER
+from a2a.server.context import ServerCallContext
+from a2a.server.request_handlers.grpc_handler import GrpcHandler, GrpcServerCallContextBuilder
+from a2a.server.request_handlers.request_handler import RequestHandler
+from a2a.types.a2a_pb2_grpc import A2AServiceServicer, add_A2AServiceServicer_to_server
+from a2a.utils.errors import VersionNotSupportedError
+
+from portico.api import Challenge, ConfigError, Credentials, Endpoint, Host, Principal
+from portico_plugins.transports.a2a.bindings import VERSION, Visit, context_of
+from portico_plugins.transports.a2a.grpc_config import GrpcConfig
+
+_UNARY: Final = (
+    "SendMessage",
+    "GetTask",
+    "ListTasks",
+    "CancelTask",
+    "CreateTaskPushNotificationConfig",
+    "GetTaskPushNotificationConfig",
+    "ListTaskPushNotificationConfigs",
+    "DeleteTaskPushNotificationConfig",
+    "GetExtendedAgentCard",
+)
+_STREAMED: Final = ("SendStreamingMessage", "SubscribeToTask")
+_PROXIES: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_SPOKEN: Final = "1"
+"""The major version of the protocol that is spoken here."""
+
+
+Find = Callable[[str], tuple[Endpoint, RequestHandler] | None]
+"""The agent a tenant stands for: the virtual server whose rules are its, and what carries out operations."""
+
+
+class _Known(GrpcServerCallContextBuilder):
+    """Tells a handler whose request it is; one for each request."""
+
+    def __init__(self, visit: Visit, version: str, extensions: Sequence[str]) -> None:
+        self._visit = visit
+        self._version = version
+        self._extensions = extensions
+
+    def build(self, context: grpc.aio.ServicerContext) -> ServerCallContext:
+        """What a handler is told.
+
+        Raises:
+            VersionNotSupportedError: The client speaks another version; none at all is 0.3 (A2A 3.6.2).
+        """
+        if self._version.partition(".")[0] != _SPOKEN:
+            said = self._version[:16] or "0.3"
+            raise VersionNotSupportedError(f"A2A version {said!r} is not supported here; 1.0 is")
+        return context_of(self._visit, self._version, self._extensions)
+
+
+class Faces(A2AServiceServicer):
+    """Serves every agent: finds the one that is meant, and lets in who may come in.
+
+    Args:
+        find: Gives agents.
+        tenant: Which one is meant where a client names none.
+        base: How URLs of this gateway begin, for cards; "" where that is not known.
+        secure: Whether connections are TLS.
+    """
+
+    def __init__(self, find: Find, tenant: str, base: str, *, secure: bool) -> None:
+        self._find = find
+        self._tenant = tenant
+        self._base = base
+        self._secure = secure
+        for name in _UNARY:
+            setattr(self, name, self._unary(name))
+        for name in _STREAMED:
+            setattr(self, name, self._streamed(name))
+
+    def _unary(self, name: str) -> Callable[[Any, grpc.aio.ServicerContext], Any]:
+        async def serve(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            handler = await self._admitted(request, context)
+            return await getattr(handler, name)(request, context)
+
+        return serve
+
+    def _streamed(self, name: str) -> Callable[[Any, grpc.aio.ServicerContext], AsyncIterator[Any]]:
+        async def serve(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            handler = await self._admitted(request, context)
+            async for event in getattr(handler, name)(request, context):
+                yield event
+
+        return serve
+
+    async def _admitted(self, request: Any, context: grpc.aio.ServicerContext) -> GrpcHandler:
+        """Who serves a request; it is refused where nobody does."""
+        metadata = context.invocation_metadata() or ()
+        lines = [(str(name), value) for name, value in metadata if isinstance(value, str)]
+        headers = dict(lines)
+        found = self._find(request.tenant or self._tenant)
+        if found is None or found[0].closed:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such agent")
+            raise AssertionError  # abort has raised
+        endpoint, handler = found
+        if sum(name == "authorization" for name, _ in lines) > 1:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "More than one authorization")
+        verdict = await self._judged(endpoint, headers, context.peer())
+        if isinstance(verdict, Challenge):
+            known = verdict.status != 401
+            code = grpc.StatusCode.PERMISSION_DENIED if known else grpc.StatusCode.UNAUTHENTICATED
+            context.set_trailing_metadata(
+                tuple((name.lower(), value) for name, value in verdict.headers if name.isascii())
+            )
+            await context.abort(code, verdict.reason)
+        assert isinstance(verdict, Principal)
+        extensions = [value for name, value in lines if name == HTTP_EXTENSION_HEADER.lower()]
+        visit = Visit(verdict, headers, self._base)
+        return GrpcHandler(handler, _Known(visit, headers.get(VERSION, ""), extensions))
+
+    async def _judged(
+        self, endpoint: Endpoint, headers: Mapping[str, str], peer: str
+    ) -> Principal | Challenge:
+        credentials = Credentials(
+            headers,
+            address_of(peer),
+            endpoint.name,
+            secure=self._secure,
+            proxied=any(name in headers for name in _PROXIES),
+        )
+        verdict = endpoint.recognise(credentials)
+        return verdict if verdict is not None else await endpoint.authenticate(credentials)
+
+
+def address_of(peer: str) -> str:
+    """The IP address in gRPC's name for the other end, "" where there is none."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return ""
+    host = unquote(rest).rpartition(":")[0].strip("[]")
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return ""
+
+
+@asynccontextmanager
+async def serving(config: GrpcConfig, host: Host, find: Find, base: str) -> AsyncIterator[None]:
+    """Serve the binding while entered.
+
+    Args:
+        config: How.
+        host: Of the transport.
+        find: Gives agents by the tenant of a request.
+        base: How URLs of this gateway begin, for cards; "" where that is not known.
+
+    Raises:
+        ConfigError: The address cannot be listened at, or the certificate cannot be read.
+    """
+    server = grpc.aio.server(
+        options=(
+            ("grpc.max_receive_message_length", config.max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_metadata_size", 16 * 1024),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ("grpc.http2.max_ping_strikes", 2),
+            ("grpc.so_reuseport", 1),  # every worker listens
+        ),
+        maximum_concurrent_rpcs=config.max_calls,
+    )
+    faces = Faces(find, config.tenant, base, secure=config.certfile is not None)
+    add_to_server: Any = add_A2AServiceServicer_to_server
+    add_to_server(faces, server)
+    where = f"{host.kind}.{host.name}.grpc"
+    try:
+        if config.certfile is not None and config.keyfile is not None:
+            server.add_secure_port(config.listen, await asyncio.to_thread(_tls, config, host))
+        else:
+            server.add_insecure_port(config.listen)
+    except OSError as error:
+        raise ConfigError([(f"{where}.certfile", f"cannot be read: {error.strerror}")]) from None
+    except RuntimeError:
+        raise ConfigError([(f"{where}.listen", f"cannot listen at {config.listen}")]) from None
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(config.drain)
+
+
+def _tls(config: GrpcConfig, host: Host) -> grpc.ServerCredentials:
+    assert config.certfile is not None
+    assert config.keyfile is not None
+    pair = ((host.base / config.keyfile).read_bytes(), (host.base / config.certfile).read_bytes())
+    authorities = (host.base / config.ca_certs).read_bytes() if config.ca_certs is not None else None
+    return grpc.ssl_server_credentials([pair], authorities, require_client_auth=authorities is not None)

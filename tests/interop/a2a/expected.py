@@ -1,0 +1,114 @@
+"""What the TCK finds that is right all the same, each with its reason.
+
+Three lists: what fails against the agent itself, what is different through the gateway, and what does not hold
+for a virtual server. An entry that is not needed any more is an error: the lists stay true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+import attrs
+
+from tests.interop.a2a.kit import Outcome, Status
+
+
+@attrs.frozen
+class Excuse:
+    """A finding that is right.
+
+    Attributes:
+        tests: A pattern for the ids of tests (`*` for anything; `[` is itself).
+        reason: Why it is right.
+    """
+
+    tests: str
+    reason: str
+
+    def covers(self, test: str) -> bool:
+        """Whether a test is one of these."""
+        return fnmatchcase(test, self.tests.replace("[", "[[]"))
+
+
+@attrs.frozen
+class Finding:
+    """A test whose status is not what it should be.
+
+    Attributes:
+        test: Its id.
+        wanted: What it should be.
+        found: What it is; "absent" where it did not run.
+        said: What the kit said.
+        reason: What excuses it, or "".
+    """
+
+    test: str
+    wanted: str
+    found: str
+    said: str
+    reason: str
+
+
+FAILING: Final = (
+    Excuse("*::test_last_modified_present", "a MAY; the SDK sends an ETag"),
+    Excuse(
+        "*[CORE-SEND-003-*]",
+        "the agent answers as it should, with ContentTypeNotSupportedError; the kit takes the error for failure",
+    ),
+    Excuse(
+        "*::TestRestFormat::test_response_content_type",
+        "the kit wants application/json; since A2A 1.0.1 it is application/a2a+json",
+    ),
+    Excuse(
+        "*::test_push_not_supported_returns_unimplemented",
+        "the kit wants UNIMPLEMENTED; since A2A 1.0.1 it is FAILED_PRECONDITION",
+    ),
+    Excuse(
+        "*::TestGrpcStatusCodes::test_version_not_supported_returns_unimplemented",
+        "the SDK's gRPC server does not look at a2a-version; and the kit wants UNIMPLEMENTED, which is "
+        "FAILED_PRECONDITION since A2A 1.0.1",
+    ),
+    Excuse(
+        "*::TestJsonRpcErrorCodeMappings::test_content_type_not_supported_error",
+        "the kit sends what is no JSON; ParseError is right",
+    ),
+)
+"""Tests that fail against the agent itself."""
+
+THROUGH: tuple[Excuse, ...] = ()
+"""Tests that are different through the gateway."""
+
+VIRTUAL: tuple[Excuse, ...] = ()
+"""Tests of a MUST that do not pass against a virtual server as an agent."""
+
+
+def compare(direct: Outcome, through: Outcome, excuses: Sequence[Excuse]) -> list[Finding]:
+    """Every test whose status is not the same in both runs."""
+    found = []
+    for test in sorted(direct.tests.keys() | through.tests.keys()):
+        before, after = direct.tests.get(test, "absent"), through.tests.get(test, "absent")
+        if before != after:
+            found.append(_finding(test, before, after, through, excuses))
+    return found
+
+
+def failing(outcome: Outcome, excuses: Sequence[Excuse], tests: Iterable[str] | None = None) -> list[Finding]:
+    """Every test that did not pass, of all or of some of them; those that were skipped only of some."""
+    wrong: frozenset[Status] = frozenset({"failed"} if tests is None else {"failed", "skipped"})
+    return [
+        _finding(test, "passed", outcome.tests.get(test, "absent"), outcome, excuses)
+        for test in sorted(outcome.tests if tests is None else tests)
+        if outcome.tests.get(test, "failed") in wrong
+    ]
+
+
+def unneeded(findings: Sequence[Finding], excuses: Sequence[Excuse]) -> list[Excuse]:
+    """Excuses of nothing."""
+    return [each for each in excuses if not any(each.covers(found.test) for found in findings)]
+
+
+def _finding(test: str, wanted: str, found: str, outcome: Outcome, excuses: Sequence[Excuse]) -> Finding:
+    reason = next((each.reason for each in excuses if each.covers(test)), "")
+    return Finding(test, wanted, found, outcome.said.get(test, ""), reason)
