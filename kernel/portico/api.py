@@ -97,7 +97,7 @@ from portico._core.errors import (
 )
 from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
-from portico._core.owners import PROXIED
+from portico._core.owners import FORWARDED, PROXIED
 from portico._core.pins import OnChange
 from portico._core.protocol.calls import (
     Asking,
@@ -190,6 +190,7 @@ from portico._core.timers import Timer, timers
 __all__ = [
     "API_VERSION",
     "CIRCUIT_OPEN",
+    "FORWARDED",
     "GATEWAY",
     "HEADER_MISMATCH",
     "INTERNAL_ERROR",

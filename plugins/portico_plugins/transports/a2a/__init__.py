@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from portico_plugins.transports.a2a.app import AgentApp
+    from portico_plugins.transports.a2a.grpc import GrpcBinding
     from portico_plugins.transports.a2a.places import AgentEndpoints
 
 gateway_api = (1, 0)
@@ -90,6 +91,33 @@ class A2aConfig:
         validator=at_least(0),
         metadata=doc("Seconds for which clients may keep an agent card without asking again."),
     )
+    webhooks: int = attrs.field(
+        default=8,
+        validator=at_least(0),
+        metadata=doc("Webhooks that a task may have for push notifications; 0 for no such notifications."),
+    )
+    webhooks_private: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "Whether webhooks may be at loopback, private and similar addresses. Cloud metadata services are "
+            "refused either way."
+        ),
+    )
+    webhook_timeout: float = attrs.field(
+        default=10.0,
+        validator=positive,
+        metadata=doc("Seconds that one attempt to tell a webhook may take."),
+    )
+    webhook_attempts: int = attrs.field(
+        default=4,
+        validator=at_least(1),
+        metadata=doc("How often one notification is tried, with growing pauses."),
+    )
+    webhook_pause: float = attrs.field(
+        default=1.0,
+        validator=positive,
+        metadata=doc("Seconds before the second attempt; before each later one it is twice as long."),
+    )
     stream_seconds: float = attrs.field(
         default=3600.0,
         validator=positive,
@@ -104,20 +132,29 @@ class A2aConfig:
 class A2a:
     """One agent per virtual server: `/a2a/{name}`, and `/a2a` for `default`."""
 
-    def __init__(self, config: A2aConfig, host: Host) -> None:
+    def __init__(self, config: A2aConfig, host: Host, rpc: GrpcBinding | None = None) -> None:
         from portico_plugins.transports.a2a.app import AgentApp, Manner
         from portico_plugins.transports.a2a.places import AgentEndpoints
         from portico_plugins.transports.a2a.table import Bounds
+        from portico_plugins.transports.a2a.webhooks import Delivery
 
-        rpc = config.grpc
         manner = Manner(
             config.url.rstrip("/"),
             Bounds(config.max_tasks, config.max_tasks_each, config.keep, config.wait),
             config.log_level,
             config.card_max_age,
             compat=False,
-            grpc=(rpc.address or rpc.listen) if rpc else "",
-            tenant=rpc.tenant if rpc else "",
+            delivery=Delivery(
+                config.webhooks,
+                config.webhooks_private,
+                config.webhook_timeout,
+                config.webhook_attempts,
+                config.webhook_pause,
+            )
+            if config.webhooks
+            else None,
+            grpc=rpc.address if rpc is not None else "",
+            tenant=config.grpc.tenant if config.grpc is not None else "",
             stream_seconds=config.stream_seconds,
         )
 
@@ -140,7 +177,7 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
     """Create the transport; while it runs, old tasks are forgotten.
 
     Raises:
-        ConfigError: The extra is not installed.
+        ConfigError: The extra is not installed, or the gRPC binding cannot be served.
     """
     from portico_plugins.a2a.missing import missing
 
@@ -148,16 +185,19 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
         raise ConfigError([(f"transports.{host.name}", f"this transport {missing()}")])
     from portico_plugins.transports.over_http.endpoints import swept
 
-    transport = A2a(config, host)
+    rpc: GrpcBinding | None = None
+    if config.grpc is not None:
+        # gRPC's core writes to stderr by itself, addresses included.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        from portico_plugins.transports.a2a.grpc import GrpcBinding
+
+        rpc = await GrpcBinding.opened(config.grpc, host)
+    transport = A2a(config, host, rpc)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(swept(transport.endpoints, _SWEEP))
-        if config.grpc is not None:
-            # gRPC's core writes to stderr by itself, addresses included.
-            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-            from portico_plugins.transports.a2a.grpc import serving
-
+        if rpc is not None:
             find, base = transport.endpoints.agent, config.url.rstrip("/")
-            await stack.enter_async_context(serving(config.grpc, host, find, base))
+            await stack.enter_async_context(rpc.serving(find, base))
         yield transport
 
 

@@ -36,11 +36,14 @@ from a2a.utils.errors import (
 
 from portico.api import Endpoint, Principal
 from portico_plugins.transports.a2a.bindings import Card, Visit, caller_of, visit_of
-from portico_plugins.transports.a2a.pages import page_of
+from portico_plugins.transports.a2a.everywhere import pages_elsewhere
+from portico_plugins.transports.a2a.pages import page_wanted
+from portico_plugins.transports.a2a.posting import Place
 from portico_plugins.transports.a2a.running import Run
 from portico_plugins.transports.a2a.table import Entry, Table
 from portico_plugins.transports.a2a.tools import tools_of
 from portico_plugins.transports.a2a.wanted import said_in, wanted_by
+from portico_plugins.transports.a2a.webhooks import Webhooks
 from portico_plugins.transports.a2a.work import Event, Follower
 
 
@@ -57,14 +60,20 @@ class ToolAgent(RequestHandler):
 
     Args:
         endpoint: The virtual server.
+        path: Where the agent is.
         table: Its tasks.
         extended: Gives the card for those who are known.
+        hooks: What tells webhooks; None if there shall be none.
     """
 
-    def __init__(self, endpoint: Endpoint, table: Table, extended: Card) -> None:
+    def __init__(
+        self, endpoint: Endpoint, path: str, table: Table, extended: Card, hooks: Webhooks | None
+    ) -> None:
         self._endpoint = endpoint
+        self._path = path
         self._table = table
         self._extended = extended
+        self._hooks = hooks
 
     # --- messages --------------------------------------------------------------------------------------
 
@@ -99,6 +108,8 @@ class ToolAgent(RequestHandler):
         if message.role != Role.ROLE_USER:
             raise InvalidParamsError("The role of a message to an agent is ROLE_USER")
         said = said_in(message, visit.message)
+        hook = params.configuration.task_push_notification_config
+        place = await self._webhooks().judged(hook) if hook.url else None
         principal = visit.principal
         assert principal is not None
         entry = self._entry(message.task_id, principal) if message.task_id else None
@@ -106,6 +117,7 @@ class ToolAgent(RequestHandler):
             _check_waits(entry, message)
             if entry.run.questions is not None:
                 answers = entry.run.questions.answered_by(said)
+                self._tell(entry, hook, place)
                 return self._let(entry, message, lambda run: run.go_on(answers, visit.headers))
         tools = await tools_of(self._endpoint, principal, visit.headers)
         wanted = wanted_by(said, tools)
@@ -113,10 +125,15 @@ class ToolAgent(RequestHandler):
             _check_waits(entry, message)
         else:
             entry = self._table.open(principal, message.context_id)
+        self._tell(entry, hook, place)
         if wanted is not None:
             order = wanted
             return self._let(entry, message, lambda run: run.begin(order, visit.headers))
         return self._let(entry, message, lambda run: run.offer(tools))
+
+    def _tell(self, entry: Entry, hook: TaskPushNotificationConfig, place: Place | None) -> None:
+        if place is not None and self._hooks is not None:
+            self._hooks.add(entry.work.task.id, hook, place)
 
     def _let(self, entry: Entry, message: Message, begin: Callable[[Run], None]) -> Taken:
         """Have a task go on with a message; a task that could not even begin is none."""
@@ -146,7 +163,10 @@ class ToolAgent(RequestHandler):
 
     async def on_list_tasks(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
         """The tasks of a principal, those that changed last first."""
-        return page_of(self._table.of(caller_of(context)), params, _history_of(params))
+        page = page_wanted(params, _history_of(params))
+        elsewhere = await pages_elsewhere(self._endpoint, self._path, params, visit_of(context))
+        here = page.of(self._table.of(caller_of(context)))
+        return page.joined([here, *elsewhere]) if elsewhere else here
 
     async def on_cancel_task(self, params: CancelTaskRequest, context: ServerCallContext) -> Task:
         """End a task; its call is cancelled."""
@@ -176,25 +196,43 @@ class ToolAgent(RequestHandler):
         self, params: TaskPushNotificationConfig, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
         """Have a webhook told of a task."""
-        raise PushNotificationNotSupportedError
+        hooks, principal = self._webhooks(), caller_of(context)
+        self._entry(params.task_id, principal)
+        place = await hooks.judged(params)
+        self._entry(params.task_id, principal)
+        return hooks.add(params.task_id, params, place)
 
     async def on_get_task_push_notification_config(
         self, params: GetTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
         """A webhook of a task."""
-        raise PushNotificationNotSupportedError
+        hooks = self._webhooks()
+        self._entry(params.task_id, caller_of(context))
+        config = hooks.find(params.task_id, params.id)
+        if config is None:
+            raise TaskNotFoundError("The task has no such webhook")
+        return config
 
     async def on_list_task_push_notification_configs(
         self, params: ListTaskPushNotificationConfigsRequest, context: ServerCallContext
     ) -> ListTaskPushNotificationConfigsResponse:
-        """The webhooks of a task."""
-        raise PushNotificationNotSupportedError
+        """The webhooks of a task, all on one page: there are few."""
+        hooks = self._webhooks()
+        self._entry(params.task_id, caller_of(context))
+        return ListTaskPushNotificationConfigsResponse(configs=hooks.of(params.task_id))
 
     async def on_delete_task_push_notification_config(
         self, params: DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> None:
-        """Have a webhook told no more."""
-        raise PushNotificationNotSupportedError
+        """Have a webhook told no more; also if it was not told anything."""
+        hooks = self._webhooks()
+        self._entry(params.task_id, caller_of(context))
+        hooks.remove(params.task_id, params.id)
+
+    def _webhooks(self) -> Webhooks:
+        if self._hooks is None:
+            raise PushNotificationNotSupportedError
+        return self._hooks
 
     # --- the card --------------------------------------------------------------------------------------
 

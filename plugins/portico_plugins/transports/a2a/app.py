@@ -9,25 +9,43 @@ import attrs
 from a2a.types import AgentCard
 from starlette.responses import Response
 from starlette.routing import Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from portico.api import Challenge, Credentials, Endpoint, Json, Log, Principal, Refused, Reply, error_frame
+from portico.api import (
+    FORWARDED,
+    Challenge,
+    Credentials,
+    Endpoint,
+    Id,
+    Json,
+    Log,
+    Principal,
+    Refused,
+    Reply,
+    error_frame,
+)
 from portico_plugins.transports.a2a.agent import ToolAgent
 from portico_plugins.transports.a2a.bindings import CARD, REST, VISIT, Visit, agent_routes
 from portico_plugins.transports.a2a.bodies import params_in, rest_error
 from portico_plugins.transports.a2a.cards import Ways, card_of
 from portico_plugins.transports.a2a.guarded import Guarded
+from portico_plugins.transports.a2a.handles import is_elsewhere
 from portico_plugins.transports.a2a.inside import answer_inside
 from portico_plugins.transports.a2a.relays import Relays
 from portico_plugins.transports.a2a.table import Bounds, Table
 from portico_plugins.transports.a2a.tools import tools_of
-from portico_plugins.transports.a2a.work import Event, Work
+from portico_plugins.transports.a2a.webhooks import Delivery, Webhooks
 from portico_plugins.transports.over_http.entrance import Entrance
 from portico_plugins.transports.over_http.fields import Fields
 from portico_plugins.transports.over_http.wire import JSON, Raw, send_problem
 
 BEFORE: Final = "/a2a/"
 
+_UNTYPED: Final = b'{"error":"expected Content-Type: application/json, not encoded"}'
+_UNTYPED_REST: Final = rest_error(
+    415, "INVALID_ARGUMENT", "Expected Content-Type: application/json or application/a2a+json, not encoded"
+)
+_NOT_FOUND: Final = rest_error(404, "NOT_FOUND", "Not found")
 _TYPES: Final = ("application/json", "application/a2a+json")
 _KEPT: Final = (
     "type", "asgi", "http_version", "method", "scheme", "path", "query_string", "headers", "client", "server",
@@ -44,6 +62,7 @@ class Manner:
         log_level: The least severe log messages that tasks pass on; "" for none.
         max_age: For how many seconds clients may keep a card.
         compat: Whether A2A 0.3 is spoken, too.
+        delivery: How webhooks are told; None if there shall be none.
         grpc: `host:port` of the gRPC binding as clients reach it, "" for none.
         tenant: Which agent is meant there by a client that names none.
         stream_seconds: How long a stream from an agent behind may last.
@@ -54,13 +73,14 @@ class Manner:
     log_level: str
     max_age: int
     compat: bool
+    delivery: Delivery | None = None
     grpc: str = ""
     tenant: str = ""
     stream_seconds: float = 3600.0
 
 
 class AgentApp:
-    """Serves one virtual server.
+    """Serves one virtual server, and the agents behind it.
 
     Args:
         endpoint: The virtual server.
@@ -70,12 +90,15 @@ class AgentApp:
 
     def __init__(self, endpoint: Endpoint, manner: Manner, log: Log) -> None:
         self.endpoint = endpoint
-        self.table = Table(endpoint, manner.bounds, manner.log_level, self._told)
+        self._hooks = Webhooks(manner.delivery, log) if manner.delivery is not None else None
+        self.table = Table(endpoint, manner.bounds, manner.log_level, self._hooks)
         self._manner = manner
+        self._log = log
         self._entrance = Entrance(endpoint, self._admitted, self._stranger)
         self._path = BEFORE + endpoint.name
         self._tasks: set[asyncio.Task[None]] = set()
-        self.handler = Guarded(ToolAgent(endpoint, self.table, self.card), log)
+        agent = ToolAgent(endpoint, self._path, self.table, self.card, self._hooks)
+        self.handler = Guarded(agent, log)
         self.relays = Relays(
             endpoint,
             self._path,
@@ -107,6 +130,8 @@ class AgentApp:
     def close(self) -> None:
         """End every task."""
         self.table.close()
+        if self._hooks is not None:
+            self._hooks.close()
 
     async def card(self, visit: Visit) -> AgentCard:
         """The card as a visitor may see it."""
@@ -114,7 +139,7 @@ class AgentApp:
         if visit.principal is not None:
             tools = list((await tools_of(self.endpoint, visit.principal, visit.headers)).values())
         ways, scheme = self._ways(visit, self._path, self.endpoint.name), await self._scheme()
-        return card_of(self.endpoint, tools, ways, scheme=scheme)
+        return card_of(self.endpoint, tools, ways, scheme=scheme, push=self._hooks is not None)
 
     def _ways(self, visit: Visit, path: str, tenant: str) -> Ways:
         manner = self._manner
@@ -128,57 +153,71 @@ class AgentApp:
         said = (value for name, value in verdict.headers if name.lower() == "www-authenticate")
         return next(said, "Bearer").partition(" ")[0]
 
-    def _told(self, work: Work, event: Event) -> None:
-        pass
+    # --- requests --------------------------------------------------------------------------------------
 
     def _stranger(self, raw: Raw, fields: Fields, challenge: Challenge, reply: Reply) -> bool:
         """Somebody without credentials may see the public card, and nothing else."""
-        reads = raw[0]["method"] in ("GET", "HEAD") and raw[0]["path"].endswith(CARD)
-        relayed = self.relays.base_of(raw[0]["path"])  # an agent's card may be for whoever is let in
-        if not reads or relayed or "authorization" in fields.headers:
+        scope = raw[0]
+        reads = scope["method"] in ("GET", "HEAD") and self._canonical(scope["path"]) == self._path + CARD
+        if not reads or "authorization" in fields.headers:
             return False
-        self._serve(raw, Visit(None, fields.headers, self._base(raw[0], fields)), reply)
+        self._serve(self._router, raw, Visit(None, fields.headers, self._base(scope, fields)), reply)
         return True
 
     def _admitted(self, raw: Raw, fields: Fields, principal: Principal, reply: Reply) -> None:
         scope, body = raw
+        path = self._canonical(scope["path"])
+        at, router = self._at(path)
+        below = path[len(at) + len(REST) + 1 :] if path.startswith(f"{at}{REST}/") else ""
+        ident: Id = None
         params: Json = {}
         if scope["method"] == "POST" and body:
             media = fields.headers.get("content-type", "").partition(";")[0].strip().lower()
             if media not in _TYPES or fields.headers.get("content-encoding", "identity") != "identity":
-                send_problem(reply, 415, b'{"error":"expected Content-Type: application/json, not encoded"}')
+                send_problem(reply, 415, _UNTYPED_REST if below else _UNTYPED)
                 return
             try:
-                params = params_in(body, rest=self._is_rest(scope), depth=self.endpoint.depth_limit)
+                ident, params = params_in(body, rest=bool(below), depth=self.endpoint.depth_limit)
             except Refused as refusal:
-                _send_unread(reply, refusal, rest=self._is_rest(scope))
+                _send_unread(reply, refusal, rest=bool(below))
                 return
-        visit = Visit(principal, fields.headers, self._base(scope, fields), params.get("message"))
-        self._serve(raw, visit, reply)
+        if router is self._router and is_elsewhere(
+            self.endpoint, raw, below, params, ident, principal, reply
+        ):
+            return
+        visit = Visit(
+            principal,
+            fields.headers,
+            self._base(scope, fields),
+            params.get("message"),
+            scope.get("client"),
+            FORWARDED in scope,
+        )
+        self._serve(router, raw, visit, reply)
 
-    def _is_rest(self, scope: Scope) -> bool:
-        path = str(scope["path"])
-        return path.startswith(f"{self.relays.base_of(path) or self._path}{REST}/")
+    def _at(self, path: str) -> tuple[str, ASGIApp]:
+        """Where the agent is that a path leads to, and what serves it."""
+        relayed = self.relays.at(path)
+        return (self._path, self._router) if relayed is None else (self.relays.base_of(path), relayed)
 
     def _base(self, scope: Scope, fields: Fields) -> str:
         return self._manner.url or f"{scope['scheme']}://{fields.headers['host']}"
 
-    def _serve(self, raw: Raw, visit: Visit, reply: Reply) -> None:
+    def _serve(self, router: ASGIApp, raw: Raw, visit: Visit, reply: Reply) -> None:
         scope = {key: raw[0][key] for key in _KEPT if key in raw[0]}
         scope["path"] = self._canonical(scope["path"])
         scope["raw_path"] = scope["path"].encode()
         scope[VISIT] = visit
-        app = self.relays.at(scope["path"]) or self._router
-        task = asyncio.get_running_loop().create_task(answer_inside(app, scope, raw[1], reply))
+        task = asyncio.get_running_loop().create_task(answer_inside(router, scope, raw[1], reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         reply.on_gone = task.cancel
 
     def _canonical(self, path: str) -> str:
-        """Short paths stand for those of the server `default`."""
-        if path.startswith(self._path):
-            return path
-        return self._path + path.removeprefix("/a2a")
+        """Short paths stand for those of the server `default`; a slash at the end stands for nothing."""
+        if not path.startswith(self._path):
+            path = self._path + path.removeprefix("/a2a")
+        return path.rstrip("/")
 
 
 def _send_unread(reply: Reply, refusal: Refused, *, rest: bool) -> None:
@@ -190,5 +229,4 @@ def _send_unread(reply: Reply, refusal: Refused, *, rest: bool) -> None:
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    answer = Response(rest_error(404, "NOT_FOUND", "Not found"), 404, media_type="application/json")
-    await answer(scope, receive, send)
+    await Response(_NOT_FOUND, 404, media_type="application/json")(scope, receive, send)

@@ -44,12 +44,16 @@ class Visit:
         base: How URLs of this gateway begin for this client, without a slash at the end.
         message: The A2A message as it was sent, decoded exactly (protobuf knows no integers in JSON values);
             None where there is none, or it came otherwise.
+        peer: The address and port of the client, as far as they are known.
+        forwarded: Whether another worker asks on behalf of its client.
     """
 
     principal: Principal | None
     headers: Mapping[str, str]
     base: str = ""
     message: Any = None
+    peer: tuple[str, int] | None = None
+    forwarded: bool = False
 
 
 class Caller(User):

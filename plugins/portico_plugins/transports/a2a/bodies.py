@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from portico.api import INVALID_REQUEST, Json, Refused, parse
+from portico.api import INVALID_REQUEST, Id, Json, Refused, parse
 
 
-def params_in(body: bytes, *, rest: bool, depth: int) -> Json:
-    """The parameters of an operation, decoded exactly.
+def params_in(body: bytes, *, rest: bool, depth: int) -> tuple[Id, Json]:
+    """The id of a JSON-RPC request, and the parameters of the operation, decoded exactly.
 
     Args:
         body: JSON, or what should be.
@@ -19,11 +19,12 @@ def params_in(body: bytes, *, rest: bool, depth: int) -> Json:
         Refused: -32700 for what is not strict JSON, or ambiguous; -32600 for what is no request.
     """
     if rest:
-        return parse(b'{"jsonrpc":"2.0","id":1,"method":"rest","params":%b}' % body, depth=depth + 1).params
+        whole = b'{"jsonrpc":"2.0","id":1,"method":"rest","params":%b}' % body
+        return None, parse(whole, depth=depth + 1).params
     message = parse(body, depth=depth)
     if message.kind in ("result", "error"):
         raise Refused(INVALID_REQUEST, "Invalid request: nothing was asked here")
-    return message.params
+    return message.id, message.params
 
 
 def rest_error(status: int, word: str, message: str) -> bytes:

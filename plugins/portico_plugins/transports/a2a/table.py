@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import attrs
 
 from portico.api import OVERLOADED, Endpoint, Principal, failure
+from portico_plugins.transports.a2a.handles import HANDLE
 from portico_plugins.transports.a2a.running import Run
+from portico_plugins.transports.a2a.webhooks import Webhooks
 from portico_plugins.transports.a2a.work import Event, Work
 
-HANDLE: Final = "a2a"
 _TTL: Final = 365 * 86_400.0
 
 
@@ -48,16 +49,14 @@ class Table:
         endpoint: The virtual server.
         bounds: How many, and how long.
         log_level: The least severe log messages that tasks pass on; "" for none.
-        told: Hears each event of each task.
+        hooks: Tells webhooks of tasks; None if there are none.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, bounds: Bounds, log_level: str, told: Callable[[Work, Event], None]
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, bounds: Bounds, log_level: str, hooks: Webhooks | None) -> None:
         self._endpoint = endpoint
         self._bounds = bounds
         self._log_level = log_level
-        self._told = told
+        self._hooks = hooks
         self._entries: dict[str, Entry] = {}
 
     def __len__(self) -> int:
@@ -79,7 +78,8 @@ class Table:
         if len(self._entries) >= self._bounds.most:
             self._make_room([entry.work for entry in self._entries.values()])
         ident = self._endpoint.seal.close(HANDLE, owner, secrets.token_hex(16), _TTL)
-        work = Work(ident, context or secrets.token_hex(16), owner, self._endpoint.clock.time, self._told)
+        told = self._hooks.told if self._hooks is not None else _nobody
+        work = Work(ident, context or secrets.token_hex(16), owner, self._endpoint.clock.time, told)
         entry = self._entries[ident] = Entry(work, Run(self._endpoint, work, self._log_level))
         return entry
 
@@ -93,6 +93,8 @@ class Table:
     def forget(self, ident: str) -> None:
         """It does not exist any more."""
         del self._entries[ident]
+        if self._hooks is not None:
+            self._hooks.forget(ident)
 
     def find(self, ident: str, owner: Principal) -> Entry | None:
         """A task of this principal; anybody else's does not exist."""
@@ -117,3 +119,7 @@ class Table:
         """End every task."""
         for entry in self._entries.values():
             entry.run.give_up("The agent is not there any more.")
+
+
+def _nobody(work: Work, event: Event) -> None:
+    """Nobody is told."""

@@ -60,7 +60,7 @@ class Work:
         context: The id of the conversation it belongs to.
         owner: Whose it is.
         now: Gives the time, in seconds since the epoch.
-        told: Hears each event, for push notifications.
+        told: Hears each event but news of progress, for push notifications.
 
     Attributes:
         task: The task as `GetTask` shows it.
@@ -160,7 +160,8 @@ class Work:
     def _tell(self, event: Event, *, passing: bool) -> None:
         for follower in self._followers:
             follower.tell(event, passing=passing)
-        self._told(self, event)
+        if not passing:
+            self._told(self, event)
 
     def follow(self) -> Follower:
         """Begin to follow it: the first event is the task as it is now. `forget` ends that."""
@@ -184,21 +185,18 @@ class Work:
             while follower.events:
                 event = follower.events.popleft()
                 yield event
-                if not isinstance(event, TaskArtifactUpdateEvent):
-                    state = event.status.state
-                    if state in TERMINAL or (state in INTERRUPTED and not through):
-                        return
+                if self._ends(event, through=through):
+                    return
             follower.news.clear()
             await follower.news.wait()
 
-    async def settled(self) -> None:
-        """Return when it is over, or waits for its client."""
-        follower = self.follow()
-        try:
-            async for _ in self.events(follower, through=False):
-                pass
-        finally:
-            self.forget(follower)
+    def _ends(self, event: Event, *, through: bool) -> bool:
+        """Whether nothing follows on an event; a task that waited when it was followed is to go on."""
+        if isinstance(event, Task):
+            return event.status.state in TERMINAL
+        if isinstance(event, TaskArtifactUpdateEvent):
+            return False
+        return event.status.state in TERMINAL or (event.status.state in INTERRUPTED and not through)
 
     def snapshot(self, history: int | None = None, *, artifacts: bool = True) -> Task:
         """A copy as a client gets it.
@@ -207,10 +205,15 @@ class Work:
             history: How many of the latest messages; None for all.
             artifacts: Whether with what it has made.
         """
-        task = Task()
-        task.CopyFrom(self.task)
-        if history is not None:
-            del task.history[: max(len(task.history) - history, 0)]
-        if not artifacts:
-            del task.artifacts[:]
-        return task
+        return shown_of(self.task, history, artifacts=artifacts)
+
+
+def shown_of(task: Task, history: int | None, *, artifacts: bool) -> Task:
+    """A copy of a task with as much of it as is wanted; see `Work.snapshot`."""
+    shown = Task()
+    shown.CopyFrom(task)
+    if history is not None:
+        del shown.history[: max(len(shown.history) - history, 0)]
+    if not artifacts:
+        del shown.artifacts[:]
+    return shown

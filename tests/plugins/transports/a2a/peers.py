@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 from a2a.client import Client, ClientConfig, create_client
@@ -12,9 +13,46 @@ from a2a.types import Message, Part, Role, SendMessageRequest, StreamResponse, T
 from google.protobuf import json_format, struct_pb2
 
 from portico.api import Json
-from tests.plugins.transports.web import Web
+from tests.plugins.transports.web import Answer, Web
 
 HOST = "http://localhost"
+BINDINGS = ("JSONRPC", "HTTP+JSON")
+
+
+class _Body(httpx.AsyncByteStream):
+    """An answer's body, as it comes."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        answer = self._answer
+        while True:
+            await answer.until(lambda: answer._data or answer.ended)
+            if not answer._data:
+                return
+            data = bytes(answer._data)
+            answer._data.clear()
+            yield data
+
+    async def aclose(self) -> None:
+        self._answer.leave()
+
+
+class Streaming(httpx.AsyncBaseTransport):
+    """The way into a gateway for httpx; unlike its own, it passes answers on while they come."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        headers = [(k, v) for k, v in request.headers.items() if k != "content-length"]
+        path, _, query = request.url.raw_path.partition(b"?")
+        answer = self._web.open(
+            request.method, headers, await request.aread(), unquote(path.decode()), query_string=query
+        )
+        status = await answer.head()
+        return httpx.Response(status, headers=answer.headers, stream=_Body(answer))
 
 
 @asynccontextmanager
@@ -27,8 +65,7 @@ async def sdk_client(
     streaming: bool = True,
 ) -> AsyncIterator[Client]:
     """A client of the SDK for an agent, which it learns about from its card."""
-    transport = httpx.ASGITransport(web.gateway.app)
-    async with httpx.AsyncClient(transport=transport, headers=dict(headers or {}), timeout=10) as http:
+    async with httpx.AsyncClient(transport=Streaming(web), headers=dict(headers or {}), timeout=10) as http:
         config = ClientConfig(httpx_client=http, supported_protocol_bindings=[binding], streaming=streaming)
         async with await create_client(HOST + path, client_config=config) as client:
             yield client

@@ -8,11 +8,10 @@ import pytest
 import pytest_asyncio
 from a2a.types import TaskState
 
-from tests.plugins.transports.a2a.peers import data_of, order, sdk_client, sent, task_of
+from tests.plugins.transports.a2a.peers import BINDINGS, data_of, order, sdk_client, sent, task_of
 from tests.plugins.transports.web import Web, gateway
 
 JSON = {"host": "localhost", "content-type": "application/json", "a2a-version": "1.0"}
-BINDINGS = ("JSONRPC", "HTTP+JSON")
 
 
 @pytest_asyncio.fixture
