@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import attrs
 import grpc
@@ -48,6 +48,8 @@ class Agent:
     grpc: str
     card: AgentCard
     script: Scripted
+    die: Callable[[], Awaitable[None]]
+    """Ends it at once, in the middle of whatever it does."""
 
 
 def card_of(url: str, rpc: str, bindings: Sequence[str], *, push: bool, tenant: str = "") -> AgentCard:
@@ -72,7 +74,12 @@ def card_of(url: str, rpc: str, bindings: Sequence[str], *, push: bool, tenant: 
 
 @contextlib.asynccontextmanager
 async def serving(
-    bindings: Sequence[str] = BINDINGS, *, push: bool = False, tenant: str = "", compat: bool = False
+    bindings: Sequence[str] = BINDINGS,
+    *,
+    push: bool = False,
+    tenant: str = "",
+    compat: bool = False,
+    extended: bool = False,
 ) -> AsyncIterator[Agent]:
     """The agent, on ports of its own.
 
@@ -81,6 +88,7 @@ async def serving(
         push: Whether it calls webhooks.
         tenant: What clients have to say in `tenant`.
         compat: Whether it understands A2A 0.3 too.
+        extended: Whether it has an extended card.
     """
     script = Scripted()
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -88,6 +96,10 @@ async def serving(
     rpc = grpc.aio.server()
     address = f"127.0.0.1:{rpc.add_insecure_port('127.0.0.1:0')}"
     card = card_of(url, address, bindings, push=push, tenant=tenant)
+    card.capabilities.extended_agent_card = extended
+    known = AgentCard()
+    known.CopyFrom(card)
+    known.description = "For those who are known"
     async with httpx.AsyncClient(trust_env=False) as web:
         configs = InMemoryPushNotificationConfigStore() if push else None
         handler = DefaultRequestHandler(
@@ -97,6 +109,7 @@ async def serving(
             push_config_store=configs,
             push_sender=BasePushNotificationSender(web, configs) if configs else None,
             validate_input_modes=True,
+            extended_agent_card=known if extended else None,
         )
         add_A2AServiceServicer_to_server(GrpcHandler(handler), rpc)
         routes = [
@@ -112,7 +125,14 @@ async def serving(
         web_server = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await server.up.wait()
-            yield Agent(url, address, card, script)
+
+            async def die() -> None:
+                listener.close()
+                for connection in list(server.server_state.connections):
+                    connection.transport.abort()  # type: ignore[union-attr]
+                await rpc.stop(0)
+
+            yield Agent(url, address, card, script, die)
         finally:
             script.go.set()
             server.should_exit = True
