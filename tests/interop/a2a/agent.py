@@ -27,6 +27,7 @@ from a2a.server.tasks import (
 from a2a.types import AgentCapabilities, AgentCard, AgentInterface, AgentSkill
 from a2a.types.a2a_pb2_grpc import add_A2AServiceServicer_to_server
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from tests.interop.a2a.script import Scripted
 
@@ -115,7 +116,8 @@ async def serving(
         routes = [
             *create_agent_card_routes(card, cache_control="public, max-age=60"),
             *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=compat),
-            *create_rest_routes(handler, path_prefix="/rest"),
+            # Mounted, for the SDK's own prefix stands behind the tenant.
+            Mount("/rest", routes=create_rest_routes(handler, enable_v0_3_compat=compat)),
         ]
         config = uvicorn.Config(
             Starlette(routes=routes), log_config=None, lifespan="off", timeout_graceful_shutdown=1
@@ -127,7 +129,8 @@ async def serving(
             await server.up.wait()
 
             async def die() -> None:
-                listener.close()
+                for each in server.servers:
+                    each.close()
                 for connection in list(server.server_state.connections):
                     connection.transport.abort()  # type: ignore[union-attr]
                 await rpc.stop(0)

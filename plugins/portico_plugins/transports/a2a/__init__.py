@@ -130,7 +130,11 @@ class A2aConfig:
 
 
 class A2a:
-    """One agent per virtual server: `/a2a/{name}`, and `/a2a` for `default`."""
+    """One agent per virtual server: `/a2a/{name}`, and `/a2a` for `default`.
+
+    Attributes:
+        grpc_address: `host:port` of the gRPC binding as clients reach it, "" for none.
+    """
 
     def __init__(self, config: A2aConfig, host: Host, rpc: GrpcBinding | None = None) -> None:
         from portico_plugins.transports.a2a.app import AgentApp, Manner
@@ -138,6 +142,7 @@ class A2a:
         from portico_plugins.transports.a2a.table import Bounds
         from portico_plugins.transports.a2a.webhooks import Delivery
 
+        self.grpc_address = rpc.address if rpc is not None else ""
         manner = Manner(
             config.url.rstrip("/"),
             Bounds(config.max_tasks, config.max_tasks_each, config.keep, config.wait),
@@ -153,7 +158,7 @@ class A2a:
             )
             if config.webhooks
             else None,
-            grpc=rpc.address if rpc is not None else "",
+            grpc=self.grpc_address,
             tenant=config.grpc.tenant if config.grpc is not None else "",
             stream_seconds=config.stream_seconds,
         )
