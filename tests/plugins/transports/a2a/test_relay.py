@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from a2a.client import ClientConfig, create_client
 from a2a.client.client import ClientCallContext
 from a2a.types import (
     CancelTaskRequest,
@@ -32,7 +34,17 @@ from a2a.utils.errors import (
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 
-from tests.plugins.transports.a2a.behind import BINDINGS, Behind, behind, saying, sent, task_of
+from portico.testing import running_gateway
+from tests.plugins.transports.a2a.behind import (
+    BINDINGS,
+    Behind,
+    behind,
+    listening,
+    saying,
+    sent,
+    task_of,
+)
+from tests.plugins.upstreams.a2a.agent_server import agent as older
 
 each_binding = pytest.mark.parametrize("binding", BINDINGS)
 each_way = pytest.mark.parametrize("way", BINDINGS)
@@ -301,3 +313,31 @@ async def test_only_agents_of_the_virtual_server_are_there(tmp_path: Path, bindi
         for path in ("other/agents/scripted", "default/agents/tools", "default/agents/nobody", "nobody"):
             with pytest.raises(A2AError):
                 await found.card(url=base + path)
+
+
+@each_way
+async def test_an_agent_of_version_0_3_is_one_of_1_0_behind_the_gateway(tmp_path: Path, way: str) -> None:
+    async with older([way], "0.3.0") as agent:
+        config = f"""
+            [upstreams.old]
+            use = "a2a"
+            url = "{agent.url}"
+            origins = ["{agent.grpc}"]
+            [servers.default]
+            upstreams = ["old"]
+            [transports.a2a]
+        """
+        async with (
+            running_gateway(config, base=tmp_path) as running,
+            listening(running) as url,
+            httpx.AsyncClient(timeout=10, trust_env=False) as http,
+        ):
+            how = ClientConfig(httpx_client=http, streaming=True)
+            client = await create_client(f"{url}/a2a/default/agents/old", client_config=how)
+            events = await sent(client, saying("m1", "steps 1"))
+            task = events[0].task
+            assert events[-1].status_update.status.state == TaskState.TASK_STATE_COMPLETED
+            got = await client.get_task(GetTaskRequest(id=task.id))
+            assert "".join(part.text for part in got.artifacts[0].parts) == "one, two, three"
+            with pytest.raises(TaskNotFoundError):
+                await client.get_task(GetTaskRequest(id="unknown"))
