@@ -32,7 +32,7 @@ from portico.api import (
 )
 from portico_plugins.transports.a2a.asking import Questions
 from portico_plugins.transports.a2a.results import parts_of
-from portico_plugins.transports.a2a.values import data_part, text_part
+from portico_plugins.transports.a2a.values import about, data_part, text_part
 from portico_plugins.transports.a2a.wanted import Wanted
 from portico_plugins.transports.a2a.work import Work
 
@@ -56,6 +56,9 @@ _CAPABILITIES: Final[Json] = {"elicitation": {"form": {}, "url": {}}}
 
 _HOW: Final = 'Which tool? Send a data part {"tool": name, "arguments": {...}} with the id of this task.'
 _SHOWN: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
+
+MESSAGE: Final = "portico/a2a"
+"""In the `_meta` of a call: which A2A message it is for."""
 
 _Frame = dict[str, Any]
 _decode = msgspec.json.Decoder(_Frame).decode
@@ -144,6 +147,8 @@ class Run:
         }
         if self._log_level:
             meta[META_LOG_LEVEL] = self._log_level
+        if self._work.task.history:
+            meta[MESSAGE] = about(self._work.task.history[-1])
         return {"name": self._wanted.tool, "arguments": self._wanted.arguments, **more, "_meta": meta}
 
     def _about(self) -> Json:
