@@ -26,7 +26,7 @@ from portico.api import (
 )
 from portico_plugins.transports.a2a.agent import ToolAgent
 from portico_plugins.transports.a2a.bindings import CARD, REST, VISIT, Visit, agent_routes
-from portico_plugins.transports.a2a.bodies import params_in, rest_error
+from portico_plugins.transports.a2a.bodies import Unread, params_in, rest_error
 from portico_plugins.transports.a2a.cards import Ways, card_of
 from portico_plugins.transports.a2a.guarded import Guarded
 from portico_plugins.transports.a2a.handles import is_elsewhere
@@ -222,7 +222,8 @@ def _send_unread(reply: Reply, refusal: Refused, *, rest: bool) -> None:
     if rest:
         reply.send(400, JSON, rest_error(400, "INVALID_ARGUMENT", refusal.message))
     else:
-        reply.send(200, JSON, error_frame(None, refusal.body()))
+        ident = refusal.ident if isinstance(refusal, Unread) else None
+        reply.send(200, JSON, error_frame(ident, refusal.body()))
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
