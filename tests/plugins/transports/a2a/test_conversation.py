@@ -312,13 +312,14 @@ async def test_a_subscriber_stays_through_a_question() -> None:
         sdk_client(web) as follower,
     ):
         task = await task_of(client, order("name"))
+        answers: list[asyncio.Task[Task]] = []
         states = []
         async for event in follower.subscribe(SubscribeToTaskRequest(id=task.id)):
             if event.HasField("task"):
-                answered = asyncio.create_task(task_of(client, saying("Ada", task_id=task.id)))
+                answers.append(asyncio.create_task(task_of(client, saying("Ada", task_id=task.id))))
             elif event.HasField("status_update"):
                 states.append(event.status_update.status.state)
-        await answered
+        await asyncio.gather(*answers)
         assert states == [WORKING, COMPLETED]
 
 
