@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from portico.api import (
+    META_PREFIX,
     Era,
     Exchange,
     Factory,
@@ -54,6 +55,7 @@ BLOCKS: list[Json] = [
     {"type": "resource", "resource": {"uri": "file:///c.txt", "text": "see"}},
     {"type": "new", "what": [1, 2.5]},
 ]
+TASKS = META_PREFIX + "tasks"
 ECHO: Json = {
     "name": "say",
     "title": "Say it",
@@ -88,13 +90,22 @@ class Kinds:
         self.name = host.name
         self.metas: list[Json] = []
         self.gate = asyncio.Event()
+        self.ends: Json = {}
         tools = [
             ECHO if name == "say" else {"name": name, "inputSchema": {"type": "object"}}
             for name in config.tools
         ]
-        self.offer = Offer(tools=tuple(tools), capabilities={"tools": {}, "logging": {}}, eras=frozenset(Era))
+        self.seen: list[str] = []
+        self.cancelled = asyncio.Event()
+        self.answers: Json = {}
+        capabilities: Json = {"tools": {}, "logging": {}}
+        if "long" in config.tools:
+            capabilities["extensions"] = {TASKS: {}}
+        self.offer = Offer(tools=tuple(tools), capabilities=capabilities, eras=frozenset(Era))
 
     async def send(self, exchange: Exchange, target: Target) -> Result:
+        if exchange.method.startswith("tasks/"):
+            return self._task(exchange)
         self.metas.append(exchange.params.get("_meta") or {})
         answer: Result = await getattr(self, f"_{target.name}")(
             exchange, exchange.params.get("arguments") or {}
@@ -146,6 +157,38 @@ class Kinds:
         if not answers:
             return input_required({"who": {"method": "elicitation/create", "params": NAME}}, "state-1")
         return _text([answers, exchange.params.get("requestState")])
+
+    async def _long(self, exchange: Exchange, arguments: Json) -> Result:
+        self.ends = arguments
+        return Result(value={"resultType": "task", **self._seen("working", statusMessage="begun")})
+
+    def _seen(self, status: str, **more: Any) -> Json:
+        return {"taskId": "t1", "status": status, "pollIntervalMs": 1, **more}
+
+    def _task(self, exchange: Exchange) -> Result:
+        """A task that works, asks if it is to, and ends as it is to."""
+        self.seen.append(exchange.method)
+        if exchange.method == "tasks/update":
+            self.answers = exchange.params["inputResponses"]
+        elif exchange.method == "tasks/cancel":
+            self.cancelled.set()
+        elif len(self.seen) == 1:
+            return Result(value=self._seen("working", statusMessage="going on"))
+        elif self.ends.get("asks") and not self.answers:
+            who = {"who": {"method": "elicitation/create", "params": NAME}}
+            return Result(value=self._seen("input_required", inputRequests=who))
+        elif "hang" not in self.ends:
+            done = {"content": [], "structuredContent": {"got": self.answers}}
+            ends = {"result": done, "error": {"code": -32000, "message": "broken"}}
+            return Result(value=self._seen(self.ends.get("status", "completed"), **ends))
+        else:
+            return Result(value=self._seen("working"))
+        return Result(value={})
+
+    async def _shed(self, exchange: Exchange, arguments: Json) -> Result:
+        if len(self.metas) < arguments["n"]:
+            return input_required({}, "later")
+        return _text(exchange.params.get("requestState"))
 
     async def _sample(self, exchange: Exchange, arguments: Json) -> Result:
         return _text(await exchange.client.ask("sampling/createMessage", {"messages": [], "maxTokens": 1}))

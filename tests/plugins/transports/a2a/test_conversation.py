@@ -346,6 +346,62 @@ async def test_messages_that_do_not_fit_their_task_are_refused(binding: str) -> 
         await client.cancel_task(CancelTaskRequest(id=working.id))
 
 
+# --- calls that become tasks upstream ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("binding", BINDINGS)
+async def test_a_call_that_becomes_a_task_upstream_is_followed_to_its_end(binding: str) -> None:
+    async with tools("long") as (web, upstream), sdk_client(web, binding=binding) as client:
+        events = await sent(client, order("long"))
+        said = [
+            event.status_update.status.message.parts[0].text
+            for event in events
+            if event.HasField("status_update") and event.status_update.status.message.parts
+        ]
+        assert said == ["begun", "going on"]
+        assert upstream.seen == ["tasks/get", "tasks/get"]
+        assert data_of(events[-2].artifact_update.artifact.parts[0]) == {"got": {}}
+        assert events[-1].status_update.status.state == COMPLETED
+
+
+async def test_a_task_upstream_asks_and_is_answered() -> None:
+    async with tools("long") as (web, upstream), sdk_client(web, streaming=False) as client:
+        task = await task_of(client, order("long", {"asks": True}))
+        assert (task.status.state, text_of(task)) == (INPUT, "Your name?")
+        assert got(await task_of(client, saying("Ada", task_id=task.id))) == {"who": ANSWER}
+        assert upstream.seen.count("tasks/update") == 1
+
+
+@pytest.mark.parametrize(("status", "state"), [("failed", FAILED), ("cancelled", CANCELED)])
+async def test_a_task_upstream_that_comes_to_nothing_ends_as_it_did(status: str, state: TaskState) -> None:
+    async with tools("long") as (web, _), sdk_client(web, streaming=False) as client:
+        task = await task_of(client, order("long", {"status": status}))
+        assert task.status.state == state
+        if state == FAILED:
+            assert text_of(task) == "broken"
+
+
+async def test_cancelling_reaches_a_task_upstream() -> None:
+    async with tools("long") as (web, upstream), sdk_client(web, streaming=False) as client:
+        request = order("long", {"hang": True})
+        request.configuration.return_immediately = True
+        task = await task_of(client, request)
+        async with asyncio.timeout(10):
+            while len(upstream.seen) < 2:
+                await asyncio.sleep(0)
+        await client.cancel_task(CancelTaskRequest(id=task.id))
+        await happened(upstream.cancelled)
+
+
+async def test_an_upstream_that_wants_a_call_again_gets_it_again_but_not_for_ever() -> None:
+    async with tools("shed") as (web, upstream), sdk_client(web, streaming=False) as client:
+        assert got(await task_of(client, order("shed", {"n": 3}))) == "later"
+        upstream.metas.clear()
+        task = await task_of(client, order("shed", {"n": 99}))
+        assert task.status.state == FAILED
+        assert len(upstream.metas) == 11
+
+
 # --- tasks ---------------------------------------------------------------------------------------------
 
 
