@@ -150,7 +150,7 @@ from portico._core.protocol.listen import (
 from portico._core.protocol.session import (
     Session,
 )
-from portico._core.protocol.sse import SseEvent, SseParser, sse_event, sse_events, sse_numbered
+from portico._core.protocol.sse import SseEvent, SseParser, SseTooLarge, sse_event, sse_events, sse_numbered
 from portico._core.protocol.stream import (
     Sink,
     Stream,
@@ -314,6 +314,7 @@ __all__ = [
     "Speaks",
     "SseEvent",
     "SseParser",
+    "SseTooLarge",
     "Stale",
     "State",
     "Store",

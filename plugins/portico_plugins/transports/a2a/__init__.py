@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 gateway_api = (1, 0)
 
 _SWEEP: Final = 5.0
+_LOUD: Final = ("a2a.server", "a2a.utils.error_handlers", "a2a.utils.version_validator")
+"""What of the SDK logs each bad request, some with a stack trace; what is a fault, we log ourselves."""
 
 
 def _url(instance: Any, attribute: attrs.Attribute[Any], value: str) -> None:
@@ -197,6 +200,8 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
         from portico_plugins.transports.a2a.grpc import GrpcBinding
 
         rpc = await GrpcBinding.opened(config.grpc, host)
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     transport = A2a(config, host, rpc)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(swept(transport.endpoints, _SWEEP))

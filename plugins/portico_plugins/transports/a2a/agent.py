@@ -240,7 +240,10 @@ class ToolAgent(RequestHandler):
         self, params: GetExtendedAgentCardRequest, context: ServerCallContext
     ) -> AgentCard:
         """The card with the skills that this principal has."""
-        return await self._extended(visit_of(context))
+        card = await self._extended(visit_of(context))
+        if not card.capabilities.extended_agent_card:
+            raise UnsupportedOperationError("There is no other card than the public one")
+        return card
 
 
 def _check_waits(entry: Entry, message: Message) -> None:

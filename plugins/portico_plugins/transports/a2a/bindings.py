@@ -135,10 +135,11 @@ def agent_routes(
         visit: Visit = request.scope[VISIT]
         return card_response(request, await card(visit), max_age, public=visit.principal is None)
 
+    rest = create_rest_routes(handler, contexts, enable_v0_3_compat=compat, path_prefix=path + REST)
     return (
         Route(path + CARD, public_card, methods=["GET"]),
         *create_jsonrpc_routes(handler, path, contexts, enable_v0_3_compat=compat),
-        *create_rest_routes(handler, contexts, enable_v0_3_compat=compat, path_prefix=path + REST),
+        *(route for route in rest if isinstance(route, Route)),  # and none for tenants: cards name none
     )
 
 

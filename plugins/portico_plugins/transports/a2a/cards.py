@@ -76,7 +76,7 @@ def card_of(
         ),
         default_input_modes=INPUT_MODES,
         default_output_modes=OUTPUT_MODES,
-        skills=[_STRANGERS] if tools is None else [_skill_of(tool) for tool in tools],
+        skills=[_STRANGERS] if tools is None else [_skill_of(tool) for tool in tools] or [_NOTHING],
     )
     secure(card, scheme)
     return card
@@ -119,6 +119,11 @@ _STRANGERS: Final = AgentSkill(
     description="Which skills there are, the extended card says to those who have authenticated.",
     tags=["mcp"],
 )
+
+_NOTHING: Final = AgentSkill(
+    id="nothing", name="Nothing", description="There is no tool here at present.", tags=["mcp"]
+)
+"""A card without skills would be none."""
 
 
 def _skill_of(tool: Json) -> AgentSkill:

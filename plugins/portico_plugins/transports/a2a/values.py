@@ -54,6 +54,18 @@ def agent_message(parts: Iterable[Part], task_id: str, context_id: str) -> Messa
     )
 
 
+def about(message: Message) -> Json:
+    """What a tool is told of the message it is called for."""
+    told: Json = {
+        "messageId": message.message_id,
+        "contextId": message.context_id,
+        "taskId": message.task_id,
+    }
+    if message.metadata.fields:
+        told["metadata"] = whole(json_format.MessageToDict(message.metadata))
+    return told
+
+
 def struct_of(json: Json) -> struct_pb2.Struct:
     """A JSON object as protobuf metadata."""
     return json_format.ParseDict(json, struct_pb2.Struct())

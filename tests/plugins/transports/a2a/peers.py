@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httpx
@@ -13,6 +13,10 @@ from a2a.types import Message, Part, Role, SendMessageRequest, StreamResponse, T
 from google.protobuf import json_format, struct_pb2
 
 from portico.api import Json
+from portico.testing import running_gateway
+from tests.plugins.transports.a2a import kinds
+from tests.plugins.transports.a2a.kinds import Kinds
+from tests.plugins.transports.scripted import Scripted
 from tests.plugins.transports.web import Answer, Web
 
 HOST = "http://localhost"
@@ -69,6 +73,33 @@ async def sdk_client(
         config = ClientConfig(httpx_client=http, supported_protocol_bindings=[binding], streaming=streaming)
         async with await create_client(HOST + path, client_config=config) as client:
             yield client
+
+
+@asynccontextmanager
+async def tools(*names: str, keys: str = "", more: str = "") -> AsyncIterator[tuple[Web, Kinds]]:
+    """A gateway in front of an upstream with some of the tools of `kinds`.
+
+    Args:
+        names: The tools.
+        keys: Keys of the transport.
+        more: Further tables.
+    """
+    toml = f"""
+        [upstreams.kinds]
+        use = "kinds"
+        tools = {list(names)}
+        [transports.a2a]
+        {keys}
+        {more}
+    """
+    async with running_gateway(toml, plugins=[kinds]) as running:
+        upstream = running.gateway.plane.upstreams["kinds"]
+        assert isinstance(upstream, Kinds)
+        web = Web(running.gateway, cast("Scripted", upstream), running.log)
+        try:
+            yield web, upstream
+        finally:
+            await web.close()
 
 
 def order(tool: str, arguments: Json | None = None, **more: Any) -> SendMessageRequest:
