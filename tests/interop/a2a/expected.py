@@ -84,9 +84,7 @@ FAILING: Final = (
 """Tests that fail against the agent itself."""
 
 THROUGH: Final = tuple(
-    Excuse(
-        tests, "the gateway refuses what says that it is no JSON, as the kit would like; the agent reads it"
-    )
+    Excuse(tests, "the agent reads what says that it is no JSON; the gateway refuses it, as the kit would")
     for tests in (
         "*::TestHttpJsonStatusCodes::test_content_type_not_supported_returns_415",
         "*::TestJsonRpcErrorCodeMappings::test_content_type_not_supported_error",

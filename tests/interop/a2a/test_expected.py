@@ -42,7 +42,8 @@ def test_an_excuse_gives_its_reason_and_covers_what_it_says() -> None:
     assert excuse.covers("tests/a.py::two[x-1]")
     assert not excuse.covers("tests/a.py::two[y-1]")
     assert not excuse.covers("tests/a.py::two")
-    run = Outcome({"tests/a.py::two[x-1]": "failed"}, {}, {})
+    failed: dict[str, Status] = {"tests/a.py::two[x-1]": "failed"}
+    run = Outcome(failed, {}, {})
     (found,) = failing(run, [excuse])
     assert found.reason == "it is right"
     assert unneeded([found], [excuse, Excuse("*::three", "?")]) == [Excuse("*::three", "?")]
@@ -76,7 +77,8 @@ def test_what_the_kit_wrote_is_read(tmp_path: Path) -> None:
     (tmp_path / "junit.xml").write_text(
         "<testsuites><testsuite>"
         '<testcase classname="tests.compatibility.grpc.test_x.TestY" name="test_z[grpc]"/>'
-        '<testcase classname="tests.compatibility.test_x" name="test_f"><failure message="a&#10;b"/></testcase>'
+        '<testcase classname="tests.compatibility.test_x" name="test_f">'
+        '<failure message="a&#10;b"/></testcase>'
         '<testcase classname="tests.compatibility.test_x" name="test_e"><error message="e"/></testcase>'
         '<testcase classname="tests.compatibility.test_x" name="test_s"><skipped message="s"/></testcase>'
         "</testsuite></testsuites>"

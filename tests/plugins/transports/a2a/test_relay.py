@@ -58,6 +58,14 @@ def kinds(events: list[Any]) -> list[str]:
     return [event.WhichOneof("payload") for event in events]
 
 
+async def raw_stream(found: Behind, binding: str) -> None:
+    """Ask for the stream of a task that is not there, whatever the card says."""
+    async with found.client(binding) as client:
+        events: Any = client._transport.subscribe(SubscribeToTaskRequest(id="unknown"))  # type: ignore[attr-defined]
+        async for _ in events:
+            pass
+
+
 async def seen(found: Behind, binding: str, **service: str) -> Any:
     """What the agent sees of a request."""
     metadata = Struct()
@@ -169,6 +177,16 @@ async def test_errors_are_the_agents_own(tmp_path: Path, binding: str, way: str)
 
 
 @each_binding
+async def test_what_an_agent_cannot_do_is_said_whatever_the_task(tmp_path: Path, binding: str) -> None:
+    async with behind(tmp_path, streams=False) as found, found.client(binding) as client:
+        config = TaskPushNotificationConfig(task_id="unknown", url="https://example.com/hook")
+        with pytest.raises(PushNotificationNotSupportedError):
+            await client.create_task_push_notification_config(config)
+        with pytest.raises(UnsupportedOperationError):
+            await raw_stream(found, binding)
+
+
+@each_binding
 async def test_what_is_missing_is_named(tmp_path: Path, binding: str) -> None:
     async with behind(tmp_path) as found, found.client(binding) as client:
         request = saying("x")
@@ -275,6 +293,26 @@ async def test_a_webhook_at_a_forbidden_address_never_reaches_the_agent(tmp_path
         assert len(found.agent.script.asked) == asked
         every = ListTaskPushNotificationConfigsRequest(task_id=task.id)
         assert not (await client.list_task_push_notification_configs(every)).configs
+
+
+@pytest.mark.parametrize(
+    "ident", ["../../../secret", "a/b", "a?b", "a#b", "%2e%2e/x", "..", ".", "a b", "a\nb"]
+)
+async def test_no_id_makes_another_url_of_an_agents(tmp_path: Path, ident: str) -> None:
+    async with (
+        behind(tmp_path, ways=["HTTP+JSON"], push=True) as found,
+        found.client() as client,
+    ):
+        task = await task_of(client, saying("tck-input-required"))
+        paths = len(found.agent.paths)
+        for which in ({"task_id": task.id, "id": ident}, {"task_id": ident, "id": "h"}):
+            with pytest.raises(TaskNotFoundError):
+                await client.get_task_push_notification_config(GetTaskPushNotificationConfigRequest(**which))
+            with pytest.raises(TaskNotFoundError):
+                await client.delete_task_push_notification_config(
+                    DeleteTaskPushNotificationConfigRequest(**which)
+                )
+        assert len(found.agent.paths) == paths
 
 
 @pytest.mark.parametrize("allowed", ["any", "public", "none"])
