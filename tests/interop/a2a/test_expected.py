@@ -12,7 +12,7 @@ from tests.interop.a2a.tck import judged
 
 
 def outcome(**tests: Status) -> Outcome:
-    made = {f"tests/a.py::{name}": status for name, status in tests.items()}
+    made: dict[str, Status] = {f"tests/a.py::{name}": status for name, status in tests.items()}
     must = {"M-1": frozenset(test for test in made if "must" in test)}
     return Outcome(made, {test: "said so" for test, status in made.items() if status != "passed"}, must)
 
