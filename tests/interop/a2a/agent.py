@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import attrs
 import grpc
@@ -27,6 +27,7 @@ from a2a.server.tasks import (
 from a2a.types import AgentCapabilities, AgentCard, AgentInterface, AgentSkill
 from a2a.types.a2a_pb2_grpc import add_A2AServiceServicer_to_server
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from tests.interop.a2a.script import Scripted
 
@@ -48,6 +49,8 @@ class Agent:
     grpc: str
     card: AgentCard
     script: Scripted
+    die: Callable[[], Awaitable[None]]
+    """Ends it at once, in the middle of whatever it does."""
 
 
 def card_of(url: str, rpc: str, bindings: Sequence[str], *, push: bool, tenant: str = "") -> AgentCard:
@@ -72,7 +75,12 @@ def card_of(url: str, rpc: str, bindings: Sequence[str], *, push: bool, tenant: 
 
 @contextlib.asynccontextmanager
 async def serving(
-    bindings: Sequence[str] = BINDINGS, *, push: bool = False, tenant: str = "", compat: bool = False
+    bindings: Sequence[str] = BINDINGS,
+    *,
+    push: bool = False,
+    tenant: str = "",
+    compat: bool = False,
+    extended: bool = False,
 ) -> AsyncIterator[Agent]:
     """The agent, on ports of its own.
 
@@ -81,6 +89,7 @@ async def serving(
         push: Whether it calls webhooks.
         tenant: What clients have to say in `tenant`.
         compat: Whether it understands A2A 0.3 too.
+        extended: Whether it has an extended card.
     """
     script = Scripted()
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -88,6 +97,10 @@ async def serving(
     rpc = grpc.aio.server()
     address = f"127.0.0.1:{rpc.add_insecure_port('127.0.0.1:0')}"
     card = card_of(url, address, bindings, push=push, tenant=tenant)
+    card.capabilities.extended_agent_card = extended
+    known = AgentCard()
+    known.CopyFrom(card)
+    known.description = "For those who are known"
     async with httpx.AsyncClient(trust_env=False) as web:
         configs = InMemoryPushNotificationConfigStore() if push else None
         handler = DefaultRequestHandler(
@@ -97,12 +110,14 @@ async def serving(
             push_config_store=configs,
             push_sender=BasePushNotificationSender(web, configs) if configs else None,
             validate_input_modes=True,
+            extended_agent_card=known if extended else None,
         )
         add_A2AServiceServicer_to_server(GrpcHandler(handler), rpc)
         routes = [
             *create_agent_card_routes(card, cache_control="public, max-age=60"),
             *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=compat),
-            *create_rest_routes(handler, path_prefix="/rest"),
+            # Mounted, for the SDK's own prefix stands behind the tenant.
+            Mount("/rest", routes=create_rest_routes(handler, enable_v0_3_compat=compat)),
         ]
         config = uvicorn.Config(
             Starlette(routes=routes), log_config=None, lifespan="off", timeout_graceful_shutdown=1
@@ -112,7 +127,15 @@ async def serving(
         web_server = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await server.up.wait()
-            yield Agent(url, address, card, script)
+
+            async def die() -> None:
+                for each in server.servers:
+                    each.close()
+                for connection in list(server.server_state.connections):
+                    connection.transport.abort()  # type: ignore[union-attr]
+                await rpc.stop(0)
+
+            yield Agent(url, address, card, script, die)
         finally:
             script.go.set()
             server.should_exit = True

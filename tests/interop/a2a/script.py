@@ -131,7 +131,8 @@ class Scripted(AgentExecutor):
         if ident.startswith("echo"):
             await event_queue.enqueue_event(new_data_message(_seen(context), **ids))
             return
-        task_id, context_id = context.task_id or "", context.context_id or ""
+        task_id = context.task_id or ""
+        context_id = (context.current_task or context).context_id or ""
         if context.current_task is None:
             status = TaskStatus(state=TaskState.TASK_STATE_SUBMITTED)
             await event_queue.enqueue_event(

@@ -1,7 +1,8 @@
 """`python -m tests.interop.a2a.tool`: an MCP server with one tool, which acts as the scripted agent does.
 
-The gateway tells a tool which A2A message it is called for (`_meta`, `portico/a2a`); its id says what to do, as
-the TCK wants it (see `script`). What a tool cannot do, it does not: it gives no messages and rejects no tasks.
+The gateway tells a tool which A2A message it is called for (`_meta`, `portico/a2a`); its id says what to do,
+as the TCK wants it (see `script`). What a tool cannot do, it does not: it gives no messages, and rejects no
+tasks.
 """
 
 from __future__ import annotations

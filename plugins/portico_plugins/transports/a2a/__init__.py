@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from portico_plugins.transports.a2a.app import AgentApp
+    from portico_plugins.transports.a2a.grpc import GrpcBinding
     from portico_plugins.transports.a2a.places import AgentEndpoints
 
 gateway_api = (1, 0)
@@ -132,15 +133,19 @@ class A2aConfig:
 
 
 class A2a:
-    """One agent per virtual server: `/a2a/{name}`, and `/a2a` for `default`."""
+    """One agent per virtual server: `/a2a/{name}`, and `/a2a` for `default`.
 
-    def __init__(self, config: A2aConfig, host: Host) -> None:
+    Attributes:
+        grpc_address: `host:port` of the gRPC binding as clients reach it, "" for none.
+    """
+
+    def __init__(self, config: A2aConfig, host: Host, rpc: GrpcBinding | None = None) -> None:
         from portico_plugins.transports.a2a.app import AgentApp, Manner
         from portico_plugins.transports.a2a.places import AgentEndpoints
         from portico_plugins.transports.a2a.table import Bounds
         from portico_plugins.transports.a2a.webhooks import Delivery
 
-        rpc = config.grpc
+        self.grpc_address = rpc.address if rpc is not None else ""
         manner = Manner(
             config.url.rstrip("/"),
             Bounds(config.max_tasks, config.max_tasks_each, config.keep, config.wait),
@@ -156,8 +161,8 @@ class A2a:
             )
             if config.webhooks
             else None,
-            grpc=(rpc.address or rpc.listen) if rpc else "",
-            tenant=rpc.tenant if rpc else "",
+            grpc=self.grpc_address,
+            tenant=config.grpc.tenant if config.grpc is not None else "",
             stream_seconds=config.stream_seconds,
         )
 
@@ -180,7 +185,7 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
     """Create the transport; while it runs, old tasks are forgotten.
 
     Raises:
-        ConfigError: The extra is not installed.
+        ConfigError: The extra is not installed, or the gRPC binding cannot be served.
     """
     from portico_plugins.a2a.missing import missing
 
@@ -190,16 +195,19 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
 
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    transport = A2a(config, host)
+    rpc: GrpcBinding | None = None
+    if config.grpc is not None:
+        # gRPC's core writes to stderr by itself, addresses included.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        from portico_plugins.transports.a2a.grpc import GrpcBinding
+
+        rpc = await GrpcBinding.opened(config.grpc, host)
+    transport = A2a(config, host, rpc)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(swept(transport.endpoints, _SWEEP))
-        if config.grpc is not None:
-            # gRPC's core writes to stderr by itself, addresses included.
-            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-            from portico_plugins.transports.a2a.grpc import serving
-
+        if rpc is not None:
             find, base = transport.endpoints.agent, config.url.rstrip("/")
-            await stack.enter_async_context(serving(config.grpc, host, find, base))
+            await stack.enter_async_context(rpc.serving(find, base))
         yield transport
 
 

@@ -42,6 +42,9 @@ from portico_plugins.transports.over_http.wire import JSON, Raw, send_problem
 BEFORE: Final = "/a2a/"
 
 _UNTYPED: Final = b'{"error":"expected Content-Type: application/json, not encoded"}'
+_UNTYPED_REST: Final = rest_error(
+    415, "INVALID_ARGUMENT", "Expected Content-Type: application/json or application/a2a+json, not encoded"
+)
 _NOT_FOUND: Final = rest_error(404, "NOT_FOUND", "Not found")
 _TYPES: Final = ("application/json", "application/a2a+json")
 _KEPT: Final = (
@@ -171,7 +174,7 @@ class AgentApp:
         if scope["method"] == "POST" and body:
             media = fields.headers.get("content-type", "").partition(";")[0].strip().lower()
             if media not in _TYPES or fields.headers.get("content-encoding", "identity") != "identity":
-                send_problem(reply, 415, _UNTYPED)
+                send_problem(reply, 415, _UNTYPED_REST if below else _UNTYPED)
                 return
             try:
                 ident, params = params_in(body, rest=bool(below), depth=self.endpoint.depth_limit)
@@ -211,10 +214,10 @@ class AgentApp:
         reply.on_gone = task.cancel
 
     def _canonical(self, path: str) -> str:
-        """Short paths stand for those of the server `default`."""
-        if path.startswith(self._path):
-            return path
-        return self._path + path.removeprefix("/a2a")
+        """Short paths stand for those of the server `default`; a slash at the end stands for nothing."""
+        if not path.startswith(self._path):
+            path = self._path + path.removeprefix("/a2a")
+        return path.rstrip("/")
 
 
 def _send_unread(reply: Reply, refusal: Refused, *, rest: bool) -> None:

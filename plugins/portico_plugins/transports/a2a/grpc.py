@@ -151,53 +151,78 @@ def address_of(peer: str) -> str:
         return ""
 
 
-@asynccontextmanager
-async def serving(config: GrpcConfig, host: Host, find: Find, base: str) -> AsyncIterator[None]:
-    """Serve the binding while entered.
+class GrpcBinding:
+    """The server of the binding; its port is taken when it is made, and served while it is entered.
 
     Args:
-        config: How.
+        config: How it is served.
         host: Of the transport.
-        find: Gives agents by the tenant of a request.
-        base: How URLs of this gateway begin, for cards; "" where that is not known.
+        tls: The gateway's certificate, None for connections without TLS.
 
     Raises:
-        ConfigError: The address cannot be listened at, or the certificate cannot be read.
+        ConfigError: The port cannot be had.
+
+    Attributes:
+        address: `host:port` as clients reach it.
     """
-    server = grpc.aio.server(
-        options=(
-            ("grpc.max_receive_message_length", config.max_message_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.max_metadata_size", 16 * 1024),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-            ("grpc.http2.max_ping_strikes", 2),
-            ("grpc.so_reuseport", 1),  # every worker listens
-        ),
-        maximum_concurrent_rpcs=config.max_calls,
-    )
-    faces = Faces(find, config.tenant, base, secure=config.certfile is not None)
-    add_to_server: Any = add_A2AServiceServicer_to_server
-    add_to_server(faces, server)
-    where = f"{host.kind}.{host.name}.grpc"
-    try:
-        if config.certfile is not None and config.keyfile is not None:
-            server.add_secure_port(config.listen, await asyncio.to_thread(_tls, config, host))
-        else:
-            server.add_insecure_port(config.listen)
-    except OSError as error:
-        raise ConfigError([(f"{where}.certfile", f"cannot be read: {error.strerror}")]) from None
-    except RuntimeError:
-        raise ConfigError([(f"{where}.listen", f"cannot listen at {config.listen}")]) from None
-    await server.start()
-    try:
-        yield
-    finally:
-        await server.stop(config.drain)
+
+    def __init__(self, config: GrpcConfig, host: Host, tls: grpc.ServerCredentials | None) -> None:
+        self._config = config
+        self._server = grpc.aio.server(
+            options=(
+                ("grpc.max_receive_message_length", config.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_metadata_size", 16 * 1024),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.http2.max_ping_strikes", 2),
+                ("grpc.so_reuseport", 1),  # every worker listens
+            ),
+            maximum_concurrent_rpcs=config.max_calls,
+        )
+        listen, server = config.listen, self._server
+        try:
+            port = server.add_secure_port(listen, tls) if tls else server.add_insecure_port(listen)
+        except RuntimeError:
+            where = f"{host.kind}.{host.name}.grpc.listen"
+            raise ConfigError([(where, f"cannot listen at {listen}")]) from None
+        self.address = config.address or f"{listen.rpartition(':')[0]}:{port}"
+
+    @classmethod
+    async def opened(cls, config: GrpcConfig, host: Host) -> GrpcBinding:
+        """Take the port.
+
+        Raises:
+            ConfigError: It cannot be listened at, or the certificate cannot be read.
+        """
+        try:
+            tls = await asyncio.to_thread(_tls, config, host)
+        except OSError as error:
+            where = f"{host.kind}.{host.name}.grpc.certfile"
+            raise ConfigError([(where, f"cannot be read: {error.strerror}")]) from None
+        return cls(config, host, tls)
+
+    @asynccontextmanager
+    async def serving(self, find: Find, base: str) -> AsyncIterator[None]:
+        """Serve while entered.
+
+        Args:
+            find: Gives agents by the tenant of a request.
+            base: How URLs of this gateway begin, for cards; "" where that is not known.
+        """
+        config = self._config
+        faces = Faces(find, config.tenant, base, secure=config.certfile is not None)
+        add_to_server: Any = add_A2AServiceServicer_to_server
+        add_to_server(faces, self._server)
+        await self._server.start()
+        try:
+            yield
+        finally:
+            await self._server.stop(config.drain)
 
 
-def _tls(config: GrpcConfig, host: Host) -> grpc.ServerCredentials:
-    assert config.certfile is not None
-    assert config.keyfile is not None
+def _tls(config: GrpcConfig, host: Host) -> grpc.ServerCredentials | None:
+    if config.certfile is None or config.keyfile is None:
+        return None
     pair = ((host.base / config.keyfile).read_bytes(), (host.base / config.certfile).read_bytes())
     authorities = (host.base / config.ca_certs).read_bytes() if config.ca_certs is not None else None
     return grpc.ssl_server_credentials([pair], authorities, require_client_auth=authorities is not None)

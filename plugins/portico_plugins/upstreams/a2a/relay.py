@@ -230,18 +230,19 @@ class Relay:
         transport: Any = self._link.transport
         page = ListTasksResponse()
         kept: list[Task] = []
-        hidden = False
+        whole = not request.page_token
         for _ in range(_PAGES):
             page = await transport.list_tasks(request, context=context)
             mine = await self._owners.mine(exchange.principal, (task.id for task in page.tasks))
             kept = [task for task in page.tasks if task.id in mine]
-            hidden = hidden or len(kept) < len(page.tasks)
             if kept or not page.next_page_token:
                 break
             request.page_token = page.next_page_token
-        if hidden:  # how many others there are is nobody's business
-            known = await self._owners.count(exchange.principal)
-            page.total_size = len(kept) if not page.next_page_token else min(page.total_size, known)
+        # How many others there are is nobody's business.
+        if whole and not page.next_page_token:
+            page.total_size = len(kept)
+        else:
+            page.total_size = min(page.total_size, await self._owners.count(exchange.principal))
         del page.tasks[:]
         page.tasks.extend(kept)
         return page
