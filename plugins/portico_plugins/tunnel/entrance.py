@@ -164,7 +164,7 @@ class Entrance:
             log.debug("tunnel_not_needed", upstream=name, peer=peer, verdict=verdict)
             await _close(socket, Code.DONE, verdict)
             return None
-        link = Link(AsgiSocket(socket), self._host.clock, self._pace, min(links.longest, theirs.longest))
+        link = Link(AsgiSocket(socket), self._host.clock, self._pace, links.longest, theirs.longest)
         return name, links, Held(link, key, theirs.instance)
 
     async def _carry(self, socket: WebSocket, name: str, links: Links, held: Held) -> None:

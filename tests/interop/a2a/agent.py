@@ -28,6 +28,7 @@ from a2a.types import AgentCapabilities, AgentCard, AgentInterface, AgentSkill
 from a2a.types.a2a_pb2_grpc import add_A2AServiceServicer_to_server
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from tests.interop.a2a.script import Scripted
 
@@ -51,6 +52,8 @@ class Agent:
     script: Scripted
     die: Callable[[], Awaitable[None]]
     """Ends it at once, in the middle of whatever it does."""
+    paths: list[str]
+    """What was asked for over HTTP."""
 
 
 def card_of(url: str, rpc: str, bindings: Sequence[str], *, push: bool, tenant: str = "") -> AgentCard:
@@ -81,6 +84,7 @@ async def serving(
     tenant: str = "",
     compat: bool = False,
     extended: bool = False,
+    streams: bool = True,
 ) -> AsyncIterator[Agent]:
     """The agent, on ports of its own.
 
@@ -90,6 +94,7 @@ async def serving(
         tenant: What clients have to say in `tenant`.
         compat: Whether it understands A2A 0.3 too.
         extended: Whether it has an extended card.
+        streams: Whether it streams.
     """
     script = Scripted()
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -98,6 +103,7 @@ async def serving(
     address = f"127.0.0.1:{rpc.add_insecure_port('127.0.0.1:0')}"
     card = card_of(url, address, bindings, push=push, tenant=tenant)
     card.capabilities.extended_agent_card = extended
+    card.capabilities.streaming = streams
     known = AgentCard()
     known.CopyFrom(card)
     known.description = "For those who are known"
@@ -119,9 +125,14 @@ async def serving(
             # Mounted, for the SDK's own prefix stands behind the tenant.
             Mount("/rest", routes=create_rest_routes(handler, enable_v0_3_compat=compat)),
         ]
-        config = uvicorn.Config(
-            Starlette(routes=routes), log_config=None, lifespan="off", timeout_graceful_shutdown=1
-        )
+        paths: list[str] = []
+        inner = Starlette(routes=routes)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            paths.append(scope["path"])
+            await inner(scope, receive, send)
+
+        config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
         server = _Quiet(config)
         await rpc.start()
         web_server = asyncio.create_task(server.serve(sockets=[listener]))
@@ -135,7 +146,7 @@ async def serving(
                     connection.transport.abort()  # type: ignore[union-attr]
                 await rpc.stop(0)
 
-            yield Agent(url, address, card, script, die)
+            yield Agent(url, address, card, script, die, paths)
         finally:
             script.go.set()
             server.should_exit = True

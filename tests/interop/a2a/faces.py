@@ -53,6 +53,7 @@ def virtual(folder: Path, *, push: bool) -> Iterator[Running]:
         config = (
             f'[upstreams.scripted]\nuse = "mcp"\nurl = "{tool.url}"\n\n'
             '[servers.default]\nupstreams = ["scripted"]\nprefix = "never"\n\n'
+            f"[transports.a2a]\nwebhooks_private = true\nwebhooks = {4 if push else 0}\n"
             f'[transports.a2a.grpc]\nlisten = "127.0.0.1:{rpc}"\n'
         )
         with served(config, folder, "/a2a/default") as running:

@@ -25,10 +25,10 @@ from tests.interop.a2a.expected import (
     FAILING,
     THROUGH,
     VIRTUAL,
-    Excuse,
     Finding,
     compare,
     failing,
+    holding,
     unneeded,
 )
 from tests.interop.a2a.faces import agent, relayed, virtual
@@ -89,25 +89,28 @@ def outcomes(
             return {leg: run.result() for leg, run in runs.items()}
 
 
-def judged(found: dict[str, Outcome], *, whole: bool) -> list[Row]:
+def judged(found: dict[str, Outcome], *, push: bool, whole: bool) -> list[Row]:
     """What the runs amount to.
 
     Args:
         found: The outcome of each leg.
+        push: Whether the agents call webhooks.
         whole: Whether all tests ran, so that excuses of nothing are to be named.
     """
     rows = []
     for leg, outcome in found.items():
-        excuses: Sequence[Excuse]
         if leg == "through" and "direct" in found:
-            findings, excuses = compare(found["direct"], outcome, THROUGH), THROUGH
+            excuses = holding(THROUGH, push=push)
+            findings = compare(found["direct"], outcome, excuses)
         elif leg == "virtual":
-            findings, excuses = failing(outcome, VIRTUAL, outcome.musts & outcome.tests.keys()), VIRTUAL
+            excuses = holding(VIRTUAL, push=push)
+            findings = failing(outcome, excuses, outcome.musts & outcome.tests.keys())
         else:
-            findings, excuses = failing(outcome, FAILING), FAILING
+            excuses = holding(FAILING, push=push)
+            findings = failing(outcome, excuses)
         excused = [f"{_line(each)}\n      because {each.reason}" for each in findings if each.reason]
         problems = [_line(each) for each in findings if not each.reason]
-        if whole and leg != "direct":
+        if whole:
             problems += [f"{each.tests}: excused, but not found" for each in unneeded(findings, excuses)]
         problems += [] if outcome.figures["passed"] else ["no test passed"]
         musts = [outcome.tests[test] for test in outcome.musts if test in outcome.tests]
@@ -164,7 +167,7 @@ def main() -> int:
     except (KitFailed, NotReady) as error:
         print(error, file=sys.stderr)
         return 1
-    rows = judged(found, whole=not arguments.only and not arguments.no_push)
+    rows = judged(found, push=not arguments.no_push, whole=not arguments.only)
     as_json = msgspec.json.encode([attrs.asdict(row) for row in rows]).decode()
     print(as_json if arguments.json else report(rows))
     return 1 if any(row.problems for row in rows) else 0

@@ -214,8 +214,6 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
         raise ConfigError([(f"transports.{host.name}", f"this transport {missing()}")])
     from portico_plugins.transports.over_http.endpoints import swept
 
-    for name in _LOUD:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     rpc: GrpcBinding | None = None
     if config.grpc is not None:
         # gRPC's core writes to stderr by itself, addresses included.
@@ -223,6 +221,8 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
         from portico_plugins.transports.a2a.grpc import GrpcBinding
 
         rpc = await GrpcBinding.opened(config.grpc, host)
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     transport = A2a(config, host, rpc, _signer(config, host))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(swept(transport.endpoints, _SWEEP))

@@ -42,10 +42,14 @@ from portico_plugins.transports.over_http.wire import JSON, Raw, send_problem
 
 BEFORE: Final = "/a2a/"
 
-_UNTYPED: Final = b'{"error":"expected Content-Type: application/json, not encoded"}'
-_UNTYPED_REST: Final = rest_error(
-    415, "INVALID_ARGUMENT", "Expected Content-Type: application/json or application/a2a+json, not encoded"
-)
+_UNTYPED: Final = "Expected Content-Type: application/json or application/a2a+json, not encoded"
+_UNTYPED_INFO: Final = {
+    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+    "reason": "CONTENT_TYPE_NOT_SUPPORTED",
+    "domain": "a2a-protocol.org",
+}
+_UNTYPED_REST: Final = rest_error(415, "INVALID_ARGUMENT", _UNTYPED, [_UNTYPED_INFO])
+_UNTYPED_RPC: Final = error_frame(None, {"code": -32005, "message": _UNTYPED, "data": [_UNTYPED_INFO]})
 _NOT_FOUND: Final = rest_error(404, "NOT_FOUND", "Not found")
 _TYPES: Final = ("application/json", "application/a2a+json")
 _KEPT: Final = (
@@ -183,7 +187,7 @@ class AgentApp:
         if scope["method"] == "POST" and body:
             media = fields.headers.get("content-type", "").partition(";")[0].strip().lower()
             if media not in _TYPES or fields.headers.get("content-encoding", "identity") != "identity":
-                send_problem(reply, 415, _UNTYPED_REST if below else _UNTYPED)
+                send_problem(reply, 415, _UNTYPED_REST if below else _UNTYPED_RPC)
                 return
             try:
                 ident, params = params_in(body, rest=bool(below), depth=self.endpoint.depth_limit)

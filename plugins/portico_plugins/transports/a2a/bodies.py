@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -57,12 +58,14 @@ class Unread(Refused):
         self.ident = ident
 
 
-def rest_error(status: int, word: str, message: str) -> bytes:
+def rest_error(status: int, word: str, message: str, details: Sequence[Json] = ()) -> bytes:
     """An error as HTTP+JSON has it: google.rpc.Status (A2A 11.6).
 
     Args:
         status: The HTTP status.
         word: The name of the gRPC code.
         message: One sentence.
+        details: What machines may want to know.
     """
-    return msgspec.json.encode({"error": {"code": status, "status": word, "message": message}})
+    error: Json = {"code": status, "status": word, "message": message}
+    return msgspec.json.encode({"error": {**error, **({"details": details} if details else {})}})

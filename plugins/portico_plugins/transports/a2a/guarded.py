@@ -40,10 +40,10 @@ _CLASSES: Final = {code: kind for kind, code in JSON_RPC_ERROR_CODE_MAP.items()}
 def error_of(refusal: Refused) -> A2AError:
     """The A2A error for a refusal; its code is A2A's only if it says so with `data.a2a`."""
     data = refusal.data if isinstance(refusal.data, dict) else None
-    if refusal.code == INVALID_PARAMS:
-        return InvalidParamsError(refusal.message)
     if data is not None and "a2a" in data and refusal.code in _CLASSES:
         return _CLASSES[refusal.code](refusal.message, _metadata(data["a2a"]))
+    if refusal.code == INVALID_PARAMS:
+        return InvalidParamsError(refusal.message)
     gateway = data.get("gateway") if data is not None else None
     facts = gateway if isinstance(gateway, dict) else {}
     known = {key: str(value) for key, value in facts.items() if value is not None}

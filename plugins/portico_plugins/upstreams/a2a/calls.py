@@ -74,6 +74,10 @@ class Call:
             Exception: What the SDK, or what is below it, raises.
         """
         knows_tasks = tasks.known(self._exchange)
+        if "taskId" in message and "contextId" not in message:
+            # The SDK's agents take a message without it for the beginning of another conversation.
+            task = await self._agent.task(message["taskId"], self._context())
+            message["contextId"] = task.get("contextId", "")
         for _ in range(_ROUNDS):
             if not knows_tasks:
                 await self._deliver(message)

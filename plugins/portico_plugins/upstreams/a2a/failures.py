@@ -8,7 +8,7 @@ import grpc
 import httpx
 import msgspec
 from a2a.client.errors import A2AClientError, A2AClientTimeoutError
-from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError, MethodNotFoundError
+from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError, InternalError, MethodNotFoundError
 
 from portico.api import (
     OVERLOADED,
@@ -63,6 +63,10 @@ class Failures:
             or (isinstance(error, MethodNotFoundError) and error.message.startswith("Resource not found"))
         ):
             return self._status(cause.response, request_id)
+        if isinstance(error, InternalError):
+            return error_result(
+                "Internal", "The agent failed."
+            )  # what it says of its inside is not for others
         if isinstance(error, A2AError) and type(error) in JSON_RPC_ERROR_CODE_MAP:
             return error_result(type(error).__name__.removesuffix("Error"), error.message, error.data)
         if isinstance(error, A2AClientError) and error.message.startswith(_RPC_ERROR):

@@ -123,6 +123,11 @@ class Link:
             base = RestTransport(client, card, interface.url, is_shared_httpx=True)
         return TenantTransportDecorator(base, interface.tenant) if interface.tenant else base
 
+    @property
+    def in_paths(self) -> bool:
+        """Whether ids are parts of URLs, as they are; else any id is as good as another."""
+        return self._interface is not None and self._interface.binding == "HTTP+JSON"
+
     def parameters(self, headers: dict[str, str]) -> dict[str, str]:
         """The headers of a request, with those of the protocol; gRPC and 0.3 have their own."""
         plain = self._interface is None or self._interface.legacy or self._channel is not None

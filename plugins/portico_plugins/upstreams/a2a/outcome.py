@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from portico.api import Json, Principal, Result
@@ -103,7 +104,7 @@ class Outcome:
         ident = str(artifact.get("artifactId", ""))
         known = self.artifacts.get(ident)
         if append and known is not None:
-            known["parts"] = _joined(known.get("parts", []), artifact.get("parts", []))
+            known["parts"] = [*known.get("parts", []), *artifact.get("parts", [])]
         else:
             self.artifacts[ident] = dict(artifact)
 
@@ -179,7 +180,7 @@ class Outcome:
         for number, part in enumerate(self.said()):
             blocks.append(content_of(part, f"a2a://{upstream}/messages/{number}"))
         for ident, artifact in self.artifacts.items():
-            for number, part in enumerate(artifact.get("parts", [])):
+            for number, part in _joined(artifact.get("parts", [])):
                 uri = artifact_uri(upstream, task, ident, number)
                 if uri and "raw" in part and size_of(part) > most:
                     blocks.append(_link(part, uri))
@@ -227,15 +228,20 @@ def _link(part: Json, uri: str) -> Json:
     return link
 
 
-def _joined(before: list[Json], after: list[Json]) -> list[Json]:
-    """The parts of an artifact and of a chunk that is appended to it: text goes on in the same part."""
-    out = list(before)
-    for part in after:
-        if out and set(part) == {"text"} and set(out[-1]) == {"text"}:
-            out[-1] = {"text": out[-1]["text"] + part["text"]}
-        else:
-            out.append(part)
-    return out
+def _joined(parts: list[Json]) -> Iterator[tuple[int, Json]]:
+    """The parts of an artifact, each by its number; text that came in pieces is one again."""
+    first, text = 0, ""
+    for number, part in enumerate(parts):
+        if set(part) == {"text"}:
+            first = first if text else number
+            text += part["text"]
+            continue
+        if text:
+            yield first, {"text": text}
+            text = ""
+        yield number, part
+    if text:
+        yield first, {"text": text}
 
 
 def _shown(artifact: Json) -> Json:
@@ -243,7 +249,7 @@ def _shown(artifact: Json) -> Json:
     for key in ("name", "description"):
         if artifact.get(key):
             made[key] = artifact[key]
-    for part in artifact.get("parts", []):
+    for _, part in _joined(artifact.get("parts", [])):
         shown = {key: value for key, value in part.items() if key != "raw"}
         if "raw" in part:
             shown["bytes"] = size_of(part)

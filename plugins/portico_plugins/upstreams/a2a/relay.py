@@ -34,7 +34,9 @@ from a2a.utils.errors import (
     InvalidAgentResponseError,
     InvalidParamsError,
     MethodNotFoundError,
+    PushNotificationNotSupportedError,
     TaskNotFoundError,
+    UnsupportedOperationError,
 )
 from google.protobuf.message import Message
 
@@ -45,6 +47,7 @@ from portico_plugins.upstreams.checks import header_problem
 from .config import A2aConfig
 from .elsewhere import forbidden
 from .failures import Failures
+from .handles import is_sound
 from .headers import Headers
 from .ledger import Key
 from .link import Link
@@ -157,6 +160,7 @@ class Relay:
             request: Any = from_json(exchange.params, operation.request, lenient=True)
         except BadJson as error:
             raise InvalidParamsError(str(error)) from None
+        _check_can(name, card)
         await self._check(exchange, operation, request)
         context = await self._context(exchange)
         transport: Any = self._link.transport
@@ -194,6 +198,9 @@ class Relay:
         """Judge a request before the agent hears of it."""
         if operation.task:
             await self._check_task(exchange, getattr(request, operation.task))
+        which = getattr(request, "id", "")
+        if self._link.in_paths and which and not is_sound(which):
+            raise TaskNotFoundError  # the SDK would make another URL of it; and no agent gives such ids
         if isinstance(request, SendMessageRequest):
             message, configuration = request.message, request.configuration
             for task in (message.task_id, *message.reference_task_ids):
@@ -209,7 +216,8 @@ class Relay:
             await self._check_webhook(request.url)
 
     async def _check_task(self, exchange: Exchange, ident: str) -> None:
-        if not await self._owners.owns(exchange.principal, "task", ident):
+        mine = await self._owners.owns(exchange.principal, "task", ident)
+        if not mine or (self._link.in_paths and not is_sound(ident)):
             raise TaskNotFoundError
 
     async def _check_webhook(self, url: str) -> None:
@@ -250,6 +258,15 @@ class Relay:
     def _failed(self, error: Exception, exchange: Exchange) -> Refused:
         found = self._failures.of(error, exchange.id)
         return found if isinstance(found, Refused) else self._failures.bad("agent_error", exchange.id)
+
+
+def _check_can(name: str, card: Json) -> None:
+    """Whether an agent does such things at all, which comes before whose the task is (A2A 3.3.4)."""
+    can = card.get("capabilities", {})
+    if name in _STREAMED and not can.get("streaming"):
+        raise UnsupportedOperationError("Streaming is not supported by the agent")
+    if "PushNotificationConfig" in name and not can.get("pushNotifications"):
+        raise PushNotificationNotSupportedError("Push notifications are not supported by the agent")
 
 
 def _ids_in(answer: Json) -> Iterator[Key]:

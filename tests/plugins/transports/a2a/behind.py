@@ -15,6 +15,7 @@ import httpx
 from a2a.client import Client, ClientConfig, create_client
 from a2a.client.card_resolver import A2ACardResolver
 from a2a.types import AgentCard, Message, Part, Role, SendMessageRequest, StreamResponse, Task
+from grpc.aio import Metadata
 
 from portico.testing import RunningGateway, running_gateway
 from tests.interop.a2a.agent import BINDINGS, Agent, serving
@@ -100,7 +101,7 @@ class _Authorized:
         self._pair = ("authorization", f"Bearer {token}")
 
     def details(self, details: Any) -> Any:
-        metadata = (*(details.metadata or ()), self._pair)
+        metadata = Metadata(*(details.metadata or ()), self._pair)
         return grpc.aio.ClientCallDetails(
             details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
         )
@@ -186,4 +187,4 @@ async def task_of(client: Client, request: SendMessageRequest) -> Task:
     return event.task
 
 
-__all__ = ["ALICE", "BINDINGS", "BOB", "Behind", "behind", "saying", "sent", "task_of"]
+__all__ = ["ALICE", "BINDINGS", "BOB", "Behind", "behind", "listening", "saying", "sent", "task_of"]

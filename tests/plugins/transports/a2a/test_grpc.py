@@ -102,19 +102,15 @@ async def test_one_agent_may_need_no_tenant(tmp_path: Path) -> None:
     only = more + 'tenant = "default/agents/scripted"\n'
     async with behind(tmp_path, more=only) as found:
         transport: Any = found.running.gateway.transports["alone"]
-        app = transport.endpoints.find("default")
-        where = app.relays.find("scripted")
-        assert where is not None
         async with grpc.aio.insecure_channel(transport.grpc_address) as channel:
             stub: Any = A2AServiceStub(channel)
             answer = await stub.SendMessage(saying("tck-message-response"), metadata=[VERSION])
             assert answer.message.parts[0].text == "Direct message response"
 
 
-@pytest.mark.parametrize(
-    "said", [[], [("a2a-version", "0.3")], [("a2a-version", "2.0")], [("a2a-version", "")]]
-)
-async def test_another_version_is_refused(tmp_path: Path, said: list[tuple[str, str]]) -> None:
+@pytest.mark.parametrize("version", [None, "", "0.3", "2.0"])
+async def test_another_version_is_refused(tmp_path: Path, version: str | None) -> None:
+    said = [] if version is None else [("a2a-version", version)]
     async with behind(tmp_path) as found, grpc.aio.insecure_channel(await address(found)) as channel:
         stub: Any = A2AServiceStub(channel)
         error = await refused(stub.SendMessage(saying("x"), metadata=said))
@@ -141,15 +137,13 @@ async def test_nobody_comes_in_without_credentials(tmp_path: Path, said: list[tu
             for tenant in ("default", "default/agents/scripted"):
                 request.tenant = tenant
                 error = await refused(stub.SendMessage(request, metadata=[VERSION, *said]))
-                wanted = (
-                    grpc.StatusCode.INVALID_ARGUMENT if len(said) > 1 else grpc.StatusCode.UNAUTHENTICATED
-                )
-                assert error.code() == wanted
+                wanted = "INVALID_ARGUMENT" if len(said) > 1 else "UNAUTHENTICATED"
+                assert error.code().name == wanted
                 with pytest.raises(grpc.aio.AioRpcError):
                     async for _ in stub.SendStreamingMessage(request, metadata=[VERSION, *said]):
                         pass
                 error = await refused(stub.GetExtendedAgentCard(GetExtendedAgentCardRequest(), metadata=said))
-                assert error.code() == wanted
+                assert error.code().name == wanted
         assert found.agent.script.asked == []
 
 

@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from a2a.client import ClientConfig, create_client
 from a2a.client.client import ClientCallContext
 from a2a.types import (
     CancelTaskRequest,
@@ -32,7 +34,17 @@ from a2a.utils.errors import (
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 
-from tests.plugins.transports.a2a.behind import BINDINGS, Behind, behind, saying, sent, task_of
+from portico.testing import running_gateway
+from tests.plugins.transports.a2a.behind import (
+    BINDINGS,
+    Behind,
+    behind,
+    listening,
+    saying,
+    sent,
+    task_of,
+)
+from tests.plugins.upstreams.a2a.agent_server import agent as older
 
 each_binding = pytest.mark.parametrize("binding", BINDINGS)
 each_way = pytest.mark.parametrize("way", BINDINGS)
@@ -44,6 +56,14 @@ TENANT = "acme"
 
 def kinds(events: list[Any]) -> list[str]:
     return [event.WhichOneof("payload") for event in events]
+
+
+async def raw_stream(found: Behind, binding: str) -> None:
+    """Ask for the stream of a task that is not there, whatever the card says."""
+    async with found.client(binding) as client:
+        events: Any = client._transport.subscribe(SubscribeToTaskRequest(id="unknown"))  # type: ignore[attr-defined]
+        async for _ in events:
+            pass
 
 
 async def seen(found: Behind, binding: str, **service: str) -> Any:
@@ -157,6 +177,16 @@ async def test_errors_are_the_agents_own(tmp_path: Path, binding: str, way: str)
 
 
 @each_binding
+async def test_what_an_agent_cannot_do_is_said_whatever_the_task(tmp_path: Path, binding: str) -> None:
+    async with behind(tmp_path, streams=False) as found, found.client(binding) as client:
+        config = TaskPushNotificationConfig(task_id="unknown", url="https://example.com/hook")
+        with pytest.raises(PushNotificationNotSupportedError):
+            await client.create_task_push_notification_config(config)
+        with pytest.raises(UnsupportedOperationError):
+            await raw_stream(found, binding)
+
+
+@each_binding
 async def test_what_is_missing_is_named(tmp_path: Path, binding: str) -> None:
     async with behind(tmp_path) as found, found.client(binding) as client:
         request = saying("x")
@@ -265,6 +295,26 @@ async def test_a_webhook_at_a_forbidden_address_never_reaches_the_agent(tmp_path
         assert not (await client.list_task_push_notification_configs(every)).configs
 
 
+@pytest.mark.parametrize(
+    "ident", ["../../../secret", "a/b", "a?b", "a#b", "%2e%2e/x", "..", ".", "a b", "a\nb"]
+)
+async def test_no_id_makes_another_url_of_an_agents(tmp_path: Path, ident: str) -> None:
+    async with (
+        behind(tmp_path, ways=["HTTP+JSON"], push=True) as found,
+        found.client() as client,
+    ):
+        task = await task_of(client, saying("tck-input-required"))
+        paths = len(found.agent.paths)
+        for which in ({"task_id": task.id, "id": ident}, {"task_id": ident, "id": "h"}):
+            with pytest.raises(TaskNotFoundError):
+                await client.get_task_push_notification_config(GetTaskPushNotificationConfigRequest(**which))
+            with pytest.raises(TaskNotFoundError):
+                await client.delete_task_push_notification_config(
+                    DeleteTaskPushNotificationConfigRequest(**which)
+                )
+        assert len(found.agent.paths) == paths
+
+
 @pytest.mark.parametrize("allowed", ["any", "public", "none"])
 async def test_metadata_services_are_no_webhooks_whatever_is_allowed(tmp_path: Path, allowed: str) -> None:
     async with (
@@ -301,3 +351,31 @@ async def test_only_agents_of_the_virtual_server_are_there(tmp_path: Path, bindi
         for path in ("other/agents/scripted", "default/agents/tools", "default/agents/nobody", "nobody"):
             with pytest.raises(A2AError):
                 await found.card(url=base + path)
+
+
+@each_way
+async def test_an_agent_of_version_0_3_is_one_of_1_0_behind_the_gateway(tmp_path: Path, way: str) -> None:
+    async with older([way], "0.3.0") as agent:
+        config = f"""
+            [upstreams.old]
+            use = "a2a"
+            url = "{agent.url}"
+            origins = ["{agent.grpc}"]
+            [servers.default]
+            upstreams = ["old"]
+            [transports.a2a]
+        """
+        async with (
+            running_gateway(config, base=tmp_path) as running,
+            listening(running) as url,
+            httpx.AsyncClient(timeout=10, trust_env=False) as http,
+        ):
+            how = ClientConfig(httpx_client=http, streaming=True)
+            client = await create_client(f"{url}/a2a/default/agents/old", client_config=how)
+            events = await sent(client, saying("m1", "steps 1"))
+            task = events[0].task
+            assert events[-1].status_update.status.state == TaskState.TASK_STATE_COMPLETED
+            got = await client.get_task(GetTaskRequest(id=task.id))
+            assert "".join(part.text for part in got.artifacts[0].parts) == "one, two, three"
+            with pytest.raises(TaskNotFoundError):
+                await client.get_task(GetTaskRequest(id="unknown"))

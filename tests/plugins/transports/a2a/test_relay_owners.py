@@ -20,7 +20,17 @@ from a2a.types import (
 )
 from a2a.utils.errors import TaskNotFoundError
 
-from tests.plugins.transports.a2a.behind import ALICE, BINDINGS, BOB, behind, saying, sent, task_of
+from portico.testing import running_gateway
+from tests.plugins.transports.a2a.behind import (
+    ALICE,
+    BINDINGS,
+    BOB,
+    behind,
+    listening,
+    saying,
+    sent,
+    task_of,
+)
 
 each_binding = pytest.mark.parametrize("binding", BINDINGS)
 
@@ -113,16 +123,11 @@ async def test_tasks_keep_their_owner_when_the_gateway_starts_again(tmp_path: Pa
             auth = ["people"]
             [transports.a2a]
         """
-        from portico.testing import running_gateway
-        from tests.plugins.transports.a2a.behind import listening
-
         async with running_gateway(config, base=tmp_path) as running, listening(running) as url:
             again = f"{url}/a2a/default/agents/scripted"
-            async with (
-                found.client(token=ALICE, url=again) as alice,
-                found.client(token=BOB, url=again) as bob,
-            ):
+            async with found.client(token=ALICE, url=again) as alice:
                 assert (await alice.get_task(GetTaskRequest(id=task.id))).id == task.id
+            async with found.client(token=BOB, url=again) as bob:
                 with pytest.raises(TaskNotFoundError):
                     await bob.get_task(GetTaskRequest(id=task.id))
 

@@ -47,9 +47,12 @@ class Scripted(AgentExecutor):
     Attributes:
         heard: Every message, as ProtoJSON.
         headers: Of the requests that brought them.
+        tenants: Named by those requests.
         cancelled: Ids of tasks that were cancelled.
         began: Set when a task that waits has begun.
         release: Ends such a task.
+        authorized: Ends one that waits for an authorization after that.
+        gone: Set when a task was cancelled.
     """
 
     heard: list[Json] = attrs.field(factory=list)
@@ -58,6 +61,7 @@ class Scripted(AgentExecutor):
     cancelled: list[str] = attrs.field(factory=list)
     began: asyncio.Event = attrs.field(factory=asyncio.Event)
     release: asyncio.Event = attrs.field(factory=asyncio.Event)
+    authorized: asyncio.Event = attrs.field(factory=asyncio.Event)
     gone: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
@@ -150,6 +154,16 @@ class Scripted(AgentExecutor):
         await self.release.wait()
         await self._ask(updater, rest)
 
+    async def _unauthorized(self, updater: TaskUpdater, rest: str) -> None:
+        """Asks for an authorization, but only when it is told to go on."""
+        await updater.start_work()
+        await self.release.wait()
+        await updater.requires_auth(updater.new_agent_message([Part(text=rest)]))
+        await self.authorized.wait()
+        await updater.start_work()
+        await updater.add_artifact([Part(text="authorized")], artifact_id="a1")
+        await updater.complete()
+
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
         self.cancelled.append(context.task_id or "")
         await TaskUpdater(event_queue, context.task_id or "", context.context_id or "").cancel()
@@ -240,10 +254,12 @@ async def agent(
     script, made, paths = Scripted(), card(**shape), []
     handler = DefaultRequestHandler(agent_executor=script, task_store=InMemoryTaskStore(), agent_card=made)
     legacy = version.startswith("0.")
+    # The SDK's routes of tenants know of no prefix.
+    rest = "" if tenant else f"{path}/rest"
     routes = [
         *create_agent_card_routes(made, card_url=f"{path}/.well-known/agent-card.json"),
         *create_jsonrpc_routes(handler, f"{path}/rpc", enable_v0_3_compat=legacy),
-        *create_rest_routes(handler, path_prefix=f"{path}/rest", enable_v0_3_compat=legacy),
+        *create_rest_routes(handler, path_prefix=rest, enable_v0_3_compat=legacy),
     ]
     inner: ASGIApp = Starlette(routes=routes)
     app = wrap(inner) if wrap is not None else inner
@@ -261,7 +277,7 @@ async def agent(
     target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     async with hypercorn(counted) as port:
         origin = f"http://127.0.0.1:{port}"
-        urls = {"JSONRPC": f"{origin}{path}/rpc", "HTTP+JSON": f"{origin}{path}/rest", "GRPC": target}
+        urls = {"JSONRPC": f"{origin}{path}/rpc", "HTTP+JSON": f"{origin}{rest}", "GRPC": target}
         for binding in bindings:
             made.supported_interfaces.append(
                 AgentInterface(
