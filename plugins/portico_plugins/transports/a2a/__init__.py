@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from portico_plugins.transports.a2a.app import AgentApp
     from portico_plugins.transports.a2a.grpc import GrpcBinding
     from portico_plugins.transports.a2a.places import AgentEndpoints
+    from portico_plugins.transports.a2a.signing import Signer
 
 gateway_api = (1, 0)
 
@@ -94,6 +96,21 @@ class A2aConfig:
         validator=at_least(0),
         metadata=doc("Seconds for which clients may keep an agent card without asking again."),
     )
+    v0_3: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "Whether agents speak A2A 0.3, too, with clients that know nothing newer. Without it, a request "
+            "that says no version, which means 0.3, is refused."
+        ),
+    )
+    signing_key: Path | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "A private key in PEM form (P-256, Ed25519 or RSA) to sign agent cards with. The public key is "
+            "at `/a2a/jwks.json`.",
+            operator_only=True,
+        ),
+    )
     webhooks: int = attrs.field(
         default=8,
         validator=at_least(0),
@@ -139,7 +156,9 @@ class A2a:
         grpc_address: `host:port` of the gRPC binding as clients reach it, "" for none.
     """
 
-    def __init__(self, config: A2aConfig, host: Host, rpc: GrpcBinding | None = None) -> None:
+    def __init__(
+        self, config: A2aConfig, host: Host, rpc: GrpcBinding | None = None, signer: Signer | None = None
+    ) -> None:
         from portico_plugins.transports.a2a.app import AgentApp, Manner
         from portico_plugins.transports.a2a.places import AgentEndpoints
         from portico_plugins.transports.a2a.table import Bounds
@@ -151,7 +170,8 @@ class A2a:
             Bounds(config.max_tasks, config.max_tasks_each, config.keep, config.wait),
             config.log_level,
             config.card_max_age,
-            compat=False,
+            compat=config.v0_3,
+            signer=signer,
             delivery=Delivery(
                 config.webhooks,
                 config.webhooks_private,
@@ -169,7 +189,7 @@ class A2a:
         def make(endpoint: Endpoint) -> AgentApp:
             return AgentApp(endpoint, manner, host.log)
 
-        self.endpoints: AgentEndpoints = AgentEndpoints(host.wiring.endpoints, make)
+        self.endpoints: AgentEndpoints = AgentEndpoints(host.wiring.endpoints, make, signer)
 
     def routes(self) -> Sequence[BaseRoute]:
         """The agents, those that come later included."""
@@ -185,7 +205,8 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
     """Create the transport; while it runs, old tasks are forgotten.
 
     Raises:
-        ConfigError: The extra is not installed, or the gRPC binding cannot be served.
+        ConfigError: The extra is not installed, the key to sign with is none, or the gRPC binding cannot be
+            served.
     """
     from portico_plugins.a2a.missing import missing
 
@@ -202,13 +223,24 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
         rpc = await GrpcBinding.opened(config.grpc, host)
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    transport = A2a(config, host, rpc)
+    transport = A2a(config, host, rpc, _signer(config, host))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(swept(transport.endpoints, _SWEEP))
         if rpc is not None:
             find, base = transport.endpoints.agent, config.url.rstrip("/")
             await stack.enter_async_context(rpc.serving(find, base))
         yield transport
+
+
+def _signer(config: A2aConfig, host: Host) -> Signer | None:
+    if config.signing_key is None:
+        return None
+    from portico_plugins.transports.a2a.signing import BadKey, Signer
+
+    try:
+        return Signer.of(host.base / config.signing_key)
+    except BadKey as problem:
+        raise ConfigError([(f"transports.{host.name}.signing_key", str(problem))]) from None
 
 
 A2A = Factory(

@@ -32,6 +32,7 @@ from portico_plugins.transports.a2a.guarded import Guarded
 from portico_plugins.transports.a2a.handles import is_elsewhere
 from portico_plugins.transports.a2a.inside import answer_inside
 from portico_plugins.transports.a2a.relays import Relays
+from portico_plugins.transports.a2a.signing import Signer
 from portico_plugins.transports.a2a.table import Bounds, Table
 from portico_plugins.transports.a2a.tools import tools_of
 from portico_plugins.transports.a2a.webhooks import Delivery, Webhooks
@@ -66,6 +67,7 @@ class Manner:
         log_level: The least severe log messages that tasks pass on; "" for none.
         max_age: For how many seconds clients may keep a card.
         compat: Whether A2A 0.3 is spoken, too.
+        signer: Signs cards; None if nobody does.
         delivery: How webhooks are told; None if there shall be none.
         grpc: `host:port` of the gRPC binding as clients reach it, "" for none.
         tenant: Which agent is meant there by a client that names none.
@@ -77,6 +79,7 @@ class Manner:
     log_level: str
     max_age: int
     compat: bool
+    signer: Signer | None = None
     delivery: Delivery | None = None
     grpc: str = ""
     tenant: str = ""
@@ -108,6 +111,7 @@ class AgentApp:
             self._path,
             self._ways,
             self._scheme,
+            self._signed,
             log,
             _not_found,
             compat=manner.compat,
@@ -143,7 +147,12 @@ class AgentApp:
         if visit.principal is not None:
             tools = list((await tools_of(self.endpoint, visit.principal, visit.headers)).values())
         ways, scheme = self._ways(visit, self._path, self.endpoint.name), await self._scheme()
-        return card_of(self.endpoint, tools, ways, scheme=scheme, push=self._hooks is not None)
+        made = card_of(self.endpoint, tools, ways, scheme=scheme, push=self._hooks is not None)
+        return self._signed(made, visit)
+
+    def _signed(self, card: AgentCard, visit: Visit) -> AgentCard:
+        signer = self._manner.signer
+        return card if signer is None else signer.sign(card, visit.base)
 
     def _ways(self, visit: Visit, path: str, tenant: str) -> Ways:
         manner = self._manner

@@ -7,12 +7,15 @@ from typing import Final
 
 import attrs
 from a2a.server.request_handlers.request_handler import RequestHandler
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from portico.api import Endpoint
 from portico_plugins.transports.a2a.app import BEFORE, AgentApp
 from portico_plugins.transports.a2a.bindings import CARD
 from portico_plugins.transports.a2a.relay import AGENTS
+from portico_plugins.transports.a2a.signing import KEYS, Signer
 from portico_plugins.transports.over_http.endpoints import HttpEndpoints
 from portico_plugins.transports.over_http.live import LiveRoute
 
@@ -41,10 +44,14 @@ class AgentEndpoints(HttpEndpoints[AgentApp]):
     Args:
         servers: The virtual servers that are up.
         make: Makes what serves one.
+        signer: Signs their cards; None if nobody does.
     """
 
-    def __init__(self, servers: Mapping[str, Endpoint], make: Callable[[Endpoint], AgentApp]) -> None:
+    def __init__(
+        self, servers: Mapping[str, Endpoint], make: Callable[[Endpoint], AgentApp], signer: Signer | None
+    ) -> None:
         super().__init__(servers, make, SHORT)
+        self._signer = signer
 
     def name_of(self, path: str) -> str:
         """Which virtual server is found there; "" for none."""
@@ -79,4 +86,10 @@ class AgentEndpoints(HttpEndpoints[AgentApp]):
 
     def routes(self) -> Sequence[BaseRoute]:
         """Routes that lead somewhere while there is an agent."""
-        return [*(Route(path, self) for path in SHORT), LiveRoute(BEFORE + "{where:path}", self)]
+        keys = [Route(KEYS, self._keys, methods=["GET"])] if self._signer is not None else []
+        return [*(Route(path, self) for path in SHORT), *keys, LiveRoute(BEFORE + "{where:path}", self)]
+
+    async def _keys(self, request: Request) -> Response:
+        assert self._signer is not None
+        headers = {"cache-control": "public, max-age=3600"}
+        return Response(self._signer.keys, headers=headers, media_type="application/jwk-set+json")

@@ -39,6 +39,7 @@ class Relays:
         path: Where that is an agent itself.
         ways: How an agent at a path is reached by a visitor: `(visit, path, tenant)`.
         scheme: Gives the HTTP authentication scheme that clients need, "" for none.
+        signed: Signs a card as the gateway, if that does so.
         log: The plugin's.
         not_found: Serves what is nowhere.
         compat: Whether A2A 0.3 is spoken, too.
@@ -52,6 +53,7 @@ class Relays:
         path: str,
         ways: Callable[[Visit, str, str], Ways],
         scheme: Callable[[], Awaitable[str]],
+        signed: Callable[[AgentCard, Visit], AgentCard],
         log: Log,
         not_found: ASGIApp,
         *,
@@ -63,6 +65,7 @@ class Relays:
         self._path = path + AGENTS
         self._ways = ways
         self._scheme = scheme
+        self._signed = signed
         self._log = log
         self._not_found = not_found
         self._compat = compat
@@ -108,7 +111,7 @@ class Relays:
             secure(made, await self._scheme())
             for skill in made.skills:
                 del skill.security_requirements[:]
-            return made
+            return self._signed(made, visit)
 
         agent = RelayedAgent(self._endpoint, name, shown, self._stream_seconds)
 

@@ -21,7 +21,6 @@ from portico.api import (
     OVERLOADED,
     POLICY_DENIED,
     RATE_LIMITED,
-    SHUTTING_DOWN,
     Asking,
     Endpoint,
     Frames,
@@ -44,7 +43,6 @@ _NOT_BEGUN: Final = frozenset(
         OVERLOADED,
         POLICY_DENIED,
         RATE_LIMITED,
-        SHUTTING_DOWN,
     }
 )
 """Refusals that say that nothing was carried out."""
@@ -129,7 +127,6 @@ class Run:
             self.questions = None
             self._work.say(TaskState.TASK_STATE_WORKING)
             self._call.resume(retry, answers)
-            self._follow(self._call)
             return
         more = {"inputResponses": answers, **({"requestState": self._state} if self._state else {})}
         self._start(more, headers)
@@ -203,7 +200,6 @@ class Run:
                 elif isinstance(turn, Asking):
                     call.disarm()  # nobody waits for the upstream now
                     self._ask(turn.requests)
-                    return
                 else:
                     self._finish(turn)
                     return

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from portico.api import Json
-from tests.plugins.transports.kit import ALICE, TOKENS
+from portico.api import Author, Change, Json
+from tests.plugins.transports.kit import ALICE, TOKENS, happened
 from tests.plugins.transports.web import Answer, Web, gateway
 
 HEADERS = {"host": "localhost", "content-type": "application/json", "a2a-version": "1.0"}
@@ -313,3 +313,29 @@ async def test_whole_numbers_are_written_as_integers(web: Web) -> None:
     assert shown == numbers
     assert isinstance(shown["a"], int)
     assert isinstance(shown["c"][0], int)
+
+
+# --- servers that come and go --------------------------------------------------------------------------
+
+
+async def test_an_agent_is_there_while_its_server_is() -> None:
+    path = f"/a2a/late{CARD}"
+    async with gateway("", "[transports.a2a]\n[registries.main]\nuse = 'memory'") as web:
+        management = web.gateway.management
+        assert management is not None
+        author = Author("alice", "api")
+        assert await web.open("GET", {"host": "localhost"}, path=path).head() == 404
+        await management.change([Change("servers", "late", {"upstreams": ["one"]})], author)
+        card = await web.open("GET", {"host": "localhost"}, path=path).json()
+        assert "echo" in [skill["id"] for skill in card["skills"]]
+        message = {**MESSAGE, "parts": [{"data": {"tool": "hang"}}]}
+        stream = post(web, rpc("SendStreamingMessage", {"message": message}), "/a2a/late")
+        assert "task" in (await stream.message())["result"]
+        await happened(web.upstream.begun)
+        await management.change([Change("servers", "late", None)], author)
+        assert await web.open("GET", {"host": "localhost"}, path=path).head() == 404
+        assert await post(web, rpc("ListTasks"), "/a2a/late").head() == 404
+        web.gateway.transports["a2a"].endpoints.sweep()  # type: ignore[attr-defined]
+        last = (await stream.rest())[-1]["result"]["statusUpdate"]["status"]
+        assert last["state"] == "TASK_STATE_FAILED"
+        await happened(web.upstream.cancelled)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, cast
 
+import msgspec
 import pytest
 from a2a.client import Client
 from a2a.types import (
@@ -550,3 +551,34 @@ async def test_old_tasks_are_forgotten_and_unanswered_ones_fail() -> None:
         assert text_of(entry.work.task) == "Nobody has answered in time."
         with pytest.raises(TaskNotFoundError):
             await client.get_task(GetTaskRequest(id=done.id))
+
+
+async def test_what_waits_or_works_fails_when_the_gateway_ends_and_its_streams_end() -> None:
+    async with gateway("", "[transports.a2a]") as web:
+        asked = web.open("POST", RAW, _streamed("elicit"), "/a2a")
+        ident = (await asked.message())["result"]["task"]["id"]
+        assert (await asked.rest())[-1]["result"]["statusUpdate"]["status"][
+            "state"
+        ] == "TASK_STATE_INPUT_REQUIRED"
+        follow = {"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": ident}}
+        waiting = web.open("POST", RAW, msgspec.json.encode(follow), "/a2a")
+        working = web.open("POST", RAW, _streamed("hang"), "/a2a")
+        for stream in (waiting, working):
+            assert "task" in (await stream.message())["result"]
+        await happened(web.upstream.begun)
+        for call in list(web.gateway.plane.load.calls):
+            call.shut_down()
+        for stream in (waiting, working):
+            last = (await stream.rest())[-1]["result"]["statusUpdate"]["status"]
+            assert last["state"] == "TASK_STATE_FAILED"
+            assert last["message"]["parts"][0]["text"] == "The gateway is shutting down"
+
+
+RAW = {"host": "localhost", "content-type": "application/json", "a2a-version": "1.0"}
+
+
+def _streamed(tool: str) -> bytes:
+    message = {"messageId": "1", "role": "ROLE_USER", "parts": [{"data": {"tool": tool}}]}
+    return msgspec.json.encode(
+        {"jsonrpc": "2.0", "id": 1, "method": "SendStreamingMessage", "params": {"message": message}}
+    )
