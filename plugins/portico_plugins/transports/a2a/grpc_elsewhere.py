@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -59,7 +59,7 @@ class Elsewhere:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
 
-    async def answers(self) -> AsyncIterator[Any]:
+    async def answers(self) -> AsyncGenerator[Any]:
         """The results, in order.
 
         Raises:
