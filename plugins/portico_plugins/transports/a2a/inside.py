@@ -1,0 +1,74 @@
+"""An ASGI application that answers into a `Reply`: the routes of the A2A SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Scope
+
+from portico.api import Reply
+
+_DROPPED: Final = frozenset({b"content-length", b"connection"})  # the server's own business
+_WHOLE_FLOAT: Final = re.compile(
+    rb'("(?:[^"\\]++|\\.)*+"?)|(?<=[\s:,\[])(-?\d++)\.0(?=[\s,\]}]|\Z)', re.DOTALL
+)
+
+
+def with_integers(text: bytes) -> bytes:
+    """JSON text in which whole numbers are written without a fraction.
+
+    ProtoJSON keeps every number of a JSON value as a float, and Python writes those as `3.0`.
+    """
+    if b".0" not in text:
+        return text
+    return _WHOLE_FLOAT.sub(lambda found: found[1] if found[1] is not None else found[2], text)
+
+
+async def answer_inside(app: ASGIApp, scope: Scope, body: bytes, reply: Reply) -> None:
+    """Have an application answer a request; cancel it when the client leaves.
+
+    Args:
+        app: Writes JSON, or server-sent events with one JSON text each.
+        scope: The request.
+        body: Its body.
+        reply: Where the answer goes.
+    """
+    requests: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    head: Message = {}
+    streaming = False
+
+    async def receive() -> Message:
+        if requests:
+            return requests.pop()
+        await asyncio.get_running_loop().create_future()  # that the client leaves is a cancellation here
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        nonlocal head, streaming
+        if message["type"] == "http.response.start":
+            head = message
+            return
+        if message["type"] != "http.response.body":
+            return
+        data = with_integers(message.get("body", b""))
+        more = message.get("more_body", False)
+        headers = [(bytes(k).lower(), bytes(v)) for k, v in head["headers"]]
+        headers = [pair for pair in headers if pair[0] not in _DROPPED]
+        if not more and not streaming:
+            reply.on_gone = None
+            reply.send(head["status"], headers, data)
+            return
+        if not streaming:
+            streaming = True
+            reply.start(head["status"], headers)
+        if data:
+            reply.write(data)
+        if not more:
+            reply.on_gone = None
+            reply.end()
+        elif reply.full:
+            await reply.room()
+
+    await app(scope, receive, send)
