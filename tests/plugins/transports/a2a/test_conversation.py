@@ -537,6 +537,29 @@ async def test_the_oldest_tasks_that_are_over_go_first_and_those_at_work_stay() 
         }  # fmt: skip
 
 
+async def test_tasks_that_have_said_too_much_make_room_for_others() -> None:
+    bounded = "max_bytes = 3000"
+    async with tools("say", "name", keys=bounded) as (web, _), sdk_client(web, streaming=False) as client:
+        for number in range(4):
+            await task_of(client, order("say", {"text": str(number) * 700}))
+        listed = list((await client.list_tasks(ListTasksRequest(include_artifacts=True))).tasks)
+        assert [task.artifacts[0].parts[0].text[0] for task in listed] == ["3", "2"]
+        app = web.gateway.transports["a2a"].endpoints.find("default")  # type: ignore[attr-defined]
+        assert app.table._bytes == sum(entry.work.size for entry in app.table._entries.values())
+        assert app.table._bytes > 3000
+
+
+async def test_of_a_long_conversation_the_latest_messages_are_kept() -> None:
+    async with tools("say", "nothing") as (web, _), sdk_client(web, streaming=False) as client:
+        task = await task_of(client, saying("which?"))
+        for _ in range(60):
+            task = await task_of(client, saying("still which?", task_id=task.id))
+        assert len(task.history) == 100
+        app = web.gateway.transports["a2a"].endpoints.find("default")  # type: ignore[attr-defined]
+        (entry,) = app.table._entries.values()
+        assert entry.work.size == sum(message.ByteSize() for message in task.history)
+
+
 async def test_old_tasks_are_forgotten_and_unanswered_ones_fail() -> None:
     brief = "keep = 0.001\nwait = 0.001"
     async with tools("say", "name", keys=brief) as (web, _), sdk_client(web, streaming=False) as client:
