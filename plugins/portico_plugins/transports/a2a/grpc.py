@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import unquote
 
+import attrs
 import grpc
 from a2a.extensions.common import HTTP_EXTENSION_HEADER
 from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers.grpc_handler import GrpcHandler, GrpcServerCallContextBuilder
-from a2a.server.request_handlers.request_handler import RequestHandler
 from a2a.types.a2a_pb2_grpc import A2AServiceServicer, add_A2AServiceServicer_to_server
-from a2a.utils.errors import VersionNotSupportedError
+from a2a.utils.errors import A2AError, VersionNotSupportedError
 
 from portico.api import Challenge, ConfigError, Credentials, Endpoint, Host, Principal
 from portico_plugins.transports.a2a.bindings import VERSION, Visit, context_of
 from portico_plugins.transports.a2a.grpc_config import GrpcConfig
+from portico_plugins.transports.a2a.grpc_elsewhere import Elsewhere, elsewhere
+from portico_plugins.transports.a2a.places import Face
 
 _UNARY: Final = (
     "SendMessage",
@@ -41,8 +43,33 @@ _SPOKEN: Final = "1"
 """The major version of the protocol that is spoken here."""
 
 
-Find = Callable[[str], tuple[Endpoint, RequestHandler] | None]
-"""The agent a tenant stands for: the virtual server whose rules are its, and what carries out operations."""
+Find = Callable[[str], Face | None]
+"""The agent that a tenant stands for."""
+
+
+@attrs.frozen(eq=False)
+class Admitted:
+    """A request that has been let in.
+
+    Attributes:
+        face: The agent that is meant.
+        visit: Whose request it is.
+        handler: Serves it.
+    """
+
+    face: Face
+    visit: Visit
+    handler: GrpcHandler
+
+    def elsewhere(self, name: str, request: Any) -> Elsewhere | None:
+        """What another worker says to it, if that one has its task."""
+        if not self.face.path or not _speaks(self.visit.headers.get(VERSION, "")):
+            return None
+        return elsewhere(self.face.endpoint, self.face.path, name, request, self.visit)
+
+
+def _speaks(version: str) -> bool:
+    return version.partition(".")[0] == _SPOKEN
 
 
 class _Known(GrpcServerCallContextBuilder):
@@ -59,7 +86,7 @@ class _Known(GrpcServerCallContextBuilder):
         Raises:
             VersionNotSupportedError: The client speaks another version; none at all is 0.3 (A2A 3.6.2).
         """
-        if self._version.partition(".")[0] != _SPOKEN:
+        if not _speaks(self._version):
             said = self._version[:16] or "0.3"
             raise VersionNotSupportedError(f"A2A version {said!r} is not supported here; 1.0 is")
         return context_of(self._visit, self._version, self._extensions)
@@ -72,13 +99,15 @@ class Faces(A2AServiceServicer):
         find: Gives agents.
         tenant: Which one is meant where a client names none.
         base: How URLs of this gateway begin, for cards; "" where that is not known.
+        host: What clients call the gateway.
         secure: Whether connections are TLS.
     """
 
-    def __init__(self, find: Find, tenant: str, base: str, *, secure: bool) -> None:
+    def __init__(self, find: Find, tenant: str, base: str, host: str, *, secure: bool) -> None:
         self._find = find
         self._tenant = tenant
         self._base = base
+        self._host = host
         self._secure = secure
         for name in _UNARY:
             setattr(self, name, self._unary(name))
@@ -87,32 +116,48 @@ class Faces(A2AServiceServicer):
 
     def _unary(self, name: str) -> Callable[[Any, grpc.aio.ServicerContext], Any]:
         async def serve(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            handler = await self._admitted(request, context)
-            return await getattr(handler, name)(request, context)
+            admitted = await self._admitted(request, context)
+            other = admitted.elsewhere(name, request)
+            if other is None:
+                return await getattr(admitted.handler, name)(request, context)
+            try:
+                async with aclosing(other.answers()) as answers:
+                    return await anext(answers)
+            except A2AError as error:
+                await admitted.handler.abort_context(error, context)
 
         return serve
 
     def _streamed(self, name: str) -> Callable[[Any, grpc.aio.ServicerContext], AsyncIterator[Any]]:
         async def serve(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-            handler = await self._admitted(request, context)
-            async for event in getattr(handler, name)(request, context):
-                yield event
+            admitted = await self._admitted(request, context)
+            other = admitted.elsewhere(name, request)
+            if other is None:
+                async for event in getattr(admitted.handler, name)(request, context):
+                    yield event
+                return
+            try:
+                async with aclosing(other.answers()) as answers:
+                    async for event in answers:
+                        yield event
+            except A2AError as error:
+                await admitted.handler.abort_context(error, context)
 
         return serve
 
-    async def _admitted(self, request: Any, context: grpc.aio.ServicerContext) -> GrpcHandler:
-        """Who serves a request; it is refused where nobody does."""
+    async def _admitted(self, request: Any, context: grpc.aio.ServicerContext) -> Admitted:
+        """Let a request in; it is refused where nobody serves it, or not to this caller."""
         metadata = context.invocation_metadata() or ()
         lines = [(str(name), value) for name, value in metadata if isinstance(value, str)]
-        headers = dict(lines)
-        found = self._find(request.tenant or self._tenant)
-        if found is None or found[0].closed:
+        headers = {**dict(lines), "host": self._host}
+        face = self._find(request.tenant or self._tenant)
+        if face is None or face.endpoint.closed:
             await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such agent")
             raise AssertionError  # abort has raised
-        endpoint, handler = found
         if sum(name == "authorization" for name, _ in lines) > 1:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "More than one authorization")
-        verdict = await self._judged(endpoint, headers, context.peer())
+        peer = address_of(context.peer())
+        verdict = await self._judged(face.endpoint, headers, peer)
         if isinstance(verdict, Challenge):
             known = verdict.status != 401
             code = grpc.StatusCode.PERMISSION_DENIED if known else grpc.StatusCode.UNAUTHENTICATED
@@ -122,15 +167,17 @@ class Faces(A2AServiceServicer):
             await context.abort(code, verdict.reason)
         assert isinstance(verdict, Principal)
         extensions = [value for name, value in lines if name == HTTP_EXTENSION_HEADER.lower()]
-        visit = Visit(verdict, headers, self._base)
-        return GrpcHandler(handler, _Known(visit, headers.get(VERSION, ""), extensions))
+        visit = Visit(verdict, headers, self._base, peer=(peer, 0))
+        contexts = _Known(visit, headers.get(VERSION, ""), extensions)
+        return Admitted(face, visit, GrpcHandler(face.handler, contexts))
 
     async def _judged(
         self, endpoint: Endpoint, headers: Mapping[str, str], peer: str
     ) -> Principal | Challenge:
+        """Who is calling."""
         credentials = Credentials(
             headers,
-            address_of(peer),
+            peer,
             endpoint.name,
             secure=self._secure,
             proxied=any(name in headers for name in _PROXIES),
@@ -210,7 +257,7 @@ class GrpcBinding:
             base: How URLs of this gateway begin, for cards; "" where that is not known.
         """
         config = self._config
-        faces = Faces(find, config.tenant, base, secure=config.certfile is not None)
+        faces = Faces(find, config.tenant, base, self.address, secure=config.certfile is not None)
         add_to_server: Any = add_A2AServiceServicer_to_server
         add_to_server(faces, self._server)
         await self._server.start()

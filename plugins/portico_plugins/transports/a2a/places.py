@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+import attrs
 from a2a.server.request_handlers.request_handler import RequestHandler
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +21,21 @@ from portico_plugins.transports.over_http.live import LiveRoute
 
 SHORT: Final = ("/a2a", "/a2a" + CARD, CARD)
 """Paths that lead to `default`."""
+
+
+@attrs.frozen(eq=False)
+class Face:
+    """An agent, wherever it is.
+
+    Attributes:
+        endpoint: The virtual server whose rules are its.
+        handler: Carries out its operations.
+        path: Where it is, if its tasks are kept by the worker that has them; "" if every worker knows all.
+    """
+
+    endpoint: Endpoint
+    handler: RequestHandler
+    path: str = ""
 
 
 class AgentEndpoints(HttpEndpoints[AgentApp]):
@@ -43,23 +59,20 @@ class AgentEndpoints(HttpEndpoints[AgentApp]):
             return "default"
         return path[len(BEFORE) :].partition("/")[0] if path.startswith(BEFORE) else ""
 
-    def agent(self, name: str) -> tuple[Endpoint, RequestHandler] | None:
+    def agent(self, name: str) -> Face | None:
         """An agent by what tells it apart where there are no paths.
 
         Args:
             name: A virtual server, or one behind it as `SERVER/agents/UPSTREAM`.
-
-        Returns:
-            The virtual server, and what carries out the agent's operations.
         """
         server, behind, upstream = name.partition(AGENTS)
         app = self.find(server)
         if app is None:
             return None
         if not behind:
-            return app.endpoint, app.handler
+            return Face(app.endpoint, app.handler, BEFORE + server)
         relayed = app.relays.find(upstream)
-        return (app.endpoint, relayed.handler) if relayed is not None else None
+        return Face(app.endpoint, relayed.handler) if relayed is not None else None
 
     def paths(self) -> Iterator[str]:
         """Where agents begin, and the short paths."""

@@ -101,7 +101,7 @@ class Relays:
         path = self._path + name
 
         async def shown(card: AgentCard, visit: Visit) -> AgentCard:
-            """The card with our URLs and our way to authenticate; signatures would not fit any more."""
+            """The card with our URLs and our way to authenticate, signed by us if by anybody."""
             made = AgentCard()
             made.CopyFrom(card)
             del made.supported_interfaces[:]

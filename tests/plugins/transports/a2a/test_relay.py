@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 from a2a.client import ClientConfig, create_client
 from a2a.client.client import ClientCallContext
@@ -31,6 +32,9 @@ from a2a.utils.errors import (
     TaskNotFoundError,
     UnsupportedOperationError,
 )
+from a2a.utils.signing import InvalidSignaturesError, create_signature_verifier
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 
@@ -232,6 +236,25 @@ async def test_the_card_has_our_urls_and_is_otherwise_the_agents(tmp_path: Path)
     assert all(found.agent.url not in each.url for each in card.supported_interfaces)
 
 
+async def test_the_card_is_signed_by_the_gateway_and_verifies(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(pem)
+    async with behind(tmp_path, transport='signing_key = "key.pem"') as found:
+        card = await found.card()
+    assert card.name == found.agent.card.name
+    own = create_signature_verifier(lambda kid, jku: jwt.PyJWK.from_dict(_public(key)), ["ES256"])
+    own(card)
+    card.name = "Another"
+    with pytest.raises(InvalidSignaturesError):
+        own(card)
+
+
+def _public(key: ec.EllipticCurvePrivateKey) -> Any:
+    found = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    return {**found, "alg": "ES256"}
+
+
 @each_binding
 async def test_whether_there_is_an_extended_card_the_agent_says(tmp_path: Path, binding: str) -> None:
     async with behind(tmp_path, extended=True) as found, found.client(binding) as client:
@@ -379,3 +402,24 @@ async def test_an_agent_of_version_0_3_is_one_of_1_0_behind_the_gateway(tmp_path
             assert "".join(part.text for part in got.artifacts[0].parts) == "one, two, three"
             with pytest.raises(TaskNotFoundError):
                 await client.get_task(GetTaskRequest(id="unknown"))
+
+
+@pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
+async def test_clients_of_version_0_3_are_served_too_where_that_is_wanted(
+    tmp_path: Path, binding: str
+) -> None:
+    async with (
+        behind(tmp_path, transport="v0_3 = true") as found,
+        httpx.AsyncClient(timeout=10, trust_env=False) as http,
+    ):
+        card = await found.card()
+        old = [each for each in card.supported_interfaces if each.protocol_version == "0.3"]
+        del card.supported_interfaces[:]
+        card.supported_interfaces.extend(old)
+        how = ClientConfig(httpx_client=http, supported_protocol_bindings=[binding], streaming=True)
+        client = await create_client(card, client_config=how)
+        events = await sent(client, saying("tck-stream-001"))
+        assert events[0].task.id
+        assert events[-1].status_update.status.state == TaskState.TASK_STATE_COMPLETED
+        got = await client.get_task(GetTaskRequest(id=events[0].task.id))
+        assert got.artifacts[0].parts[0].text == "Stream hello from TCK"
