@@ -248,8 +248,13 @@ class AgentApp:
         scope[VISIT] = visit
         task = asyncio.get_running_loop().create_task(answer_inside(router, scope, raw[1], guest.reply))
         self._open[task] = guest
-        task.add_done_callback(lambda _: self._open.pop(task))
+        task.add_done_callback(self._answered)
         guest.reply.on_gone = task.cancel
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        del self._open[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("a2a.fault", exc_info=error)
 
     def _canonical(self, path: str) -> str:
         """Short paths stand for those of the server `default`; a slash at the end stands for nothing."""
