@@ -107,7 +107,7 @@ class AgentApp:
     def __init__(self, endpoint: Endpoint, manner: Manner, log: Log) -> None:
         self.endpoint = endpoint
         self._hooks = Webhooks(manner.delivery, log) if manner.delivery is not None else None
-        self.table = Table(endpoint, manner.bounds, manner.log_level, self._hooks)
+        self.table = Table(endpoint, manner.bounds, manner.log_level, self._hooks, log)
         self._manner = manner
         self._log = log
         self._entrance = Entrance(endpoint, self._admitted, self._stranger)

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from portico.api import OVERLOADED, Endpoint, Principal, failure
+from portico.api import OVERLOADED, Endpoint, Log, Principal, failure
 from portico_plugins.transports.a2a.handles import HANDLE
 from portico_plugins.transports.a2a.running import Run
 from portico_plugins.transports.a2a.webhooks import Webhooks
@@ -52,13 +52,17 @@ class Table:
         bounds: How many, and how long.
         log_level: The least severe log messages that tasks pass on; "" for none.
         hooks: Tells webhooks of tasks; None if there are none.
+        log: The plugin's.
     """
 
-    def __init__(self, endpoint: Endpoint, bounds: Bounds, log_level: str, hooks: Webhooks | None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, bounds: Bounds, log_level: str, hooks: Webhooks | None, log: Log
+    ) -> None:
         self._endpoint = endpoint
         self._bounds = bounds
         self._log_level = log_level
         self._hooks = hooks
+        self._log = log
         self._entries: dict[str, Entry] = {}  # the oldest first
         self._owned: dict[Principal, dict[str, Entry]] = {}
         self._bytes = 0
@@ -85,7 +89,7 @@ class Table:
         told = self._hooks.told if self._hooks is not None else _nobody
         now = self._endpoint.clock.time
         work = Work(ident, context or secrets.token_hex(16), owner, now, told, self._grew)
-        entry = Entry(work, Run(self._endpoint, work, self._log_level))
+        entry = Entry(work, Run(self._endpoint, work, self._log_level, self._log))
         self._entries[ident] = self._owned.setdefault(owner, {})[ident] = entry
         return entry
 

@@ -27,7 +27,7 @@ from a2a.utils.errors import (
 )
 from google.protobuf import json_format
 
-from tests.plugins.transports.a2a.kinds import BLOCKS, NAME, SIZE
+from tests.plugins.transports.a2a.kinds import BLOCKS, HUGE, NAME, SIZE
 from tests.plugins.transports.a2a.peers import (
     BINDINGS,
     data_of,
@@ -82,6 +82,27 @@ async def test_a_result_without_content_is_an_artifact_all_the_same() -> None:
     async with tools("nothing") as (web, _), sdk_client(web, streaming=False) as client:
         task = await task_of(client, order("nothing"))
     assert [part.text for part in task.artifacts[0].parts] == [""]
+
+
+async def test_what_protobuf_cannot_hold_comes_as_text() -> None:
+    async with tools("huge", "odd") as (web, _), sdk_client(web) as client:
+        events = await sent(client, order("huge"))
+        progress = events[2].status_update.metadata["progress"]
+        assert progress == msgspec.json.encode({"progress": HUGE}).decode()
+        (part,) = events[-2].artifact_update.artifact.parts
+        assert (part.text, part.media_type) == (f'{{"n":{HUGE}}}', "application/json")
+        odd = await sent(client, order("odd", {"a": 1}))
+        assert odd[-1].status_update.status.state == COMPLETED
+
+
+async def test_a_fault_in_the_middle_ends_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(result: object) -> None:
+        raise RuntimeError("/etc/secret")
+
+    monkeypatch.setattr("portico_plugins.transports.a2a.running.parts_of", broken)
+    async with tools("nothing") as (web, _), sdk_client(web, streaming=False) as client:
+        task = await task_of(client, order("nothing"))
+    assert (task.status.state, text_of(task)) == (FAILED, "Internal error")
 
 
 @pytest.mark.parametrize("binding", BINDINGS)
