@@ -107,18 +107,17 @@ def gateway(upstream: str, folder: Path, protocol: str = "auto") -> Iterator[Run
         f'[upstreams.fixture]\nuse = "mcp"\nurl = "{upstream}"\nprotocol = "{protocol}"\n\n'
         '[servers.default]\nupstreams = ["fixture"]\nprefix = "never"\n'
     )
-    with served(config, folder, "/mcp") as running:
+    with served(config, folder) as running:
         yield running
 
 
 @contextlib.contextmanager
-def served(text: str, folder: Path, path: str) -> Iterator[Running]:
+def served(text: str, folder: Path) -> Iterator[Running]:
     """A gateway on a port of its own.
 
     Args:
         text: Its config, without the table `gateway`.
         folder: Where the config file and the log go.
-        path: Of the URL that is wanted.
 
     Raises:
         NotReady: `/readyz` did not answer 200.
@@ -126,12 +125,27 @@ def served(text: str, folder: Path, path: str) -> Iterator[Running]:
     port = free_port()
     config = folder / "gateway.toml"
     config.write_text(f'[gateway]\nlisten = ["127.0.0.1:{port}"]\n\n{text}')
-    executable = Path(sys.executable).with_name("gateway")
-    log = folder / "gateway.log"
+    with serving(["serve", "--config", str(config)], port, folder / "gateway.log", folder) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def serving(arguments: Sequence[str], port: int, log: Path, folder: Path = ROOT) -> Iterator[Running]:
+    """A command of `gateway` that serves on a port, once that is ready.
+
+    Args:
+        arguments: The command line.
+        port: Where it listens.
+        log: Where its output goes.
+        folder: Its working directory.
+
+    Raises:
+        NotReady: `/readyz` did not answer 200.
+    """
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [executable, "serve", "--config", config],
+            [Path(sys.executable).with_name("gateway"), *arguments],
             cwd=folder,
             stdout=output,
             stderr=output,
@@ -140,7 +154,7 @@ def served(text: str, folder: Path, path: str) -> Iterator[Running]:
     ):
         try:
             _wait_ready(process, port, log)
-            yield Running(f"http://localhost:{port}{path}", log, process)
+            yield Running(f"http://localhost:{port}/mcp", log, process)
         finally:
             _stop(process)
 

@@ -363,15 +363,14 @@ async def test_the_example_is_served_as_it_is(tmp_path: Path) -> None:
     text = (ROOT / "examples/tunnel.toml").read_text("utf-8").replace(":4444", f":{port}")
     assert text.count(str(port)) == 2
     (tmp_path / "gateway.toml").write_text(text)
-    process = await begun(
-        "serve", "--config", "gateway.toml", "--quiet", cwd=tmp_path, env={"LAB_SECRET": SECRET}
-    )
+    words = ("serve", "--config", "gateway.toml", "--quiet")
+    process = await begun(*words, cwd=tmp_path, env={"LAB_SECRET": SECRET})
     running = Gateway(tmp_path, port, process)
     try:
+        await process.until("gateway.ready")
         async with tunnel(running.entrance, folder=tmp_path):
-            async with running.client(LATEST) as client, asyncio.timeout(PATIENCE):
-                while not (await client.list_tools(cache_mode="bypass")).tools:
-                    await asyncio.sleep(0.05)
+            await ready(running)
+            async with running.client(LATEST) as client:
                 assert said(await client.call_tool("pid", {})).isdigit()
     finally:
         await process.close()

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import msgspec
 
 from tests.interop.processes import Running, fixture, free_port, served
@@ -41,8 +42,8 @@ def relayed(url: str, folder: Path, binding: str) -> Iterator[Running]:
         '[servers.default]\nupstreams = ["scripted"]\n\n'
         f'[transports.a2a.grpc]\nlisten = "127.0.0.1:{rpc}"\ntenant = "default/agents/scripted"\n'
     )
-    with served(config, folder, "/a2a/default/agents/scripted") as running:
-        yield running
+    with served(config, folder) as running:
+        yield at(running, "/a2a/default/agents/scripted")
 
 
 @contextlib.contextmanager
@@ -56,5 +57,10 @@ def virtual(folder: Path, *, push: bool) -> Iterator[Running]:
             f"[transports.a2a]\nwebhooks_private = true\nwebhooks = {4 if push else 0}\n"
             f'[transports.a2a.grpc]\nlisten = "127.0.0.1:{rpc}"\n'
         )
-        with served(config, folder, "/a2a/default") as running:
-            yield running
+        with served(config, folder) as running:
+            yield at(running, "/a2a/default")
+
+
+def at(running: Running, path: str) -> Running:
+    """The same gateway, by another path of it."""
+    return attrs.evolve(running, url=running.url.removesuffix("/mcp") + path)

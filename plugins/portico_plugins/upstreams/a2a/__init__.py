@@ -7,6 +7,7 @@ gateway that has such an upstream pays for them, or needs them at all.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Upstream]:
         raise ConfigError([(f"{host.kind}.{host.name}", lacking)])
     # gRPC's core writes to stderr by itself, addresses included; what matters of it is in the gateway's log.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    logging.getLogger("a2a").addHandler(logging.NullHandler())  # the same of the SDK
     # Half a second, in which calls of other upstreams go on.
     await asyncio.to_thread(import_module, f"{__name__}.upstream")
     from .upstream import A2aUpstream

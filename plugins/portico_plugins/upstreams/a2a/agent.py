@@ -39,6 +39,11 @@ class Agent:
         self._work: set[asyncio.Task[None]] = set()
 
     @property
+    def paths(self) -> bool:
+        """Whether the ids of tasks are parts of the paths of requests."""
+        return self._link.paths
+
+    @property
     def transport(self) -> ClientTransport:
         """How it is spoken to at this time."""
         assert self._link.transport is not None

@@ -28,6 +28,8 @@ _SHOWN: Final = 2000
 """Characters of what an agent says that are shown in a notification of progress."""
 _PATIENT: Final = 5
 """How often in a row an agent may fail to say how a task is, before that is taken for an answer."""
+_ASKING: Final = 30.0
+"""Seconds an agent may take to say how a task is."""
 _PAUSE: Final = (0.1, 2.0)
 """Seconds between two questions how a task is: a fifth of what it has taken, within these."""
 _ROUNDS: Final = 10
@@ -48,7 +50,7 @@ class Call:
     def __init__(
         self, agent: Agent, exchange: Exchange, headers: dict[str, str], config: A2aConfig, host: Host
     ) -> None:
-        self.outcome = Outcome()
+        self.outcome = Outcome(paths=agent.paths)
         self._agent = agent
         self._exchange = exchange
         self._headers = headers
@@ -176,11 +178,13 @@ class Call:
         while not self.outcome.settled or self.outcome.status == stay:
             elapsed = self._loop.time() - self._began
             await asyncio.sleep(min(max(elapsed / 5, _PAUSE[0]), _PAUSE[1]))
+            patience = asyncio.timeout(_ASKING)
             try:
-                task = await self._agent.task(self.outcome.task, self._context())
-            except (HttpError, A2AClientError):
+                async with patience:
+                    task = await self._agent.task(self.outcome.task, self._context())
+            except (HttpError, A2AClientError, TimeoutError) as error:
                 failed += 1
-                if failed >= _PATIENT:
+                if failed >= _PATIENT or (isinstance(error, TimeoutError) and not patience.expired()):
                     raise
                 continue
             failed = 0

@@ -26,8 +26,8 @@ def _installed(attribute: Any, field: Any, value: str) -> None:
     if not value:
         raise ValueError("expected http://host... or https://host...")
     checks.url(attribute, field, value)
-    if urlsplit(value).query:
-        raise ValueError("the URL of an agent has no query")
+    if urlsplit(value).query or not value.isascii():
+        raise ValueError("the URL of an agent has no query, and ASCII characters only")
 
 
 def _problem(name: str, value: str) -> str | None:
@@ -60,9 +60,15 @@ def _origins(_: Any, __: Any, value: tuple[str, ...]) -> None:
             )
 
 
+def _keys_at(attribute: Any, field: Any, value: str) -> None:
+    checks.url(attribute, field, value)
+    if not value.isascii():
+        raise ValueError("expected https://host... in ASCII characters only")
+
+
 def _each_url(attribute: Any, field: Any, value: tuple[str, ...]) -> None:
     for each in value:
-        checks.url(attribute, field, each)
+        _keys_at(attribute, field, each)
         if not each.startswith("https://"):
             raise ValueError("expected https://host...")
 
@@ -76,7 +82,7 @@ class Signers:
     )
     url: str = attrs.field(
         default="",
-        validator=checks.url,
+        validator=_keys_at,
         metadata=doc("The URL of a JWK Set, fetched when a card is verified."),
     )
     jku: tuple[str, ...] = attrs.field(

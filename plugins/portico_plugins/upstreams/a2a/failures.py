@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import attrs
 import grpc
 import httpx
 import msgspec
@@ -15,6 +16,7 @@ from portico.api import (
     UPSTREAM_BAD_RESPONSE,
     UPSTREAM_TIMEOUT,
     UPSTREAM_UNAVAILABLE,
+    Json,
     Refused,
     Result,
     failure,
@@ -29,6 +31,30 @@ _MAX_MESSAGE: Final = 4000
 _RPC_ERROR: Final = "JSON-RPC Error "
 
 
+@attrs.frozen
+class Said:
+    """An error that is the agent's own answer.
+
+    Attributes:
+        code: What it is called.
+        message: What the agent says.
+        data: More of that; None for nothing.
+    """
+
+    code: str
+    message: str
+    data: Any = None
+
+    def result(self) -> Result:
+        """The tool's own error, for the model."""
+        said: Json = {"code": self.code[:64], "message": self.message[:_MAX_MESSAGE]}
+        if self.data:
+            text = msgspec.json.encode(self.data)
+            if len(text) <= _MAX_MESSAGE:
+                said["data"] = msgspec.Raw(text)
+        return error_text(msgspec.json.encode(said).decode())
+
+
 class Failures:
     """Errors of one upstream's requests.
 
@@ -39,7 +65,7 @@ class Failures:
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
 
-    def of(self, error: Exception, request_id: str | None) -> Refused | Result:
+    def of(self, error: Exception, request_id: str | None) -> Refused | Said:
         """What a failed request is for whoever made it.
 
         Of what an agent says only its own errors are quoted, since all else may have addresses in it.
@@ -51,27 +77,25 @@ class Failures:
         if isinstance(error, HttpError | NoAddress):
             return self._http(error, request_id)
         if isinstance(error, TooLarge):
-            return error_result("INVALID_ARGUMENT", str(error))
+            return Said("INVALID_ARGUMENT", str(error))
         if isinstance(error, A2AClientTimeoutError):
             return self.timed_out(request_id)
         cause = error.__cause__
         if isinstance(cause, grpc.aio.AioRpcError) and isinstance(error, A2AClientError):
             status = status_of(cause, None)
-            return refusal(status, self._upstream, request_id) or error_result(status.code, status.message)
+            return refusal(status, self._upstream, request_id) or Said(status.code, status.message)
         if isinstance(cause, httpx.HTTPStatusError) and (
             isinstance(error, A2AClientError)
             or (isinstance(error, MethodNotFoundError) and error.message.startswith("Resource not found"))
         ):
             return self._status(cause.response, request_id)
         if isinstance(error, InternalError):
-            return error_result(
-                "Internal", "The agent failed."
-            )  # what it says of its inside is not for others
+            return Said("Internal", "The agent failed.")  # what it says of its inside is not for others
         if isinstance(error, A2AError) and type(error) in JSON_RPC_ERROR_CODE_MAP:
-            return error_result(type(error).__name__.removesuffix("Error"), error.message, error.data)
+            return Said(type(error).__name__.removesuffix("Error"), error.message, error.data)
         if isinstance(error, A2AClientError) and error.message.startswith(_RPC_ERROR):
             code, _, said = error.message.removeprefix(_RPC_ERROR).partition(": ")
-            return error_result(code, said)
+            return Said(code, said)
         return self.bad("malformed_message", request_id)
 
     def _http(self, error: Exception, request_id: str | None) -> Refused:
@@ -85,7 +109,7 @@ class Failures:
         # The message may have arrived, so trying again is not safe in general.
         return self.unavailable("connection_lost", request_id, False)
 
-    def _status(self, response: httpx.Response, request_id: str | None) -> Refused | Result:
+    def _status(self, response: httpx.Response, request_id: str | None) -> Refused | Said:
         status = response.status_code
         if status in (401, 403):
             return self.unavailable("upstream_unauthorized", request_id, False)
@@ -101,7 +125,7 @@ class Failures:
                 request_id=request_id,
                 retry_after=later,
             )
-        return error_result(f"HTTP {status}", "The agent did not take the message.")
+        return Said(f"HTTP {status}", "The agent did not take the message.")
 
     def unavailable(self, reason: str, request_id: str | None, retryable: bool | None = None) -> Refused:
         """The failure of a request that has not come about."""
@@ -133,16 +157,6 @@ class Failures:
             upstream=self._upstream,
             request_id=request_id,
         )
-
-
-def error_result(code: str, message: str, data: Any = None) -> Result:
-    """The tool's own error, for the model."""
-    said: dict[str, Any] = {"code": code[:64], "message": message[:_MAX_MESSAGE]}
-    if data:
-        text = msgspec.json.encode(data)
-        if len(text) <= _MAX_MESSAGE:
-            said["data"] = msgspec.Raw(text)
-    return error_text(msgspec.json.encode(said).decode())
 
 
 def error_text(text: str) -> Result:

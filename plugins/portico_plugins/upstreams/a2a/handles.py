@@ -14,7 +14,8 @@ from typing import Final, Literal
 
 from portico.api import Principal
 
-_SOUND: Final = re.compile(r"[0-9A-Za-z_=+@~:-][0-9A-Za-z_=+@~:.-]{0,255}")
+_SOUND: Final = re.compile(r"[\x21-\x7e]{1,256}")
+_PLAIN: Final = re.compile(r"[0-9A-Za-z_=+@~:-][0-9A-Za-z_=+@~:.-]{0,255}")
 _MARK: Final = 16
 """Characters of a mark: 96 bits."""
 
@@ -22,8 +23,13 @@ Of = Literal["task", "context"]
 
 
 def is_sound(ident: str) -> bool:
-    """Whether an id of an agent's can be part of a path, and of a handle."""
+    """Whether an id of an agent's is one at all: printable, without spaces, and of a reasonable length."""
     return _SOUND.fullmatch(ident) is not None
+
+
+def is_plain(ident: str) -> bool:
+    """Whether it can be a segment of a path, too, and no more than that."""
+    return _PLAIN.fullmatch(ident) is not None
 
 
 class Handles:

@@ -124,8 +124,8 @@ class Link:
         return TenantTransportDecorator(base, interface.tenant) if interface.tenant else base
 
     @property
-    def in_paths(self) -> bool:
-        """Whether ids are parts of URLs, as they are; else any id is as good as another."""
+    def paths(self) -> bool:
+        """Whether the ids of tasks are parts of the paths of requests."""
         return self._interface is not None and self._interface.binding == "HTTP+JSON"
 
     def parameters(self, headers: dict[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from portico_plugins.a2a.states import (
     plain,
 )
 
-from .handles import Handles, is_sound
+from .handles import Handles, is_plain, is_sound
 
 _ENDED_BADLY: Final = {
     FAILED: "The agent's task failed.",
@@ -34,6 +34,9 @@ class BadEvent(Exception):
 class Outcome:
     """What has become of one message so far.
 
+    Args:
+        paths: Whether the id of a task becomes part of a path.
+
     Attributes:
         task: The agent's id of the task, "" while there is none.
         context: Its id of the context.
@@ -43,7 +46,8 @@ class Outcome:
         artifacts: By their ids, in the order they came in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, paths: bool = False) -> None:
+        self._paths = paths
         self.task = ""
         self.context = ""
         self.state = ""
@@ -89,7 +93,8 @@ class Outcome:
                 self._artifact(artifact, append=False)
 
     def _about(self, task: str, context: str) -> None:
-        if (task and not is_sound(task)) or (context and not is_sound(context)):
+        sound = is_plain if self._paths else is_sound
+        if (task and not sound(task)) or (context and not is_sound(context)):
             raise BadEvent("bad_task_id")
         if self.task and task and task != self.task:
             raise BadEvent("another_task")
@@ -210,7 +215,7 @@ class Outcome:
 
 def artifact_uri(upstream: str, task: str, artifact: str, number: int) -> str:
     """What a part of an artifact goes by; "" where it cannot be asked for again."""
-    if not task or not is_sound(artifact):
+    if not is_plain(task) or not is_plain(artifact):
         return ""
     return f"a2a://{upstream}/tasks/{task}/artifacts/{artifact}/{number}"
 

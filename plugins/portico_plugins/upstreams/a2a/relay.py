@@ -199,7 +199,7 @@ class Relay:
         if operation.task:
             await self._check_task(exchange, getattr(request, operation.task))
         which = getattr(request, "id", "")
-        if self._link.in_paths and which and not is_sound(which):
+        if self._link.paths and which and not is_sound(which):
             raise TaskNotFoundError  # the SDK would make another URL of it; and no agent gives such ids
         if isinstance(request, SendMessageRequest):
             message, configuration = request.message, request.configuration
@@ -217,7 +217,7 @@ class Relay:
 
     async def _check_task(self, exchange: Exchange, ident: str) -> None:
         mine = await self._owners.owns(exchange.principal, "task", ident)
-        if not mine or (self._link.in_paths and not is_sound(ident)):
+        if not mine or (self._link.paths and not is_sound(ident)):
             raise TaskNotFoundError
 
     async def _check_webhook(self, url: str) -> None:

@@ -86,7 +86,7 @@ class Reader:
         task = self._handles.taken(exchange.principal, "task", found[1]) if found else None
         if found is None or task is None:
             raise _none()
-        outcome = Outcome()
+        outcome = Outcome(paths=self._agent.paths)
         outcome.take_task(await self._agent.task(task, context))
         parts = outcome.artifacts.get(found[2], {}).get("parts", [])
         if int(found[3]) >= len(parts) or "raw" not in parts[int(found[3])]:

@@ -92,7 +92,7 @@ class Tasks:
         if exchange.method == "tasks/cancel":
             await self._agent.cancel(ident, context)
             return Result(value={})
-        outcome = Outcome()
+        outcome = Outcome(paths=self._agent.paths)
         outcome.take_task(await self._agent.task(ident, context))
         if exchange.method == "tasks/get":
             return self._shown(exchange, own, outcome, created, now)

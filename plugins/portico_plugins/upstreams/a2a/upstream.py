@@ -7,8 +7,6 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-import attrs
-
 from portico.api import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -32,7 +30,7 @@ from .agent import Agent
 from .calls import Call
 from .card import BadCard, Card, Cards
 from .config import A2aConfig
-from .failures import Failures, error_text
+from .failures import Failures, Said, error_text
 from .handles import Handles
 from .headers import Headers
 from .link import Link
@@ -169,7 +167,10 @@ class A2aUpstream:
         found = self._failed(error, exchange)
         if isinstance(found, Refused):
             return found
-        return Refused(INVALID_PARAMS, str(found.value["content"][0]["text"])[:300])
+        unknown = found.code == "TaskNotFound"
+        return Refused(
+            INVALID_PARAMS, "Unknown task" if unknown else f"The agent says: {found.message[:300]}"
+        )
 
     async def _call(self, exchange: Exchange, target: Target, headers: dict[str, str]) -> Result:
         skill = self._skills.get(target.name)
@@ -207,9 +208,9 @@ class A2aUpstream:
             failed = self._failed(error, exchange)
             if isinstance(failed, Refused):
                 raise failed from None
-            return failed
+            return failed.result()
 
-    def _failed(self, error: Exception, exchange: Exchange) -> Refused | Result:
+    def _failed(self, error: Exception, exchange: Exchange) -> Refused | Said:
         failed = self._failures.of(error, exchange.id)
         if isinstance(failed, Refused):
             if failed.code == UPSTREAM_UNAVAILABLE:
@@ -300,6 +301,7 @@ class A2aUpstream:
                 "extensions": {tasks.EXTENSION: {}},
             },
             eras=frozenset(Era),
+            info={"name": card.json["name"], "version": card.json.get("version", "")},
             waits=True,
         )
         kinds = [kind for kind in ("tools", "resources") if getattr(offer, kind) != getattr(self.offer, kind)]
@@ -307,7 +309,7 @@ class A2aUpstream:
             kinds.append("resources")
         self._card, self._skills = card, found.tools
         if kinds:
-            self.offer = attrs.evolve(offer, instructions="")
+            self.offer = offer
             for ident in found.left_out[:20]:
                 self._host.log.warning("skill_left_out", skill=ident)
             self._host.log.info("upstream_ready", tools=len(offer.tools), binding=card.interface.binding)

@@ -61,7 +61,7 @@ class Calls:
             if own.client_id
         }
         self._placed: Mapping[str, Additions] = {}
-        self._checks: dict[tuple[str, str], jsonschema_rs.Draft202012Validator] = {}
+        self._checks: dict[tuple[str, str], tuple[Json, jsonschema_rs.Draft202012Validator]] = {}
 
     def take(self, placed: Mapping[str, Additions]) -> None:
         """There are other tools now, with these secrets of security schemes."""
@@ -89,8 +89,7 @@ class Calls:
             raise Refused(INVALID_PARAMS, "Invalid params: arguments must be an object")
         wrong = self._faults(tool, "inputSchema", arguments)
         if wrong:
-            said = "The arguments do not fit; nothing was sent: " + "; ".join(wrong)
-            return Result(value={"content": [{"type": "text", "text": said}], "isError": True})
+            return unfit(wrong)
         try:
             async with asyncio.timeout(tool.timeout):
                 return await self._call(exchange, tool, arguments)
@@ -130,7 +129,7 @@ class Calls:
             for drop in forget:
                 drop()
         promised = "outputSchema" in tool.definition
-        faults = partial(self._faults, tool, "outputSchema") if promised else None
+        check = partial(self._faults, tool, "outputSchema") if promised else None
         try:
             page = None
             whole = shapable(answer, tool)
@@ -141,7 +140,7 @@ class Calls:
                     answer.body = await self._shaper.shaped(shape.language, shape.program, answer.body)
                 except Unshaped as error:
                     return misshapen(answer, shape, str(error))
-            return result_of(answer, tool, request, faults, self._config.max_error_bytes, page)
+            return result_of(answer, tool, request, check, self._config.max_error_bytes, page)
         except WrongAnswer as error:
             raise self._client.bad_response(str(error), exchange.id) from None
 
@@ -159,20 +158,37 @@ class Calls:
 
     def _faults(self, tool: Tool, key: str, value: Any) -> list[str]:
         """What is wrong with a value, as of a schema of a tool."""
-        check = self._checks.get((tool.name, key))
-        if check is None:
+        schema = tool.definition[key]
+        known = self._checks.get((tool.name, key))
+        if known is None or known[0] is not schema:  # there may be another tool of this name by now
             if len(self._checks) >= _MOST_COMPILED:
                 self._checks.clear()
-            check = jsonschema_rs.Draft202012Validator(tool.definition[key], offline=True)
-            self._checks[tool.name, key] = check
-        if check.is_valid(value):
-            return []
-        out = []
-        for error in check.iter_errors(value):
-            place = "/".join(str(step) for step in error.instance_path)
-            out.append(
-                f"{place}: {error.message}"[:_LONGEST_FAULT] if place else error.message[:_LONGEST_FAULT]
+            known = self._checks[tool.name, key] = (
+                schema,
+                jsonschema_rs.Draft202012Validator(schema, offline=True),
             )
-            if len(out) == _MOST_FAULTS:
-                break
-        return out
+        return faults(known[1], value)
+
+
+def faults(check: jsonschema_rs.Draft202012Validator, value: Any) -> list[str]:
+    """What is wrong with a value, the first few things."""
+    if check.is_valid(value):
+        return []
+    out = []
+    for error in check.iter_errors(value):
+        place = "/".join(str(step) for step in error.instance_path)
+        said = f"{place}: {error.message}" if place else error.message
+        out.append(said[:_LONGEST_FAULT])
+        if len(out) == _MOST_FAULTS:
+            break
+    return out
+
+
+def unfit(wrong: list[str]) -> Result:
+    """What a call gives whose arguments do not fit."""
+    return told("The arguments do not fit; nothing was sent: " + "; ".join(wrong))
+
+
+def told(said: str) -> Result:
+    """An error that the model is told of, to do better."""
+    return Result(value={"content": [{"type": "text", "text": said}], "isError": True})

@@ -115,6 +115,13 @@ class RestConfig:
     server_variables: dict[str, str] = attrs.field(
         factory=dict, metadata=doc("Values of variables in the server's URL.")
     )
+    mode: Literal["tools", "search"] = attrs.field(
+        default="tools",
+        metadata=doc(
+            "Whether every operation of the document is a tool, or three tools find, describe and call them: "
+            "for documents of hundreds of operations."
+        ),
+    )
     include: tuple[Match, ...] = attrs.field(
         default=(), metadata=doc("Which operations become tools; all of them by default.")
     )

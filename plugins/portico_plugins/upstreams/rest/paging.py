@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -45,6 +47,8 @@ _INSIDE: Final = frozenset(
 )
 """Members in which they may be, one level down."""
 _LONGEST: Final = 2000
+_MOST: Final = 100
+"""Members that are looked at."""
 _NOT_NAME: Final = re.compile(r"[^a-z0-9]")
 
 
@@ -88,6 +92,7 @@ def next_page(answer: Answer, value: Any, tool: Tool, request: Request) -> NextP
     return None
 
 
+@lru_cache(2048)  # answers of one API have the same names again and again
 def _plain(name: str) -> str:
     return _NOT_NAME.sub("", name.lower())
 
@@ -96,11 +101,11 @@ def _members(value: Any) -> Iterator[tuple[str, Any]]:
     """The members of an answer that may tell, and of what it has for that purpose."""
     if not isinstance(value, dict):
         return
-    for name, item in value.items():
-        key = _plain(name.lstrip("_@"))
+    for name, item in islice(value.items(), _MOST):
+        key = _plain(name)
         if key in _INSIDE and isinstance(item, dict):
-            for below, inner in item.items():
-                yield _plain(below.lstrip("_@")), inner
+            for below, inner in islice(item.items(), _MOST):
+                yield _plain(below), inner
         else:
             yield key, item
 

@@ -37,6 +37,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
+from jwt.algorithms import ECAlgorithm
 
 from portico.testing import running_gateway
 from tests.plugins.transports.a2a.behind import (
@@ -251,7 +252,7 @@ async def test_the_card_is_signed_by_the_gateway_and_verifies(tmp_path: Path) ->
 
 
 def _public(key: ec.EllipticCurvePrivateKey) -> Any:
-    found = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    found = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
     return {**found, "alg": "ES256"}
 
 

@@ -32,6 +32,7 @@ from google.protobuf.json_format import ParseDict
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from starlette.applications import Starlette
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico.api import Json
@@ -179,6 +180,8 @@ class Serving:
         script: What it does.
         card: Its card, which can be changed while it runs.
         paths: What was asked for, by method and path.
+        grpc: Where it is for gRPC.
+        away: Whether it answers everything with 503.
     """
 
     url: str
@@ -186,6 +189,7 @@ class Serving:
     card: AgentCard
     paths: list[str]
     grpc: str = ""
+    away: bool = False
 
 
 def card(streaming: bool = True, skills: Sequence[tuple[str, Sequence[str]]] = SKILLS) -> AgentCard:
@@ -251,7 +255,8 @@ async def agent(
         wrap: Put around the whole application.
         shape: Of `card`.
     """
-    script, made, paths = Scripted(), card(**shape), []
+    script, made, paths = Scripted(), card(**shape), list[str]()
+    served: list[Serving] = []
     handler = DefaultRequestHandler(agent_executor=script, task_store=InMemoryTaskStore(), agent_card=made)
     legacy = version.startswith("0.")
     # The SDK's routes of tenants know of no prefix.
@@ -267,6 +272,9 @@ async def agent(
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             paths.append(f"{scope['method']} {scope['path']}")
+            if served and served[0].away:
+                await Response(status_code=503)(scope, receive, send)
+                return
         await app(scope, receive, send)
 
     server = grpc.aio.server()
@@ -289,7 +297,8 @@ async def agent(
         if "GRPC" in bindings:
             await server.start()
         try:
-            yield Serving(f"{origin}{path}", script, made, paths, f"grpc://{target}")
+            served.append(Serving(f"{origin}{path}", script, made, paths, f"grpc://{target}"))
+            yield served[0]
         finally:
             script.release.set()
             await server.stop(0.1)
