@@ -24,7 +24,7 @@ from .link import Link, Pace
 from .links import Held, Links, links_of
 from .tries import Tries
 
-_LOOK: Final = 0.2
+_LOOK: Final = 0.1
 """Seconds between two looks at whether the gateway is about to end."""
 
 _SELDOM: Final = 1.0
