@@ -152,7 +152,9 @@ class Entrance:
             log.warning("tunnel_refused", peer=peer, reason=str(error), **known)
             await _close(socket, Code.REFUSED, "refused")
             return None
-        except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
+        except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError) as error:
+            if isinstance(error, TimeoutError):  # it has kept a place from others
+                self._tries.wrong(peer)
             log.info("tunnel_unproven", peer=peer)
             await _close(socket, Code.REFUSED, "refused")
             return None
