@@ -21,7 +21,7 @@ _FRESH: Final = 0.02
 _KEPT: Final = frozenset(
     {b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"mcp-session-id"}
 )
-_ALSO: Final = frozenset({b"location", b"etag", b"last-modified", b"retry-after", b"link"})
+_ALSO: Final = frozenset({b"cache-control", b"etag", b"last-modified", b"link", b"location", b"retry-after"})
 """Of these, repetition makes a list and is no fault."""
 _VERSIONS: Final = frozenset({"1.1", "1.0"})
 _NO_BODY: Final = frozenset({204, 304})
