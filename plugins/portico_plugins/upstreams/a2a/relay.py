@@ -47,7 +47,7 @@ from portico_plugins.upstreams.checks import header_problem
 from .config import A2aConfig
 from .elsewhere import forbidden
 from .failures import Failures
-from .handles import is_sound
+from .handles import is_plain
 from .headers import Headers
 from .ledger import Key
 from .link import Link
@@ -199,7 +199,7 @@ class Relay:
         if operation.task:
             await self._check_task(exchange, getattr(request, operation.task))
         which = getattr(request, "id", "")
-        if self._link.paths and which and not is_sound(which):
+        if self._link.paths and which and not is_plain(which):
             raise TaskNotFoundError  # the SDK would make another URL of it; and no agent gives such ids
         if isinstance(request, SendMessageRequest):
             message, configuration = request.message, request.configuration
@@ -217,7 +217,7 @@ class Relay:
 
     async def _check_task(self, exchange: Exchange, ident: str) -> None:
         mine = await self._owners.owns(exchange.principal, "task", ident)
-        if not mine or (self._link.paths and not is_sound(ident)):
+        if not mine or (self._link.paths and not is_plain(ident)):
             raise TaskNotFoundError
 
     async def _check_webhook(self, url: str) -> None:
