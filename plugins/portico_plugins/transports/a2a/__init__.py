@@ -81,6 +81,11 @@ class A2aConfig:
         validator=at_least(1),
         metadata=doc("Tasks of one principal remembered, per virtual server."),
     )
+    max_bytes: int = attrs.field(
+        default=256 * 1024 * 1024,
+        validator=at_least(1),
+        metadata=doc("Bytes of messages and artifacts remembered with tasks, per virtual server."),
+    )
     keep: float = attrs.field(
         default=3600.0,
         validator=positive,
@@ -174,7 +179,7 @@ class A2a:
         self.grpc_address = rpc.address if rpc is not None else ""
         manner = Manner(
             config.url.rstrip("/"),
-            Bounds(config.max_tasks, config.max_tasks_each, config.keep, config.wait),
+            Bounds(config.max_tasks, config.max_tasks_each, config.max_bytes, config.keep, config.wait),
             config.log_level,
             config.card_max_age,
             compat=config.v0_3,

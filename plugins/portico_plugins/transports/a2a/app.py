@@ -88,6 +88,15 @@ class Manner:
     agents: bool = True
 
 
+@attrs.frozen(eq=False)
+class Guest:
+    """Whose request is being answered; None for a stranger."""
+
+    principal: Principal | None
+    credentials: Credentials
+    reply: Reply
+
+
 class AgentApp:
     """Serves one virtual server, and the agents behind it.
 
@@ -100,12 +109,13 @@ class AgentApp:
     def __init__(self, endpoint: Endpoint, manner: Manner, log: Log) -> None:
         self.endpoint = endpoint
         self._hooks = Webhooks(manner.delivery, log) if manner.delivery is not None else None
-        self.table = Table(endpoint, manner.bounds, manner.log_level, self._hooks)
+        self.table = Table(endpoint, manner.bounds, manner.log_level, self._hooks, log)
         self._manner = manner
         self._log = log
         self._entrance = Entrance(endpoint, self._admitted, self._stranger)
         self._path = BEFORE + endpoint.name
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], Guest] = {}
+        self._looking: asyncio.Task[None] | None = None
         agent = ToolAgent(endpoint, self._path, self.table, self.card, self._hooks)
         self.handler = Guarded(agent, log)
         self.relays = Relays(
@@ -135,8 +145,22 @@ class AgentApp:
         self._entrance.enter(scope, body, reply)
 
     def sweep(self) -> None:
-        """Forget old tasks."""
+        """Forget old tasks, and end answers to those who are welcome no more."""
         self.table.sweep()
+        if self._open and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        """Streams may last longer than the credentials of who reads them."""
+        for task, guest in list(self._open.items()):
+            if guest.principal is None:
+                continue
+            verdict = await self.endpoint.authenticate(guest.credentials)
+            # A scheme that fails says nothing about the client.
+            failed = isinstance(verdict, Challenge) and verdict.reason == "auth_error"
+            if verdict != guest.principal and not failed:
+                guest.reply.cut()
+                task.cancel()
 
     def close(self) -> None:
         """End every task."""
@@ -177,7 +201,8 @@ class AgentApp:
         reads = scope["method"] in ("GET", "HEAD") and self._canonical(scope["path"]) == self._path + CARD
         if not reads or "authorization" in fields.headers:
             return False
-        self._serve(self._router, raw, Visit(None, fields.headers, self._base(scope, fields)), reply)
+        visit = Visit(None, fields.headers, self._base(scope, fields))
+        self._serve(self._router, raw, visit, Guest(None, fields.credentials, reply))
         return True
 
     def _admitted(self, raw: Raw, fields: Fields, principal: Principal, reply: Reply) -> None:
@@ -209,7 +234,7 @@ class AgentApp:
             scope.get("client"),
             FORWARDED in scope,
         )
-        self._serve(router, raw, visit, reply)
+        self._serve(router, raw, visit, Guest(principal, fields.credentials, reply))
 
     def _at(self, path: str) -> tuple[str, ASGIApp]:
         """Where the agent is that a path leads to, and what serves it."""
@@ -217,17 +242,22 @@ class AgentApp:
         return (self._path, self._router) if relayed is None else (self.relays.base_of(path), relayed)
 
     def _base(self, scope: Scope, fields: Fields) -> str:
-        return self._manner.url or f"{scope['scheme']}://{fields.headers['host']}"
+        return self._manner.url or f"{scope['scheme']}://{fields.headers.get('host', '')}"
 
-    def _serve(self, router: ASGIApp, raw: Raw, visit: Visit, reply: Reply) -> None:
+    def _serve(self, router: ASGIApp, raw: Raw, visit: Visit, guest: Guest) -> None:
         scope = {key: raw[0][key] for key in _KEPT if key in raw[0]}
         scope["path"] = self._canonical(scope["path"])
         scope["raw_path"] = scope["path"].encode()
         scope[VISIT] = visit
-        task = asyncio.get_running_loop().create_task(answer_inside(router, scope, raw[1], reply))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        reply.on_gone = task.cancel
+        task = asyncio.get_running_loop().create_task(answer_inside(router, scope, raw[1], guest.reply))
+        self._open[task] = guest
+        task.add_done_callback(self._answered)
+        guest.reply.on_gone = task.cancel
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        del self._open[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("a2a.fault", exc_info=error)
 
     def _canonical(self, path: str) -> str:
         """Short paths stand for those of the server `default`; a slash at the end stands for nothing."""

@@ -6,10 +6,17 @@ import asyncio
 import re
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Scope
 
-from portico.api import Reply
+from portico.api import Refused, Reply
+from portico_plugins.transports.a2a.bodies import rest_error
+from portico_plugins.transports.over_http.wire import JSON
 
+PATIENCE: float = 30.0
+"""Seconds a client may take nothing of what waits for it before it is cut off."""
+
+_WORDS: Final = {404: "NOT_FOUND", 405: "UNIMPLEMENTED", 503: "UNAVAILABLE"}
 _DROPPED: Final = frozenset({b"content-length", b"connection"})  # the server's own business
 _WHOLE_FLOAT: Final = re.compile(
     rb'("(?:[^"\\]++|\\.)*+"?)|(?<=[\s:,\[])(-?\d++)\.0(?=[\s,\]}]|\Z)', re.DOTALL
@@ -34,6 +41,9 @@ async def answer_inside(app: ASGIApp, scope: Scope, body: bytes, reply: Reply) -
         scope: The request.
         body: Its body.
         reply: Where the answer goes.
+
+    Raises:
+        Exception: The application failed in a way that nobody meant; its client has been told that much.
     """
     requests: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     head: Message = {}
@@ -69,6 +79,30 @@ async def answer_inside(app: ASGIApp, scope: Scope, body: bytes, reply: Reply) -
             reply.on_gone = None
             reply.end()
         elif reply.full:
-            await reply.room()
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await reply.room()
+            except TimeoutError:
+                reply.cut()  # which is a cancellation, as above
+                await asyncio.get_running_loop().create_future()
 
-    await app(scope, receive, send)
+    try:
+        await app(scope, receive, send)
+    except Exception as error:
+        reply.on_gone = None
+        if streaming:
+            reply.cut()
+        else:
+            status, word, text = _said(error)
+            reply.send(status, JSON, rest_error(status, word, text))
+        if not isinstance(error, HTTPException | Refused):
+            raise
+
+
+def _said(error: Exception) -> tuple[int, str, str]:
+    """What a client is told of an exception that got here."""
+    if isinstance(error, HTTPException):
+        return error.status_code, _WORDS.get(error.status_code, "UNKNOWN"), error.detail
+    if isinstance(error, Refused):
+        return 503, _WORDS[503], error.message
+    return 500, "INTERNAL", "Internal error"

@@ -13,7 +13,7 @@ from portico_plugins.transports.a2a.values import data_part
 def parts_of(result: Json) -> list[Part]:
     """The parts for a tool's result: structured content first, then the content blocks.
 
-    Text that only repeats the structured content is left out.
+    Text that repeats the structured content stays: its numbers are exact.
     """
     parts: list[Part] = []
     structured = result.get("structuredContent")

@@ -25,6 +25,7 @@ from portico.api import (
     Endpoint,
     Frames,
     Json,
+    Log,
     ModernCall,
     Refused,
     Result,
@@ -76,12 +77,14 @@ class Run:
         endpoint: The virtual server.
         work: The task.
         log_level: The least severe log messages to pass on; "" for none.
+        log: The plugin's, for faults.
     """
 
-    def __init__(self, endpoint: Endpoint, work: Work, log_level: str) -> None:
+    def __init__(self, endpoint: Endpoint, work: Work, log_level: str, log: Log) -> None:
         self._endpoint = endpoint
         self._work = work
         self._log_level = log_level
+        self._log = log
         self._call: ModernCall | None = None
         self._task: asyncio.Task[None] | None = None
         self._wanted: Wanted | None = None
@@ -186,9 +189,18 @@ class Run:
 
     def _let(self, steps: Coroutine[Any, Any, None]) -> None:
         """Have something done beside the request that wants it."""
-        self._task = task = asyncio.get_running_loop().create_task(steps)
+        self._task = task = asyncio.get_running_loop().create_task(self._guarded(steps))
         _under_way.add(task)
         task.add_done_callback(_under_way.discard)
+
+    async def _guarded(self, steps: Coroutine[Any, Any, None]) -> None:
+        """Whatever happens, a task does not stay at work with nobody working."""
+        try:
+            await steps
+        except Exception as error:
+            self._log.error("a2a.fault", exc_info=error)
+            self._work.say(TaskState.TASK_STATE_FAILED, [text_part("Internal error")])
+            self.stop()
 
     async def _carry_out(self, call: ModernCall) -> None:
         try:

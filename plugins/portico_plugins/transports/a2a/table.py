@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from portico.api import OVERLOADED, Endpoint, Principal, failure
+from portico.api import OVERLOADED, Endpoint, Log, Principal, failure
 from portico_plugins.transports.a2a.handles import HANDLE
 from portico_plugins.transports.a2a.running import Run
 from portico_plugins.transports.a2a.webhooks import Webhooks
@@ -24,12 +24,14 @@ class Bounds:
     Attributes:
         most: Tasks in all.
         most_each: Tasks of one principal.
+        most_bytes: What they have said and made, all together.
         kept: For how many seconds a task that is over stays.
         waiting: For how many seconds one waits for its client.
     """
 
     most: int
     most_each: int
+    most_bytes: int
     kept: float
     waiting: float
 
@@ -50,14 +52,20 @@ class Table:
         bounds: How many, and how long.
         log_level: The least severe log messages that tasks pass on; "" for none.
         hooks: Tells webhooks of tasks; None if there are none.
+        log: The plugin's.
     """
 
-    def __init__(self, endpoint: Endpoint, bounds: Bounds, log_level: str, hooks: Webhooks | None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, bounds: Bounds, log_level: str, hooks: Webhooks | None, log: Log
+    ) -> None:
         self._endpoint = endpoint
         self._bounds = bounds
         self._log_level = log_level
         self._hooks = hooks
-        self._entries: dict[str, Entry] = {}
+        self._log = log
+        self._entries: dict[str, Entry] = {}  # the oldest first
+        self._owned: dict[Principal, dict[str, Entry]] = {}
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -72,27 +80,39 @@ class Table:
         Raises:
             Refused: 50302: there are too many that are not over.
         """
-        mine = [entry.work for entry in self._entries.values() if entry.work.owner == owner]
-        if len(mine) >= self._bounds.most_each:
+        bounds, mine = self._bounds, self._owned.get(owner, {})
+        while len(mine) >= bounds.most_each:
             self._make_room(mine)
-        if len(self._entries) >= self._bounds.most:
-            self._make_room([entry.work for entry in self._entries.values()])
+        while len(self._entries) >= bounds.most or self._bytes > bounds.most_bytes:
+            self._make_room(mine, self._entries)
         ident = self._endpoint.seal.close(HANDLE, owner, secrets.token_hex(16), _TTL)
         told = self._hooks.told if self._hooks is not None else _nobody
-        work = Work(ident, context or secrets.token_hex(16), owner, self._endpoint.clock.time, told)
-        entry = self._entries[ident] = Entry(work, Run(self._endpoint, work, self._log_level))
+        now = self._endpoint.clock.time
+        work = Work(ident, context or secrets.token_hex(16), owner, now, told, self._grew)
+        entry = Entry(work, Run(self._endpoint, work, self._log_level, self._log))
+        self._entries[ident] = self._owned.setdefault(owner, {})[ident] = entry
         return entry
 
-    def _make_room(self, among: list[Work]) -> None:
-        """Forget the oldest of some tasks that is over."""
-        over = [work for work in among if work.over]
-        if not over:
-            raise failure(OVERLOADED, "Too many tasks are under way", reason="task_limit")
-        self.forget(min(over, key=lambda work: work.order).task.id)
+    def _grew(self, size: int) -> None:
+        self._bytes += size
+
+    def _make_room(self, *among: dict[str, Entry]) -> None:
+        """Forget the oldest of some tasks that is over; of those named first, if there is one."""
+        for entries in among:
+            for ident, entry in entries.items():
+                if entry.work.over:
+                    self.forget(ident)
+                    return
+        raise failure(OVERLOADED, "Too many tasks are under way", reason="task_limit")
 
     def forget(self, ident: str) -> None:
         """It does not exist any more."""
-        del self._entries[ident]
+        work = self._entries.pop(ident).work
+        self._bytes -= work.size
+        mine = self._owned[work.owner]
+        del mine[ident]
+        if not mine:
+            del self._owned[work.owner]
         if self._hooks is not None:
             self._hooks.forget(ident)
 
@@ -103,7 +123,7 @@ class Table:
 
     def of(self, owner: Principal) -> Iterator[Work]:
         """The tasks of a principal."""
-        return (entry.work for entry in self._entries.values() if entry.work.owner == owner)
+        return (entry.work for entry in self._owned.get(owner, {}).values())
 
     def sweep(self) -> None:
         """Forget what has been over for long, and give up what nobody answers."""

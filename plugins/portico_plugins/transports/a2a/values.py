@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from a2a.types import Message, Part, Role
 from google.protobuf import json_format, struct_pb2
 
 from portico.api import Json
 
-
-def value_of(json: Any) -> struct_pb2.Value:
-    """A JSON value as protobuf has it: numbers become floats."""
-    return json_format.ParseDict(json, struct_pb2.Value())
+_UNFIT: Final = (json_format.ParseError, ValueError, OverflowError, RecursionError)
+"""What becomes of JSON that protobuf cannot hold: numbers beyond a float's, or too deep."""
 
 
 def json_of(value: struct_pb2.Value) -> Any:
@@ -39,8 +38,12 @@ def text_part(text: str) -> Part:
 
 
 def data_part(json: Any) -> Part:
-    """A part of JSON."""
-    return Part(data=value_of(json), media_type="application/json")
+    """A part of JSON; as text if protobuf cannot hold it."""
+    try:
+        value = json_format.ParseDict(json, struct_pb2.Value())
+    except _UNFIT:
+        return Part(text=msgspec.json.encode(json).decode(), media_type="application/json")
+    return Part(data=value, media_type="application/json")
 
 
 def agent_message(parts: Iterable[Part], task_id: str, context_id: str) -> Message:
@@ -67,5 +70,11 @@ def about(message: Message) -> Json:
 
 
 def struct_of(json: Json) -> struct_pb2.Struct:
-    """A JSON object as protobuf metadata."""
-    return json_format.ParseDict(json, struct_pb2.Struct())
+    """A JSON object as protobuf metadata; its members as JSON text if protobuf cannot hold them."""
+    try:
+        return json_format.ParseDict(json, struct_pb2.Struct())
+    except _UNFIT:
+        made = struct_pb2.Struct()
+        for name, value in json.items():
+            made.fields[name].string_value = msgspec.json.encode(value).decode()
+        return made

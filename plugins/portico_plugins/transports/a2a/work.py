@@ -34,6 +34,8 @@ TERMINAL: Final = frozenset(
 )
 INTERRUPTED: Final = frozenset({TaskState.TASK_STATE_INPUT_REQUIRED, TaskState.TASK_STATE_AUTH_REQUIRED})
 
+_HISTORY: Final = 100
+
 _BEHIND: Final = 256
 """Events that may wait for a slow follower; beyond, news of progress is left out, and nothing else."""
 
@@ -61,14 +63,13 @@ class Work:
         owner: Whose it is.
         now: Gives the time, in seconds since the epoch.
         told: Hears each event but news of progress, for push notifications.
+        grew: Told by how many bytes it has grown.
 
     Attributes:
         task: The task as `GetTask` shows it.
         changed: When its status last changed, in seconds since the epoch.
-        order: Grows with each change; tells tasks apart that changed at the same time.
+        size: How many bytes its messages and artifacts have.
     """
-
-    _changes = 0
 
     def __init__(
         self,
@@ -77,13 +78,15 @@ class Work:
         owner: Principal,
         now: Callable[[], float],
         told: Callable[[Work, Event], None],
+        grew: Callable[[int], None],
     ) -> None:
         self.task = Task(id=ident, context_id=context)
         self.owner = owner
         self.changed = 0.0
-        self.order = 0
+        self.size = 0
         self._now = now
         self._told = told
+        self._grew = grew
         self._followers: set[Follower] = set()
         self._stamp(TaskState.TASK_STATE_SUBMITTED)
 
@@ -104,9 +107,10 @@ class Work:
 
     def hear(self, message: Message) -> None:
         """Take note of what the client has said."""
-        said = self.task.history.add()
+        said = Message()
         said.CopyFrom(message)
         said.task_id, said.context_id = self.task.id, self.task.context_id
+        self._keep(said)
 
     def say(
         self,
@@ -132,7 +136,7 @@ class Work:
             message = agent_message(said, self.task.id, self.task.context_id)
             self.task.status.message.CopyFrom(message)
             if not passing:
-                self.task.history.add().CopyFrom(message)
+                self._keep(message)
         event = TaskStatusUpdateEvent(task_id=self.task.id, context_id=self.task.context_id)
         event.status.CopyFrom(self.task.status)
         if metadata:
@@ -144,15 +148,27 @@ class Work:
         if self.over:
             return
         self.task.artifacts.add().CopyFrom(artifact)
+        self._grow(artifact.ByteSize())
         event = TaskArtifactUpdateEvent(
             task_id=self.task.id, context_id=self.task.context_id, artifact=artifact, last_chunk=True
         )
         self._tell(event, passing=False)
 
+    def _keep(self, message: Message) -> None:
+        """Add to the history, of which the latest messages are kept."""
+        history = self.task.history
+        history.add().CopyFrom(message)
+        self._grow(message.ByteSize())
+        if len(history) > _HISTORY:
+            self._grow(-history[0].ByteSize())
+            del history[0]
+
+    def _grow(self, size: int) -> None:
+        self.size += size
+        self._grew(size)
+
     def _stamp(self, state: TaskState) -> None:
         self.changed = self._now()
-        Work._changes += 1
-        self.order = Work._changes
         status = TaskStatus(state=state)
         status.timestamp.FromMicroseconds(int(self.changed * 1000) * 1000)
         self.task.status.CopyFrom(status)

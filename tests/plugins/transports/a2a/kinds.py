@@ -55,6 +55,7 @@ BLOCKS: list[Json] = [
     {"type": "resource", "resource": {"uri": "file:///c.txt", "text": "see"}},
     {"type": "new", "what": [1, 2.5]},
 ]
+HUGE = 10**400
 TASKS = META_PREFIX + "tasks"
 ECHO: Json = {
     "name": "say",
@@ -120,6 +121,13 @@ class Kinds:
 
     async def _exact(self, exchange: Exchange, arguments: Json) -> Result:
         return _content([{"type": "text", "text": str(arguments["n"])}])
+
+    async def _huge(self, exchange: Exchange, arguments: Json) -> Result:
+        await exchange.client.notify("notifications/progress", {"progress": HUGE})
+        return Result(value={"content": [], "structuredContent": {"n": HUGE}})
+
+    async def _odd(self, exchange: Exchange, arguments: Json) -> Result:
+        return Result(value={"content": [{"type": "text", "text": arguments}], "structuredContent": [1]})
 
     async def _nothing(self, exchange: Exchange, arguments: Json) -> Result:
         return _content([])

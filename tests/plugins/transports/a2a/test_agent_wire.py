@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from portico.api import Author, Change, Json
+from portico.api import Author, Challenge, Change, Json
 from tests.plugins.transports.kit import ALICE, TOKENS, happened
 from tests.plugins.transports.web import Answer, Web, gateway
 
@@ -313,6 +313,38 @@ async def test_whole_numbers_are_written_as_integers(web: Web) -> None:
     assert shown == numbers
     assert isinstance(shown["a"], int)
     assert isinstance(shown["c"][0], int)
+
+
+async def test_a_stream_ends_when_its_reader_is_welcome_no_more(
+    closed: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = {**MESSAGE, "parts": [{"data": {"tool": "hang"}}]}
+    headers = {**HEADERS, **ALICE}
+    stream = post(closed, rpc("SendStreamingMessage", {"message": message}), headers=headers)
+    ident = (await stream.message())["result"]["task"]["id"]
+    app = closed.gateway.transports["a2a"].endpoints.find("default")  # type: ignore[attr-defined]
+    app.sweep()
+    await app._looking
+    assert not stream.ended
+
+    async def broken(credentials: object) -> Challenge:
+        return Challenge(reason="auth_error")
+
+    async def refused(credentials: object) -> Challenge:
+        return Challenge(reason="expired")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(closed.gateway.plane.endpoints["default"], "authenticate", broken)
+        app.sweep()
+        await app._looking
+        assert app._open
+        patch.setattr(closed.gateway.plane.endpoints["default"], "authenticate", refused)
+        app.sweep()
+        await app._looking
+        await stream.over()
+    got = await post(closed, rpc("GetTask", {"id": ident}), headers=headers).json()
+    assert got["result"]["status"]["state"] == "TASK_STATE_WORKING"
+    assert "result" in await post(closed, rpc("CancelTask", {"id": ident}), headers=headers).json()
 
 
 # --- servers that come and go --------------------------------------------------------------------------

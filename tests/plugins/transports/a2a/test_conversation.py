@@ -27,7 +27,7 @@ from a2a.utils.errors import (
 )
 from google.protobuf import json_format
 
-from tests.plugins.transports.a2a.kinds import BLOCKS, NAME, SIZE
+from tests.plugins.transports.a2a.kinds import BLOCKS, HUGE, NAME, SIZE
 from tests.plugins.transports.a2a.peers import (
     BINDINGS,
     data_of,
@@ -82,6 +82,27 @@ async def test_a_result_without_content_is_an_artifact_all_the_same() -> None:
     async with tools("nothing") as (web, _), sdk_client(web, streaming=False) as client:
         task = await task_of(client, order("nothing"))
     assert [part.text for part in task.artifacts[0].parts] == [""]
+
+
+async def test_what_protobuf_cannot_hold_comes_as_text() -> None:
+    async with tools("huge", "odd") as (web, _), sdk_client(web) as client:
+        events = await sent(client, order("huge"))
+        progress = events[2].status_update.metadata["progress"]
+        assert progress == msgspec.json.encode({"progress": HUGE}).decode()
+        (part,) = events[-2].artifact_update.artifact.parts
+        assert (part.text, part.media_type) == (f'{{"n":{HUGE}}}', "application/json")
+        odd = await sent(client, order("odd", {"a": 1}))
+        assert odd[-1].status_update.status.state == COMPLETED
+
+
+async def test_a_fault_in_the_middle_ends_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(result: object) -> None:
+        raise RuntimeError("/etc/secret")
+
+    monkeypatch.setattr("portico_plugins.transports.a2a.running.parts_of", broken)
+    async with tools("nothing") as (web, _), sdk_client(web, streaming=False) as client:
+        task = await task_of(client, order("nothing"))
+    assert (task.status.state, text_of(task)) == (FAILED, "Internal error")
 
 
 @pytest.mark.parametrize("binding", BINDINGS)
@@ -535,6 +556,29 @@ async def test_the_oldest_tasks_that_are_over_go_first_and_those_at_work_stay() 
         assert {task.id for task in (await client.list_tasks(ListTasksRequest())).tasks} == {
             waiting.id, other.id,
         }  # fmt: skip
+
+
+async def test_tasks_that_have_said_too_much_make_room_for_others() -> None:
+    bounded = "max_bytes = 3000"
+    async with tools("say", "name", keys=bounded) as (web, _), sdk_client(web, streaming=False) as client:
+        for number in range(4):
+            await task_of(client, order("say", {"text": str(number) * 700}))
+        listed = list((await client.list_tasks(ListTasksRequest(include_artifacts=True))).tasks)
+        assert [task.artifacts[0].parts[0].text[0] for task in listed] == ["3", "2"]
+        app = web.gateway.transports["a2a"].endpoints.find("default")  # type: ignore[attr-defined]
+        assert app.table._bytes == sum(entry.work.size for entry in app.table._entries.values())
+        assert app.table._bytes > 3000
+
+
+async def test_of_a_long_conversation_the_latest_messages_are_kept() -> None:
+    async with tools("say", "nothing") as (web, _), sdk_client(web, streaming=False) as client:
+        task = await task_of(client, saying("which?"))
+        for _ in range(60):
+            task = await task_of(client, saying("still which?", task_id=task.id))
+        assert len(task.history) == 100
+        app = web.gateway.transports["a2a"].endpoints.find("default")  # type: ignore[attr-defined]
+        (entry,) = app.table._entries.values()
+        assert entry.work.size == sum(message.ByteSize() for message in task.history)
 
 
 async def test_old_tasks_are_forgotten_and_unanswered_ones_fail() -> None:
