@@ -32,6 +32,8 @@ _ASKING: Final = 30.0
 """Seconds an agent may take to say how a task is."""
 _PAUSE: Final = (0.1, 2.0)
 """Seconds between two questions how a task is: a fifth of what it has taken, within these."""
+_NAMING: Final = 2.0
+"""Seconds an agent has to name a task that nobody waits for any more."""
 _ROUNDS: Final = 10
 """How often a client is asked in one call."""
 
@@ -107,7 +109,8 @@ class Call:
     async def _known(self, first: asyncio.Future[Json | None]) -> str:
         """The id of the task that was asked for, "" if it is none."""
         try:
-            event = await first
+            async with asyncio.timeout(_NAMING):
+                event = await first
             if event is not None:
                 self.outcome.take(event)
             return self.outcome.task if self.outcome.running else ""
