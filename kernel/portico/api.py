@@ -51,6 +51,7 @@ from portico._core.contracts import (
     Secret,
     Server,
     Share,
+    Speaks,
     State,
     Store,
     Successor,
@@ -94,8 +95,9 @@ from portico._core.errors import (
     Refused,
     failure,
 )
+from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
-from portico._core.owners import PROXIED
+from portico._core.owners import FORWARDED, PROXIED
 from portico._core.pins import OnChange
 from portico._core.protocol.calls import (
     Asking,
@@ -188,6 +190,7 @@ from portico._core.timers import Timer, timers
 __all__ = [
     "API_VERSION",
     "CIRCUIT_OPEN",
+    "FORWARDED",
     "GATEWAY",
     "HEADER_MISMATCH",
     "INTERNAL_ERROR",
@@ -259,6 +262,8 @@ __all__ = [
     "Event",
     "Exchange",
     "Factory",
+    "ForeignCall",
+    "ForeignEvent",
     "Frames",
     "FromFile",
     "Host",
@@ -306,6 +311,7 @@ __all__ = [
     "Session",
     "Share",
     "Sink",
+    "Speaks",
     "SseEvent",
     "SseParser",
     "SseTooLarge",
@@ -331,6 +337,7 @@ __all__ = [
     "answer_alone",
     "as_upstream",
     "at_least",
+    "carry_foreign",
     "carry_out",
     "catalog_at",
     "check_envelope",
@@ -341,6 +348,7 @@ __all__ = [
     "encode_header_value",
     "error_frame",
     "failure",
+    "foreign_call",
     "header_map",
     "hookimpl",
     "input_required",

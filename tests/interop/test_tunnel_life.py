@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
+import trustme
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
@@ -299,6 +300,24 @@ async def test_a_reload_takes_the_tunnels_along(tmp_path: Path) -> None:
             assert said(await client.call_tool("pid", {})).isdigit()
 
 
+# --- TLS ------------------------------------------------------------------------------------------
+
+
+async def test_over_tls_it_is_the_same_and_a_stranger_s_certificate_is_not_believed(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    listener = '[listeners.http]\nuse = "hypercorn"\ncertfile = "pem"\nkeyfile = "pem"'
+    async with gateway(tmp_path, more=listener) as running:
+        url = running.entrance.replace("ws://", "https://")
+        offer = ("--stdio", SERVER, "--once")
+        async with tunnel(url, *offer, "--ca-file", "ca.pem", folder=tmp_path):
+            await ready(running)
+        async with tunnel(url, *offer, folder=tmp_path, wait=False) as stranger:
+            assert await stranger.ended() == 1
+            assert "certificate verify failed" in stranger.text
+
+
 # --- the command line -----------------------------------------------------------------------------
 
 
@@ -363,15 +382,14 @@ async def test_the_example_is_served_as_it_is(tmp_path: Path) -> None:
     text = (ROOT / "examples/tunnel.toml").read_text("utf-8").replace(":4444", f":{port}")
     assert text.count(str(port)) == 2
     (tmp_path / "gateway.toml").write_text(text)
-    process = await begun(
-        "serve", "--config", "gateway.toml", "--quiet", cwd=tmp_path, env={"LAB_SECRET": SECRET}
-    )
+    words = ("serve", "--config", "gateway.toml", "--quiet")
+    process = await begun(*words, cwd=tmp_path, env={"LAB_SECRET": SECRET})
     running = Gateway(tmp_path, port, process)
     try:
+        await process.until("gateway.ready")
         async with tunnel(running.entrance, folder=tmp_path):
-            async with running.client(LATEST) as client, asyncio.timeout(PATIENCE):
-                while not (await client.list_tools(cache_mode="bypass")).tools:
-                    await asyncio.sleep(0.05)
+            await ready(running)
+            async with running.client(LATEST) as client:
                 assert said(await client.call_tool("pid", {})).isdigit()
     finally:
         await process.close()

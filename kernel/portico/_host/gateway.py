@@ -263,7 +263,9 @@ class Composer:
             tell=self.plane.tell,
             observe=observe,
             on_call=self.on_call,
-            owners=Owners(name, self.seal, self.forwarder, observe, self.log) if self.forwarder else None,
+            owners=Owners(name, self.seal, self.forwarder, observe, self.log, self.forwarder.nodes)
+            if self.forwarder
+            else None,
         )
 
     def _observe(self, event: Event) -> None:

@@ -69,6 +69,7 @@ class Keeper:
         self._workers = 1
         self._takeover = True
         self._known = False
+        self._had = False
         self._lost = False
         self._complete = False
         self._unwanted = ""
@@ -94,7 +95,7 @@ class Keeper:
         searching = Backoff(_SOON, 2.0)
         while True:
             self._news.clear()
-            if self._config.once and self._known and not self._held:
+            if self._config.once and self._had and not self._held:
                 if self._lost:
                     raise Unreachable("the connection to the gateway was lost")
                 return
@@ -117,7 +118,7 @@ class Keeper:
                 await self._wait(self._patience() if turned else self._backoff.next(), str(error))
                 continue
             if verdict == "welcome":
-                self._takeover = True
+                self._takeover = self._had = True
                 searching.reset()
             elif verdict == "busy":
                 await self._wait(self._backoff.next(), "another process has the place")

@@ -143,7 +143,7 @@ async def test_what_http_says_is_told_apart(status: int, error: type[Exception])
 
 @pytest.mark.parametrize(
     ("said", "error"),
-    [("hello", Turned), ("{}", Turned), ("x" * 10_000, Turned), (None, Unreachable)],
+    [("hello", Turned), ("{}", Turned), ("x" * 20_000, Turned), (None, Unreachable)],
 )
 async def test_what_is_no_gateway_is_not_believed(said: str | None, error: type[Exception]) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:

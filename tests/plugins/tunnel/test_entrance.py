@@ -86,7 +86,7 @@ BAD = {
     "no object": "[]",
     "nothing in it": "{}",
     "wrong types": '{"claims": 1, "proof": 2}',
-    "too long": '{"claims": "%s", "proof": ""}' % ("x" * 5000),
+    "too long": '{"claims": "%s", "proof": ""}' % ("x" * 20_000),
     "half a character": '{"claims": "", "proof": "\\ud800"}',
     "no characters": '{"claims": "\\u0000", "proof": "\\u00e9"}',
 }
@@ -284,3 +284,17 @@ async def test_an_answer_that_is_no_json_rpc_ends_its_channel_alone() -> None:
             assert seen[0] == Kind.LAST
         assert seen == (Kind.CLOSE, channel, b"malformed_message")
         assert not socket.closed
+
+
+async def test_an_upstream_that_goes_while_it_is_dialled_in_from_takes_no_tunnel() -> None:
+    async with served() as it:
+        lab = it.lab
+
+        def judged(said: proof.Dialler, worker: str) -> str:
+            it.web.gateway.plane.upstreams.pop("lab")
+            return "welcome"
+
+        lab.tunnel_links.judge = judged
+        answered = await it.dial()
+        assert await closed(answered.socket) == Code.AWAY
+        assert lab.tunnel_links.usable == []

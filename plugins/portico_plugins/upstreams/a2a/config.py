@@ -181,6 +181,13 @@ class A2aConfig:
             "metadata's, or none."
         ),
     )
+    push_urls: Literal["public", "any", "none"] = attrs.field(
+        default="public",
+        metadata=doc(
+            "Where A2A clients may have the agent send push notifications: to public addresses, to any but "
+            "cloud metadata's, or nowhere."
+        ),
+    )
     connect_timeout: float = attrs.field(
         default=10.0, validator=gt(0), metadata=doc("Seconds to connect, and the card may take to come.")
     )

@@ -143,6 +143,8 @@ class Answer:
 
     def end(self) -> None:
         """It is complete."""
+        if self._paused and self.source is not None:
+            self.source.resume()  # its next answer is another's to wait for
         self.source = None
         self._ended = True
         if self.stream:

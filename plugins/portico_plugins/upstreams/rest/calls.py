@@ -22,6 +22,7 @@ from portico.api import (
     failure,
 )
 from portico_plugins.upstreams.checks import header_problem
+from portico_plugins.upstreams.http1 import Answer
 
 from .answers import WrongAnswer, misshapen, result_of, shapable
 from .client import Client
@@ -61,7 +62,7 @@ class Calls:
             if own.client_id
         }
         self._placed: Mapping[str, Additions] = {}
-        self._checks: dict[tuple[str, str], jsonschema_rs.Draft202012Validator] = {}
+        self._checks: dict[tuple[str, str], tuple[Json, jsonschema_rs.Draft202012Validator]] = {}
 
     def take(self, placed: Mapping[str, Additions]) -> None:
         """There are other tools now, with these secrets of security schemes."""
@@ -89,8 +90,7 @@ class Calls:
             raise Refused(INVALID_PARAMS, "Invalid params: arguments must be an object")
         wrong = self._faults(tool, "inputSchema", arguments)
         if wrong:
-            said = "The arguments do not fit; nothing was sent: " + "; ".join(wrong)
-            return Result(value={"content": [{"type": "text", "text": said}], "isError": True})
+            return unfit(wrong)
         try:
             async with asyncio.timeout(tool.timeout):
                 return await self._call(exchange, tool, arguments)
@@ -105,8 +105,7 @@ class Calls:
             ) from None
 
     async def _call(self, exchange: Exchange, tool: Tool, arguments: Json) -> Result:
-        seconds = tool.timeout if tool.timeout is not None else self._config.call_timeout
-        collector = Collector(self._config, exchange, seconds, self._host.clock, quiet=tool.shape is not None)
+        take = partial(self._take, exchange, tool, self._host.clock.monotonic())
         passed = {
             own: exchange.headers[name.lower()]
             for name, own in self._config.pass_headers.items()
@@ -125,12 +124,12 @@ class Calls:
         if self._credential is not None:
             additions.append(Additions(await self._authenticated(exchange, self._credential)))
         request = request_of(tool, arguments, passed, additions, self._config.max_request_bytes)
-        answer = await self._client.send(request, exchange.id, collector.take)
+        answer = await self._client.send(request, exchange.id, take)
         if answer.status == 401:
             for drop in forget:
                 drop()
         promised = "outputSchema" in tool.definition
-        faults = partial(self._faults, tool, "outputSchema") if promised else None
+        check = partial(self._faults, tool, "outputSchema") if promised else None
         try:
             page = None
             whole = shapable(answer, tool)
@@ -141,9 +140,16 @@ class Calls:
                     answer.body = await self._shaper.shaped(shape.language, shape.program, answer.body)
                 except Unshaped as error:
                     return misshapen(answer, shape, str(error))
-            return result_of(answer, tool, request, faults, self._config.max_error_bytes, page)
+            return result_of(answer, tool, request, check, self._config.max_error_bytes, page)
         except WrongAnswer as error:
             raise self._client.bad_response(str(error), exchange.id) from None
+
+    async def _take(self, exchange: Exchange, tool: Tool, began: float, answer: Answer) -> None:
+        """Collect a stream that a call is answered with."""
+        ends = began + (tool.timeout if tool.timeout is not None else self._config.call_timeout)
+        quiet = tool.shape is not None
+        collector = Collector(self._config, exchange, began, ends, self._host.clock, quiet=quiet)
+        await collector.take(answer)
 
     async def _authenticated(self, exchange: Exchange, credential: Credential) -> Mapping[str, str]:
         found = await credential.headers(exchange.principal, self._host.name)
@@ -159,20 +165,37 @@ class Calls:
 
     def _faults(self, tool: Tool, key: str, value: Any) -> list[str]:
         """What is wrong with a value, as of a schema of a tool."""
-        check = self._checks.get((tool.name, key))
-        if check is None:
+        schema = tool.definition[key]
+        known = self._checks.get((tool.name, key))
+        if known is None or known[0] is not schema:  # there may be another tool of this name by now
             if len(self._checks) >= _MOST_COMPILED:
                 self._checks.clear()
-            check = jsonschema_rs.Draft202012Validator(tool.definition[key], offline=True)
-            self._checks[tool.name, key] = check
-        if check.is_valid(value):
-            return []
-        out = []
-        for error in check.iter_errors(value):
-            place = "/".join(str(step) for step in error.instance_path)
-            out.append(
-                f"{place}: {error.message}"[:_LONGEST_FAULT] if place else error.message[:_LONGEST_FAULT]
+            known = self._checks[tool.name, key] = (
+                schema,
+                jsonschema_rs.Draft202012Validator(schema, offline=True),
             )
-            if len(out) == _MOST_FAULTS:
-                break
-        return out
+        return faults(known[1], value)
+
+
+def faults(check: jsonschema_rs.Draft202012Validator, value: Any) -> list[str]:
+    """What is wrong with a value, the first few things."""
+    if check.is_valid(value):
+        return []
+    out = []
+    for error in check.iter_errors(value):
+        place = "/".join(str(step) for step in error.instance_path)
+        said = f"{place}: {error.message}" if place else error.message
+        out.append(said[:_LONGEST_FAULT])
+        if len(out) == _MOST_FAULTS:
+            break
+    return out
+
+
+def unfit(wrong: list[str]) -> Result:
+    """What a call gives whose arguments do not fit."""
+    return told("The arguments do not fit; nothing was sent: " + "; ".join(wrong))
+
+
+def told(said: str) -> Result:
+    """An error that the model is told of, to do better."""
+    return Result(value={"content": [{"type": "text", "text": said}], "isError": True})

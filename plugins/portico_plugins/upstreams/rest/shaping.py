@@ -26,6 +26,8 @@ _NEEDED: Final = (("jq", "jq"), ("jsonpath", "python-jsonpath"))
 _SCRIPT: Final = Path(__file__).with_name("shape_worker.py")
 _STARTING: Final = 10.0
 """Seconds a process may take to start."""
+_COMPILING: Final = 2.0
+"""Seconds a program may take to be compiled."""
 _MOST_CHECKED: Final = 4096
 _OFTEN: Final = 1000
 """Programs after which a process is replaced, whatever the libraries have lost by then."""
@@ -165,12 +167,12 @@ def _compiled(programs: list[tuple[Language, str]]) -> dict[tuple[Language, str]
     for language, program in programs:
         if worker is None:
             worker = Worker(_MEMORY)
-        watch = threading.Timer(_STARTING, worker.kill)
+        watch = threading.Timer(_COMPILING if worker.runs else _STARTING, worker.kill)
         watch.start()
         try:
             if not worker.runs:
                 worker.start()
-            how, said = worker.run(_KINDS[language] | CHECK, program, b"", 1000, _STARTING)
+            how, said = worker.run(_KINDS[language] | CHECK, program, b"", 1000, _COMPILING)
             out[language, program] = "" if how == FINE else said.decode("utf-8", "replace") or "not compiled"
         except OSError:
             out[language, program] = "it cannot be compiled within the limits of time and memory"

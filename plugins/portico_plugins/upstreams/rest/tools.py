@@ -91,6 +91,60 @@ class Tools:
     skipped: tuple[tuple[str, str], ...]
 
 
+class Lot:
+    """The operations of a document that are selected; each becomes a tool when it is asked for.
+
+    Args:
+        document: The document.
+        config: What is wanted of it.
+        at: Its own URL, "" if it has none.
+
+    Attributes:
+        operations: By the names that their tools have, in the order of the document.
+        schemes: The security schemes of the document, by name.
+    """
+
+    def __init__(self, document: Document, config: RestConfig, at: str = "") -> None:
+        chosen = [
+            one
+            for one in operations(document)
+            if selected(one, config) and one.method not in ("TRACE", "CONNECT")
+        ]
+        keys = [one.key for one in chosen]
+        settings = [_settings(one, config) for one in chosen]
+        wanted = [
+            naming.cleaned(own.name) or naming.cleaned(one.id) or naming.from_path(one.method, one.path)
+            for one, own in zip(chosen, settings, strict=True)
+        ]
+        names = naming.unique(wanted, keys)
+        self._settings = dict(zip(names, settings, strict=True))
+        self._config = config
+        self._maker = _Maker(document, config, at)
+        self.operations = dict(zip(names, chosen, strict=True))
+        self.schemes: Mapping[str, Json] = self._maker.schemes
+
+    def tool(self, name: str) -> Tool:
+        """One of the tools.
+
+        Raises:
+            Unfit: The operation cannot be one.
+        """
+        return self._maker.tool(self.operations[name], name, self._settings[name])
+
+    def annotations(self, name: str) -> Json:
+        """What a tool says of what it does."""
+        return _annotations(self.operations[name].method, self._settings[name])
+
+    def unknown(self) -> list[tuple[str, str]]:
+        """What is configured of operations that there are not, and why that is of no use."""
+        there = {one.id for one in self.operations.values()} | {one.key for one in self.operations.values()}
+        return [
+            (f"operations.{key}", "no such operation is selected")
+            for key in self._config.operations
+            if key not in there
+        ]
+
+
 def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:
     """The tools of a document.
 
@@ -102,36 +156,20 @@ def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:
     Raises:
         Unfit: There are too many, or the configuration does not fit the document.
     """
-    chosen = [
-        one
-        for one in operations(document)
-        if selected(one, config) and one.method not in ("TRACE", "CONNECT")
-    ]
-    if len(chosen) > config.max_tools:
+    lot = Lot(document, config, at)
+    if len(lot.operations) > config.max_tools:
         raise Unfit(
-            f"{len(chosen)} operations are more than `max_tools` ({config.max_tools}): `include` fewer"
+            f"{len(lot.operations)} operations are more than `max_tools` ({config.max_tools}): "
+            '`include` fewer, or set `mode = "search"`'
         )
-    keys = [one.key for one in chosen]
-    settings = [_settings(one, config) for one in chosen]
-    wanted = [
-        naming.cleaned(own.name) or naming.cleaned(one.id) or naming.from_path(one.method, one.path)
-        for one, own in zip(chosen, settings, strict=True)
-    ]
-    maker = _Maker(document, config, at)
     tools: dict[str, Tool] = {}
     skipped: list[tuple[str, str]] = []
-    for one, own, name in zip(chosen, settings, naming.unique(wanted, keys), strict=True):
+    for name, one in lot.operations.items():
         try:
-            tools[name] = maker.tool(one, name, own)
+            tools[name] = lot.tool(name)
         except Unfit as reason:
             skipped.append((one.key, str(reason)))
-    there = {one.id for one in chosen} | set(keys)
-    skipped += [
-        (f"operations.{key}", "no such operation is selected")
-        for key in config.operations
-        if key not in there
-    ]
-    return Tools(dict(sorted(tools.items())), maker.schemes, tuple(skipped))
+    return Tools(dict(sorted(tools.items())), lot.schemes, (*skipped, *lot.unknown()))
 
 
 def _settings(operation: Operation, config: RestConfig) -> OperationSettings:

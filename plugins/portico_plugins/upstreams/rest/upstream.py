@@ -27,12 +27,13 @@ from portico.api import (
 from .calls import Calls
 from .client import Client
 from .config import RestConfig
+from .directory import Directory
 from .document import Document, Unfit
 from .requests import Request
 from .security import placed
 from .selection import by_hand
 from .source import Source
-from .tools import Tool, Tools, tools_of
+from .tools import Lot, Tool, Tools, tools_of
 
 
 class RestUpstream:
@@ -50,6 +51,7 @@ class RestUpstream:
         self._source = Source(config, host)
         self._calls = Calls(config, host, self._client)
         self._tools: Mapping[str, Tool] = {}
+        self._directory: Directory | None = None
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         self._wake = asyncio.Event()
@@ -128,27 +130,37 @@ class RestUpstream:
         if document is None and self._source.given:
             self._set(State.READY, "")  # unchanged since the last time
             return
-        found = await asyncio.to_thread(self._made, document)
+        found, directory = await asyncio.to_thread(self._made, document)
         placed_now = placed(found.schemes, self._config.security)
         before = self.offer.tools
-        self._tools = found.tools
+        self._tools, self._directory = found.tools, directory
         self._calls.take(placed_now)
-        self.offer = attrs.evolve(self.offer, tools=tuple(tool.definition for tool in found.tools.values()))
+        definitions = [tool.definition for tool in found.tools.values()]
+        if directory is not None:
+            definitions += directory.definitions
+        self.offer = attrs.evolve(self.offer, tools=tuple(definitions))
         for key, reason in found.skipped[:20]:
             self._host.log.warning("operation_left_out", operation=key, reason=reason)
-        self._host.log.info("upstream_ready", tools=len(found.tools), left_out=len(found.skipped))
+        self._host.log.info("upstream_ready", tools=len(definitions), left_out=len(found.skipped))
         changed = before != self.offer.tools
         self._set(State.READY, "", changed=changed)
 
-    def _made(self, document: Document | None) -> Tools:
+    def _made(self, document: Document | None) -> tuple[Tools, Directory | None]:
         config = self._config
+        directory: Directory | None = None
         tools: dict[str, Tool] = {}
         schemes: Mapping[str, Json] = {}
         skipped: tuple[tuple[str, str], ...] = ()
         if document is not None:
             settings = {key: one for key, one in config.operations.items() if key not in config.tools}
-            found = tools_of(document, attrs.evolve(config, operations=settings), config.openapi)
-            tools, schemes, skipped = dict(found.tools), found.schemes, found.skipped
+            own = attrs.evolve(config, operations=settings)
+            if config.mode == "search":
+                lot = Lot(document, own, config.openapi)
+                directory = Directory(document, lot, self._calls, self._host.log)
+                schemes, skipped = lot.schemes, tuple(lot.unknown())
+            else:
+                found = tools_of(document, own, config.openapi)
+                tools, schemes, skipped = dict(found.tools), found.schemes, found.skipped
             self._source.settle(document)
         for name, tool in config.tools.items():
             settings = {key: one for key, one in config.operations.items() if key == name}
@@ -156,11 +168,11 @@ class RestUpstream:
             found = tools_of(by_hand(name, tool), own)
             skipped += found.skipped
             for made, one in found.tools.items():
-                if made in tools:
+                if made in tools or (directory is not None and made in directory.names):
                     skipped += ((f"tools.{name}", f"the document has an operation {made!r} too"),)
                 else:
                     tools[made] = one
-        return Tools(tools, schemes, skipped)
+        return Tools(tools, schemes, skipped), directory
 
     def _set(self, state: State, reason: str, *, changed: bool = False) -> None:
         if state is not State.READY and (self.state, self.reason) != (state, reason):
@@ -199,13 +211,15 @@ class RestUpstream:
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         if not self._settled.is_set():
             await self._settled.wait()
+        if self._directory is not None and target.name in self._directory.names:
+            return await self._directory.send(exchange, target.name)
         tool = self._tools.get(target.name)
         if tool is None:
             raise self._unknown(exchange, target.name)
         return await self._calls.send(exchange, tool)
 
     def _unknown(self, exchange: Exchange, name: str) -> Refused:
-        if self._tools:
+        if self.offer.tools:
             return Refused(INVALID_PARAMS, f"Unknown tool: {name[:64]}")
         return failure(
             UPSTREAM_UNAVAILABLE,

@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[4] / "examples"
 
 
 async def test_the_example_books_a_table_and_asks_for_the_time() -> None:
-    config = (EXAMPLES / "agents.toml").read_text("utf-8")
+    config = (EXAMPLES / "clerk.toml").read_text("utf-8")
     at: list[str] = []
 
     agent: list[Starlette] = []  # made when it is known where it is
