@@ -140,10 +140,20 @@ def run(client: Client, server: str, stage: Stage, installed: Installed, scratch
             lines, end = done.stdout, f"the client ended with {done.returncode}"
         except subprocess.TimeoutExpired as error:
             lines, end = error.stdout or b"", f"the client ran longer than {RUN_SECONDS} s"
-    told = {line["act"]: line for line in map(json.loads, lines.splitlines())}
+    told = {line["act"]: line for line in map(_line, lines.splitlines()) if "act" in line}
     doing = expect.Doing(client.era, server, token, stage.memory)
     missing = {"failed": f"{end} before this: {stderr.read_text()[-500:]}"}
     return [_judge(client, doing, act, told.get(act, missing)) for act in [*acts, "close"]]
+
+
+def _line(text: bytes) -> dict[str, object]:
+    """One line of what a client reports; libraries may print lines of their own between."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        print(f"not a report: {text[:200]!r}", file=sys.stderr)
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _judge(client: Client, doing: expect.Doing, act: str, told: dict[str, object]) -> Outcome:
