@@ -2,7 +2,8 @@
 
 `python -m bench peers` has other gateways beside it; `python -m bench profile` tells where the time goes;
 `python -m bench workers` has two workers beside one; `python -m bench registry` has 1,000 upstreams in a
-registry; `python -m bench survival` is about what becomes of clients when upstreams and workers die.
+registry; `python -m bench upstreams` tells what each kind of upstream costs; `python -m bench survival` is
+about what becomes of clients when upstreams and workers die.
 """
 
 from __future__ import annotations
@@ -149,8 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: The command line without the program's name; None for the process's own. With `peers`,
-            `profile`, `workers`, `registry` or
-            `survival` first, the rest is for the driver of that.
+            `profile`, `workers`, `registry`,
+            `upstreams` or `survival` first, the rest is for the driver of that.
 
     Returns:
         0; 1 when an answer was wrong or missing; 2 when the bench could not run.
@@ -164,6 +165,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return workers(words[1:])
     if words[:1] == ["registry"]:
         return registry(words[1:])
+    if words[:1] == ["upstreams"]:
+        from bench.upstreams.driver import main as upstreams
+
+        return upstreams(words[1:])
     if words[:1] == ["survival"]:
         from bench.survival.driver import main as survival  # needs what tests need
 

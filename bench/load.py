@@ -24,18 +24,20 @@ class Endpoint:
         tool: The name it gives the stub's tool `echo`; of several, with commas between them, each connection
             calls one.
         headers: Sent with every request.
+        inside: The argument, an object, that has the text; "" for none.
     """
 
     path: str = "/mcp"
     tool: str = "echo"
     headers: tuple[tuple[str, str], ...] = ()
+    inside: str = ""
 
     def words(self) -> list[str]:
         """It, as arguments of the load generator."""
         words = ["--path", self.path, "--tool", self.tool]
         for name, value in self.headers:
             words += ["--header", f"{name}: {value}"]
-        return words
+        return [*words, "--inside", self.inside] if self.inside else words
 
 
 @attrs.frozen
@@ -43,8 +45,8 @@ class Shape:
     """One kind of load.
 
     Attributes:
-        era: `legacy` or `modern`.
-        method: `tools/call` or `tools/list`.
+        era: `legacy` or `modern`; or `plain`, which is JSON over HTTP without MCP.
+        method: `tools/call`, `tools/list`, `prompts/get` or `resources/read`.
         connections: How many carry it, each with one call in flight.
         tools: How many tools the upstream has.
         frames: Progress notifications before each answer.
@@ -107,6 +109,7 @@ def load(
     watched: int | None = None,
     endpoint: Endpoint | None = None,
     calls: int = 0,
+    children: bool = True,
 ) -> Round:
     """Run the load generator once.
 
@@ -120,6 +123,7 @@ def load(
         watched: The process whose CPU time, with its descendants', is charged to the calls.
         endpoint: How the server wants to be called; None for the stub's way.
         calls: Stop at this many right answers, if that is sooner; 0 for no such end.
+        children: Whether the descendants of the watched process are watched, too.
 
     Raises:
         CannotRun: The load generator failed to give figures.
@@ -127,6 +131,26 @@ def load(
     command = [str(tools.load), "--port", str(port), "--era", shape.era, "--method", shape.method]
     command += ["--connections", str(shape.connections), "--seconds", str(seconds), "--warmup", str(warmup)]
     command += ["--frames", str(shape.frames), "--calls", str(calls), *(endpoint or Endpoint()).words()]
+    return drive(command, cores, watched, children)
+
+
+def drive(
+    command: Sequence[str],
+    cores: frozenset[int] | None = None,
+    watched: int | None = None,
+    children: bool = True,
+) -> Round:
+    """Run a load generator: whatever prints the two events and the figures as `native/load.c` does.
+
+    Args:
+        command: Its argument list.
+        cores: Where it runs.
+        watched: As with `load`.
+        children: Whether the CPU time of the watched process's descendants is charged, too.
+
+    Raises:
+        CannotRun: It failed to give figures.
+    """
     marks: list[float] = []
     figures: dict[str, Any] = {}
     with on_cores(cores):
@@ -138,7 +162,7 @@ def load(
             if "event" not in said:
                 figures = said
             elif watched is not None:
-                marks.append(cpu_seconds(watched))
+                marks.append(cpu_seconds(watched, children=children))
     if not figures:
         raise CannotRun(f"the load generator ended with status {process.returncode} and no figures")
     fields = {field.name: figures[field.name] for field in attrs.fields(Round) if field.name in figures}

@@ -80,9 +80,11 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its descendants, those it has reaped included."""
-    return sum(sum(map(int, fields[11:15])) for one in family(pid) if (fields := _stat(one))) / _TICK
+def cpu_seconds(pid: int, *, children: bool = True) -> float:
+    """User and system time of a process, and of its descendants, those it has reaped included."""
+    found = family(pid) if children else [pid]
+    fields = 15 if children else 13
+    return sum(sum(map(int, stat[11:fields])) for one in found if (stat := _stat(one))) / _TICK
 
 
 def rss_bytes(pid: int) -> int:

@@ -97,7 +97,7 @@ def stub_upstream(tools: Tools, cores: frozenset[int] | None = None, count: int 
             raise CannotRun("the stub upstream did not start")
         yield Running(process, json.loads(line)["port"])
     finally:
-        _end(process)
+        end(process)
 
 
 def default_command() -> str:
@@ -183,7 +183,7 @@ def started(
     try:
         yield Running(process, port, log, began)
     finally:
-        _end(process)
+        end(process)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
@@ -290,7 +290,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> None:
+    """Close a program's pipes, and end it: kindly first."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()

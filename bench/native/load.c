@@ -1,7 +1,8 @@
 /* The bench's load generator: N keep-alive connections to one MCP endpoint, each with one call in flight.
  *
  * Usage: load --port N [--path /mcp] [--connections N] [--seconds S] [--warmup S]
- *             [--era legacy|modern] [--method tools/call|tools/list] [--tool echo[,more]] [--calls N] [--frames N]
+ *             [--era legacy|modern|plain] [--method tools/call|tools/list|prompts/get|resources/read]
+ *             [--tool echo[,more]] [--inside NAME] [--calls N] [--frames N]
  *        load --port N [--path /mcp] --sessions N
  *        load --port N [--path /mcp] [--era legacy|modern] --streams N
  * and in each form any number of [--header 'Name: value'], sent with every request.
@@ -10,13 +11,15 @@
  * {"event": "start"}, calls for `seconds` more, prints {"event": "stop"}, waits for what is in flight and prints
  * one line of figures. Whoever wants to read CPU clocks reads them at the two events. With `calls` it stops at that
  * many, and at `seconds` at the latest. Of several tools, the connections call one each, in turn. With `frames` each call asks for that many progress notifications and must get
- * every one, in order, before its result.
+ * every one, in order, before its result. With `inside`, the text is in an object that is the argument of that name.
  * The second form opens and leaves that many legacy sessions and prints how many it got.
  * The third opens that many event streams (legacy: a session and its GET; modern: subscriptions/listen, acknowledged),
  * prints how many it got, holds them until its stdin ends and prints how many are still open then.
  *
- * An answer counts only when it is a 200 with the request's id, a result, and in it the text sent (tools/call) or
- * a tool of the name (tools/list); anything else is an error. Answers are JSON or SSE, sized or chunked. */
+ * An answer counts only when it is a 200 with the request's id, a result, and in it the text sent (tools/call,
+ * prompts/get), a tool of the name (tools/list) or the URI that `tool` is then (resources/read); anything else is an
+ * error. Answers are JSON or SSE, sized or chunked. `plain` is no MCP: the arguments of the call are the body, and the
+ * answer's body has to have the text sent. */
 #include "wire.h"
 
 #include <arpa/inet.h>
@@ -56,9 +59,10 @@ static struct {
     int port, connections;
     long sessions, streams, calls, frames;
     double seconds, warmup;
-    const char *path, *method, *tools[MOST_TOOLS];
+    const char *path, *method, *inside, *tools[MOST_TOOLS];
     int tool_count;
-    bool modern, calling;
+    bool modern, plain, calling;
+    enum { CALL, LIST, PROMPT, READ } kind;
 } opt = {.connections = 1, .seconds = 1, .path = "/mcp", .method = "tools/call", .tools = {"echo"}, .tool_count = 1};
 
 static struct {
@@ -146,7 +150,9 @@ static void build_request(const conn *c, const char *method, const char *name) {
              "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
              "Accept: application/json, text/event-stream\r\nContent-Length: %zu\r\n",
              opt.path, opt.port, body_text.n);
-    if (opt.modern) {
+    if (opt.plain) {
+        /* nothing of MCP */
+    } else if (opt.modern) {
         buf_addf(r, "MCP-Protocol-Version: " MODERN_VERSION "\r\nMcp-Method: %s\r\n", method);
         if (name) buf_addf(r, "Mcp-Name: %s\r\n", name);
     } else {
@@ -168,23 +174,34 @@ static void build_call(conn *c) {
     buf *b = &body_text;
     b->n = 0;
     c->id++;
+    if (opt.plain) {
+        c->text_size = (size_t)snprintf(c->text, sizeof c->text, "call %08ld of connection %05d", c->id, c->fd);
+        buf_addf(b, "{\"text\":\"%s\"}", c->text);
+        seen.request_bytes = b->n;
+        build_request(c, NULL, NULL);
+        return;
+    }
     buf_addf(b, "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"method\":\"%s\",\"params\":{", c->id, opt.method);
     if (opt.modern) {
         buf_addf(b, "%s", ENVELOPE);
         if (opt.frames) buf_addf(b, ",\"progressToken\":%ld", c->id);
-        buf_addf(b, "}%s", opt.calling ? "," : "");
+        buf_addf(b, "}%s", opt.kind == LIST ? "" : ",");
     } else if (opt.frames) {
         buf_addf(b, "\"_meta\":{\"progressToken\":%ld},", c->id);
     }
     if (opt.calling) {
         c->text_size = (size_t)snprintf(c->text, sizeof c->text, "call %08ld of connection %05d", c->id, c->fd);
-        buf_addf(b, "\"name\":\"%s\",\"arguments\":{\"text\":\"%s\"", c->tool, c->text);
+        buf_addf(b, "\"name\":\"%s\",\"arguments\":{", c->tool);
+        if (opt.inside) buf_addf(b, "\"%s\":{", opt.inside);
+        buf_addf(b, "\"text\":\"%s\"%s", c->text, opt.inside ? "}" : "");
         if (opt.frames) buf_addf(b, ",\"frames\":%ld", opt.frames);
         buf_add(b, "}", 1);
+    } else if (opt.kind == READ) {
+        buf_addf(b, "\"uri\":\"%s\"", c->tool);
     }
     buf_add(b, "}}", 2);
     seen.request_bytes = b->n;
-    build_request(c, opt.method, opt.calling ? c->tool : NULL);
+    build_request(c, opt.method, opt.kind == LIST ? NULL : c->tool);
 }
 
 /* --- answers ------------------------------------------------------------------------------------------ */
@@ -262,6 +279,12 @@ static bool is_right(const conn *c, const response *r) {
         count_error(what, r->body);
         return false;
     }
+    if (opt.plain) {
+        bool same = span_has(json_get(r->body, "text"), c->text, c->text_size);
+        if (!same) count_error("not the text sent", r->body);
+        seen.answer_bytes = r->body.n;
+        return same;
+    }
     span message = find_message(r, id);
     if (!message.p) {
         count_error("no answer with the id of the request", r->body);
@@ -278,11 +301,11 @@ static bool is_right(const conn *c, const response *r) {
     }
     bool right;
     if (opt.calling) {
-        right = span_has(json_get(result, "content"), c->text, c->text_size);
+        right = span_has(json_get(result, opt.kind == PROMPT ? "messages" : "content"), c->text, c->text_size);
     } else {
         char name[128];
         int n = snprintf(name, sizeof name, "\"%s\"", c->tool);
-        right = span_has(json_get(result, "tools"), name, (size_t)n);
+        right = span_has(json_get(result, opt.kind == READ ? "contents" : "tools"), name, (size_t)n);
     }
     if (opt.modern) right = right && span_is(json_text(result, "resultType"), "complete");
     if (!right) {
@@ -541,7 +564,7 @@ static int run(void) {
         conn *c = &conns[i];
         c->fd = -1;
         c->tool = opt.tools[i % opt.tool_count];
-        if (!opt.modern && !open_session(c)) continue;
+        if (!opt.modern && !opt.plain && !open_session(c)) continue;
         if (c->fd < 0 && !open_socket(c)) {
             count_error("cannot connect", nothing);
             continue;
@@ -593,7 +616,7 @@ static int run(void) {
            "\"errors\": %ld, \"reconnects\": %ld, \"sse\": %ld, \"calls_per_second\": %.1f, \"p50_ms\": %.4f, "
            "\"p99_ms\": %.4f, \"max_ms\": %.4f, \"request_bytes\": %zu, \"answer_bytes\": %zu, "
            "\"first_error\": \"%s\"}\n",
-           opt.modern ? "modern" : "legacy", opt.method, opt.connections, seconds, calls, seen.errors,
+           opt.plain ? "plain" : opt.modern ? "modern" : "legacy", opt.method, opt.connections, seconds, calls, seen.errors,
            seen.reconnects, seen.sse, seconds > 0 ? (double)calls / seconds : 0, percentile(0.5), percentile(0.99),
            percentile(1), seen.request_bytes, seen.answer_bytes, seen.first_error);
     return seen.errors ? 1 : 0;
@@ -624,11 +647,13 @@ int main(int argc, char **argv) {
         else if (!strcmp(name, "--warmup"))
             opt.warmup = atof(value);
         else if (!strcmp(name, "--era"))
-            opt.modern = !strcmp(value, "modern");
+            opt.modern = !strcmp(value, "modern"), opt.plain = !strcmp(value, "plain");
         else if (!strcmp(name, "--method"))
             opt.method = value;
         else if (!strcmp(name, "--tool"))
             opt.tool_count = split(argv[i + 1], opt.tools);
+        else if (!strcmp(name, "--inside"))
+            opt.inside = value;
         else if (!strcmp(name, "--sessions"))
             opt.sessions = atol(value);
         else if (!strcmp(name, "--streams"))
@@ -644,9 +669,13 @@ int main(int argc, char **argv) {
             return 2;
         }
     }
-    opt.calling = !strcmp(opt.method, "tools/call");
-    if (opt.port < 1 || opt.connections < 1 || opt.tool_count < 1 || (!opt.calling && strcmp(opt.method, "tools/list"))) {
-        fprintf(stderr, "needs --port, at least one connection, a tool, and tools/call or tools/list\n");
+    static const char *methods[] = {"tools/call", "tools/list", "prompts/get", "resources/read"};
+    int kind = 0;
+    while (kind < 4 && strcmp(opt.method, methods[kind])) kind++;
+    opt.kind = kind < 4 ? kind : CALL;
+    opt.calling = opt.kind == CALL || opt.kind == PROMPT;
+    if (opt.port < 1 || opt.connections < 1 || opt.tool_count < 1 || kind == 4) {
+        fprintf(stderr, "needs --port, at least one connection, a tool, and a method it knows\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);

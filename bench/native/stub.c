@@ -3,6 +3,7 @@
  * One thread, one epoll loop, HTTP/1.1 with keep-alive on 127.0.0.1, every path. Both eras on one path:
  *   legacy  initialize (mints a session), notifications, ping, tools/list, tools/call, DELETE; JSON answers
  *   modern  server/discover, tools/list, tools/call, subscriptions/listen (acknowledged, then held open)
+ * A POST below /plain is no MCP: its body is an object with a text, and so is the answer's.
  * GET is 405. Every tool echoes `arguments.text`; a call with a progress token and `arguments.frames` of N is answered
  * by an event stream: N progress notifications, each written by itself, then the result. It checks only what a broken client would otherwise get away
  * with in a benchmark: a legacy request must carry a session id, a modern one a version it speaks.
@@ -158,6 +159,14 @@ static void stream_progress(conn *c, span token, long frames, const buf *result)
     buf_addf(&c->out, "0\r\n\r\n");
 }
 
+static void serve_plain(conn *c, span message) {
+    static buf body;
+    span text = json_text(message, "text");
+    body.n = 0;
+    buf_addf(&body, "{\"text\":\"%.*s " FILLER "\"}", (int)text.n, text.p ? text.p : "");
+    answer(&c->out, "200 OK", JSON_TYPE, &body);
+}
+
 static void serve_post(conn *c, span head, span message) {
     buf *out = &c->out;
     static buf body;
@@ -268,7 +277,9 @@ static void serve(conn *c) {
             c->closing = true;
             break;
         }
-        if (!memcmp(c->in.p, "POST ", 5))
+        if (!memcmp(c->in.p, "POST /plain", 11))
+            serve_plain(c, body);
+        else if (!memcmp(c->in.p, "POST ", 5))
             serve_post(c, head, body);
         else if (!memcmp(c->in.p, "DELETE ", 7))
             answer(&c->out, "200 OK", "", NULL);

@@ -51,6 +51,7 @@ from portico._core.contracts import (
     Secret,
     Server,
     Share,
+    Speaks,
     State,
     Store,
     Successor,
@@ -94,8 +95,9 @@ from portico._core.errors import (
     Refused,
     failure,
 )
+from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
-from portico._core.owners import PROXIED
+from portico._core.owners import FORWARDED, PROXIED
 from portico._core.pins import OnChange
 from portico._core.protocol.calls import (
     Asking,
@@ -148,7 +150,7 @@ from portico._core.protocol.listen import (
 from portico._core.protocol.session import (
     Session,
 )
-from portico._core.protocol.sse import SseEvent, SseParser, sse_event, sse_events, sse_numbered
+from portico._core.protocol.sse import SseEvent, SseParser, SseTooLarge, sse_event, sse_events, sse_numbered
 from portico._core.protocol.stream import (
     Sink,
     Stream,
@@ -188,6 +190,7 @@ from portico._core.timers import Timer, timers
 __all__ = [
     "API_VERSION",
     "CIRCUIT_OPEN",
+    "FORWARDED",
     "GATEWAY",
     "HEADER_MISMATCH",
     "INTERNAL_ERROR",
@@ -259,6 +262,8 @@ __all__ = [
     "Event",
     "Exchange",
     "Factory",
+    "ForeignCall",
+    "ForeignEvent",
     "Frames",
     "FromFile",
     "Host",
@@ -306,8 +311,10 @@ __all__ = [
     "Session",
     "Share",
     "Sink",
+    "Speaks",
     "SseEvent",
     "SseParser",
+    "SseTooLarge",
     "Stale",
     "State",
     "Store",
@@ -330,6 +337,7 @@ __all__ = [
     "answer_alone",
     "as_upstream",
     "at_least",
+    "carry_foreign",
     "carry_out",
     "catalog_at",
     "check_envelope",
@@ -340,6 +348,7 @@ __all__ = [
     "encode_header_value",
     "error_frame",
     "failure",
+    "foreign_call",
     "header_map",
     "hookimpl",
     "input_required",

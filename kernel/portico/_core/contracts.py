@@ -7,6 +7,7 @@ it docstrings, and the contracts refer to each other.
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -130,6 +131,10 @@ def _unmanaged() -> Management:
     return Unmanaged()
 
 
+def _random(_: str) -> bytes:
+    return os.urandom(32)
+
+
 @attrs.frozen(eq=False)
 class Host:
     """What the kernel offers a component when it is created.
@@ -144,6 +149,8 @@ class Host:
         wiring: What upstreams and transports need of the data plane.
         management: What is managed at run time; its methods raise `NoRegistry` when nothing is.
         state: The folder for what outlives the process; whoever writes there makes it, with mode 0700.
+        key: `key(purpose)` is 32 bytes that nobody else has: to recognise what the component gave out when it
+            comes back. They are the same in all workers, and after a restart if `gateway.secret` is set.
     """
 
     name: str
@@ -157,6 +164,7 @@ class Host:
     state: Path = attrs.field(
         default=attrs.Factory(lambda self: self.base / ".portico", takes_self=True), kw_only=True
     )
+    key: Callable[[str], bytes] = attrs.field(default=_random, kw_only=True)
 
 
 # --- identity ------------------------------------------------------------------------------------
@@ -287,6 +295,8 @@ class Exchange:
         deadline: On the host clock's `monotonic()`; absolute.
         scratch: For policies, keyed by type.
         target: Where the router sends it; None before routing.
+        foreign: The method is another protocol's that its transport and the upstream in `target` both speak:
+            it goes there if that upstream is one of the virtual server's, and what comes back is left alone.
     """
 
     id: str
@@ -305,6 +315,7 @@ class Exchange:
     deadline: float
     scratch: dict[type, Any] = attrs.field(factory=dict)
     target: Target | None = None
+    foreign: bool = False
 
     def derived(self, method: str, params: Json, capabilities: Json, target: Target) -> Exchange:
         """The same exchange with other contents, for upstreams; policies keep seeing the original."""
@@ -325,6 +336,7 @@ class Exchange:
             self.deadline,
             self.scratch,
             target,
+            self.foreign,
         )
 
 
@@ -437,6 +449,8 @@ class Offer:
         info: Its `serverInfo`, or None.
         ttl_ms: How long lists may be kept, the least of what it said; 0 when it said nothing.
         public: Whether it said that its lists are the same for everybody (`cacheScope: public`).
+        waits: Whether it answers the calls of clients that know no tasks when they are done, though its
+            capabilities have the Tasks extension; else the kernel has it make a task, and waits for that.
     """
 
     tools: tuple[Json, ...] = ()
@@ -449,6 +463,7 @@ class Offer:
     info: Json | None = None
     ttl_ms: int = 0
     public: bool = False
+    waits: bool = False
 
 
 @attrs.frozen
@@ -528,6 +543,16 @@ class Successor(Protocol):
 
 
 @runtime_checkable
+class Speaks(Protocol):
+    """An upstream that takes requests of protocols other than MCP; see `Exchange.foreign`."""
+
+    @property
+    def speaks(self) -> frozenset[str]:
+        """What methods of those begin with: `a2a` for `a2a/SendMessage`."""
+        ...
+
+
+@runtime_checkable
 class Probed(Protocol):
     """An upstream that can be asked whether it is well, whatever its own connections say.
 
@@ -602,8 +627,23 @@ class Wiring(Protocol):
         ...
 
     @property
+    def upstreams(self) -> Mapping[str, Upstream]:
+        """Those that run, by name; they come and go."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes the gateway has; each has the listening sockets and all components."""
+        ...
+
+    @property
     def draining(self) -> bool:
         """Whether the gateway is shutting down."""
+        ...
+
+    @property
+    def closing(self) -> bool:
+        """Whether it takes no new calls any more, and ends when those that run are over."""
         ...
 
 

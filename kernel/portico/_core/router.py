@@ -10,6 +10,7 @@ from portico._core.catalog import View
 from portico._core.contracts import Era, Exchange, Json, Result, Target, Upstream
 from portico._core.errors import (
     INVALID_PARAMS,
+    METHOD_NOT_FOUND,
     MISSING_CAPABILITY,
     UPSTREAM_BAD_RESPONSE,
     UPSTREAM_UNAVAILABLE,
@@ -60,6 +61,8 @@ class Router:
         Raises:
             Refused: Unknown name or method, or what the upstream or the bridge refuses with.
         """
+        if exchange.foreign:
+            return await self._elsewhere(exchange)
         method = exchange.method
         if method in LIST_KINDS or method == "server/discover":
             return self._lists.answer(exchange)
@@ -82,6 +85,16 @@ class Router:
             result.value = rewrite_uris(result.value, renamed)
         return result
 
+    async def _elsewhere(self, exchange: Exchange) -> Result:
+        """Send what is not MCP where its transport says, and leave the answer alone."""
+        target = exchange.target
+        if target is None or target.upstream not in self.view.upstreams:
+            raise Refused(METHOD_NOT_FOUND, "Method not found")
+        protocol = exchange.method.partition("/")[0]
+        if protocol not in getattr(self._upstreams.get(target.upstream), "speaks", ()):
+            raise Refused(METHOD_NOT_FOUND, "Method not found")
+        return await self._forward(exchange, target, exchange.params)
+
     def _own_params(self, exchange: Exchange, target: Target) -> Json:
         """The params in the upstream's own words: the client's, where it has no others."""
         params = exchange.params
@@ -98,7 +111,10 @@ class Router:
     async def _answered(self, exchange: Exchange, target: Target, params: Json) -> Result:
         """Send, and go on until the answer is one this client can be given."""
         upstream = self._upstreams[target.upstream]
-        poll_tasks = has_tasks(upstream.offer.capabilities) and not has_tasks(exchange.capabilities)
+        offer = upstream.offer
+        poll_tasks = (
+            has_tasks(offer.capabilities) and not offer.waits and not has_tasks(exchange.capabilities)
+        )
         with_tasks: Json | None = None
         if poll_tasks and exchange.method == "tools/call":
             declared = exchange.capabilities.get("extensions")

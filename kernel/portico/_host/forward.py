@@ -7,7 +7,7 @@ itself, so whatever breaks means that the owner of the handle has gone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ import msgspec
 
 from portico._core.contracts import Log, Reply, Scope
 from portico._core.owners import PROXIED, Lost
+from portico._host.control import FILE
 from portico._host.frames import DATA, END, REQUEST, START, WHOLE, Framed
 
 Headers = list[tuple[bytes, bytes]]
@@ -82,6 +83,10 @@ class Forwarder:
         self._connecting: set[asyncio.Task[None]] = set()
         self.count = 0
         self.gone = 0
+
+    def nodes(self) -> Sequence[str]:
+        """The workers that take the others' requests; this one among them."""
+        return [path.stem for path in self._folder.glob("*.sock") if path.name != FILE]
 
     def __call__(self, node: str, scope: Scope, body: bytes, reply: Reply, lost: Lost) -> None:
         """Send a request to a worker and its answer to `reply`."""

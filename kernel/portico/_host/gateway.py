@@ -101,7 +101,7 @@ class Composer:
         self.strain = strain_of(gateway, self.load, self.clock, log, place.slot.turn if place else None)
         self.parking = Parking(self.seal, gateway.park_timeout)
         self.pinning = Pinning(settings, self._offer_changed, self._looked, log, self.clock)
-        self.plane = Plane(self.load, log, self.pinning.vet)
+        self.plane = Plane(self.load, log, self.pinning.vet, gateway.workers)
         state = gateway.state or (settings.base / ".portico" if settings.registry else None)
         known = Known(state / "offers", log) if state is not None else None
         seconds, times = gateway.health_interval, gateway.health_failures
@@ -131,6 +131,7 @@ class Composer:
             wiring=self.plane,
             management=self.roster or Unmanaged(),
             state=self.settings.state,
+            key=lambda purpose: self.seal.derived(f"{component.kind}/{component.name}/{purpose}"),
         )
 
     def _offer_changed(self, upstream: str) -> None:
@@ -263,7 +264,9 @@ class Composer:
             tell=self.plane.tell,
             observe=observe,
             on_call=self.on_call,
-            owners=Owners(name, self.seal, self.forwarder, observe, self.log) if self.forwarder else None,
+            owners=Owners(name, self.seal, self.forwarder, observe, self.log, self.forwarder.nodes)
+            if self.forwarder
+            else None,
         )
 
     def _observe(self, event: Event) -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from portico_plugins.upstreams.http1 import Answer, Broken, Connections, Unreachable, Unusable
-from portico_plugins.upstreams.http1.dial import Dialer, tls_context
+from portico_plugins.upstreams.http1.dial import Dialer, _connect, tls_context
 
 ASK = b"POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 FINE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -632,3 +632,12 @@ async def test_a_handshake_that_stalls_is_given_up() -> None:
         with client(server.port, context=context, timeout=0.2) as connections, failing() as caught:
             await connections.send(ASK)
     assert caught.value.reason == "connect_timeout"
+
+
+async def test_the_end_of_a_request_waits_for_no_acknowledgement() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        sock = await _connect(socket.AF_INET, listening.getsockname())
+        with sock:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

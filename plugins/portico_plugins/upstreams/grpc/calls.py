@@ -12,6 +12,7 @@ import msgspec
 from portico.api import Exchange, Host, Json, Result
 
 from .config import GrpcConfig
+from .lookup import Lookup
 from .messages import BadArguments, BadMessage, decode, encode
 from .metadata import Metadata
 from .methods import ITEMS, Method
@@ -20,6 +21,8 @@ from .status import Status, bad_response, error_text, refusal, status_of, tool_e
 
 _SHOWN: Final = 16 * 1024
 """Bytes of a message up to which it is shown whole in a notification of progress."""
+_MOST_TYPES: Final = 8
+"""Types that are asked for because of one message."""
 _MARGIN: Final = 1.0
 """Seconds before the deadline at which a stream is ended, so that what came of it gets to the client."""
 
@@ -31,12 +34,14 @@ class Calls:
         config: Of the upstream.
         host: Its host.
         suspect: Called when the server no longer knows a method.
+        lookup: Finds types that the descriptors lack.
     """
 
-    def __init__(self, config: GrpcConfig, host: Host, suspect: Callable[[], None]) -> None:
+    def __init__(self, config: GrpcConfig, host: Host, suspect: Callable[[], None], lookup: Lookup) -> None:
         self._config = config
         self._host = host
         self._suspect = suspect
+        self._lookup = lookup
 
     async def send(
         self, channel: grpc.aio.Channel, method: Method, exchange: Exchange, metadata: Metadata
@@ -49,7 +54,7 @@ class Calls:
         """
         arguments = exchange.params.get("arguments")
         try:
-            requests = await encode(method, arguments if isinstance(arguments, dict) else {})
+            requests = await self._encoded(channel, method, arguments if isinstance(arguments, dict) else {})
         except BadArguments as error:
             return error_text(f"Invalid arguments: {error}")
         if any(len(each) > self._config.max_message_bytes for each in requests):
@@ -70,7 +75,7 @@ class Calls:
                 raw = await channel.unary_unary(method.path)(requests[0], timeout=seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             return self._answer(status_of(error, method.pool), exchange)
-        value = await self._decoded(method, raw, exchange)
+        value = await self._decoded(channel, method, raw, exchange)
         content = {WRAPPED: value} if method.wrapped_output else value
         return _result(msgspec.json.encode(content))
 
@@ -87,12 +92,37 @@ class Calls:
             self._suspect()
         return tool_error(status, **more)
 
-    async def _decoded(self, method: Method, raw: bytes, exchange: Exchange) -> Any:
-        try:
-            return await decode(method, raw)
-        except BadMessage as error:
-            self._host.log.warning("grpc_bad_message", method=method.path, error=str(error))
-            raise bad_response("malformed_message", self._host.name, exchange.id) from None
+    async def _encoded(self, channel: grpc.aio.Channel, method: Method, arguments: Json) -> list[bytes]:
+        """The messages of a call; types in an `Any` that are not known are asked for.
+
+        Raises:
+            BadArguments: They do not fit.
+        """
+        for _ in range(_MOST_TYPES):
+            try:
+                return await encode(method, arguments)
+            except BadArguments as error:
+                if not await self._lookup.find(channel, method.pool, error.lacking):
+                    raise
+        return await encode(method, arguments)
+
+    async def _decoded(
+        self, channel: grpc.aio.Channel, method: Method, raw: bytes, exchange: Exchange
+    ) -> Any:
+        """What a message of the server says; types in an `Any` that are not known are asked for.
+
+        Raises:
+            Refused: 50200: it cannot be read.
+        """
+        for _ in range(_MOST_TYPES):
+            try:
+                return await decode(method, raw)
+            except BadMessage as error:
+                if await self._lookup.find(channel, method.pool, error.lacking):
+                    continue
+                self._host.log.warning("grpc_bad_message", method=method.path, error=str(error))
+                break
+        raise bad_response("malformed_message", self._host.name, exchange.id)
 
     async def _stream(
         self,
@@ -113,7 +143,7 @@ class Calls:
         items: list[msgspec.Raw] = []
         try:
             async with asyncio.timeout(max(seconds - _MARGIN, seconds * 0.9)):
-                why = await self._collect(call, method, exchange, items)
+                why = await self._collect(channel, call, method, exchange, items)
         except TimeoutError:
             if not items:
                 status = Status("DEADLINE_EXCEEDED", "")
@@ -127,7 +157,14 @@ class Calls:
         content: Json = {ITEMS: items, **({"truncated": why} if why else {})}
         return _result(msgspec.json.encode(content))
 
-    async def _collect(self, call: Any, method: Method, exchange: Exchange, items: list[msgspec.Raw]) -> str:
+    async def _collect(
+        self,
+        channel: grpc.aio.Channel,
+        call: Any,
+        method: Method,
+        exchange: Exchange,
+        items: list[msgspec.Raw],
+    ) -> str:
         """Take messages until the stream ends, or a limit is met; gives which, "" for none."""
         size = 0
         while True:
@@ -136,7 +173,7 @@ class Calls:
                 return ""
             if len(items) >= self._config.max_stream_messages:
                 return "max_stream_messages"
-            item = msgspec.json.encode(await self._decoded(method, raw, exchange))
+            item = msgspec.json.encode(await self._decoded(channel, method, raw, exchange))
             size += len(item)
             if size > self._config.max_stream_bytes:
                 return "max_stream_bytes"

@@ -13,6 +13,7 @@ import attrs
 from attrs.validators import ge, gt, optional
 
 from portico.api import Credential, Ref, Secret, doc
+from portico_plugins.upstreams import checks
 
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
 _TEXT: Final = re.compile(r"[\x20-\x7e]*")
@@ -66,6 +67,11 @@ def _installed(_: Any, __: Any, value: str) -> None:
         raise ValueError("a gRPC server has no path; choose services with `services`")
 
 
+def _compiler(_: Any, __: Any, value: tuple[Path, ...]) -> None:
+    if value and find_spec("grpc_tools") is None:
+        raise ValueError("needs grpcio-tools, which is not installed: pip install 'portico[grpc-tools]'")
+
+
 def _metadata(_: Any, __: Any, value: dict[str, Secret]) -> None:
     for name, secret in value.items():
         given = secret.reveal()
@@ -92,6 +98,7 @@ class GrpcConfig:
         metadata=doc(
             "Where the server is: `grpc://HOST:PORT`, or `grpcs://HOST:PORT` for TLS.",
             example="grpc://127.0.0.1:50051",
+            outbound=True,
         ),
     )
     services: tuple[str, ...] = attrs.field(
@@ -121,11 +128,30 @@ class GrpcConfig:
             operator_only=True,
         ),
     )
+    protos: tuple[Path, ...] = attrs.field(
+        default=(),
+        validator=_compiler,
+        metadata=doc(
+            "`.proto` files, or folders of them, to go by instead of the server's reflection; comments are "
+            "descriptions. Needs `pip install 'portico[grpc-tools]'`.",
+            example=["protos/shop.proto"],
+            operator_only=True,
+        ),
+    )
+    proto_paths: tuple[Path, ...] = attrs.field(
+        default=(),
+        metadata=doc(
+            "Folders that imports of `protos` are relative to, besides those of the files themselves. What "
+            "Google's APIs share (`google/protobuf`, `google/api`, `google/rpc`) is always found.",
+            operator_only=True,
+        ),
+    )
     schema_profile: Literal["strict", "simple"] = attrs.field(
         default="strict",
         metadata=doc(
-            "`strict` schemas say all that JSON Schema can say; `simple` ones do without `oneOf`, `anyOf` "
-            "and lists of types, which some clients do not take."
+            "`strict` schemas say all that JSON Schema can say; `simple` ones do without `$ref`, `oneOf`, "
+            "`anyOf`, lists of types and odd names, which some clients do not take; a message in itself is "
+            "cut short with a note."
         ),
     )
     output_schemas: bool = attrs.field(default=True, metadata=doc("Whether tools have output schemas."))
@@ -222,15 +248,24 @@ class GrpcConfig:
         default=True,
         metadata=doc(
             "Whether the server may have a loopback or private address. On by default, which is right only "
-            "because whoever writes the config file runs the gateway. Cloud metadata addresses are refused "
-            "either way."
+            "because whoever writes the config file runs the gateway; for upstreams managed at run time "
+            "`gateway.managed_private` decides. Cloud metadata addresses are refused either way.",
+            managed=False,
         ),
     )
 
+    @property
+    def from_files(self) -> bool:
+        """Whether files say what the server has, and it is not asked."""
+        return self.descriptors is not None or bool(self.protos)
+
     def __attrs_post_init__(self) -> None:
         """Refuse combinations that mean nothing."""
-        if (self.client_cert is None) != (self.client_key is None):
-            raise ValueError("`client_cert` and `client_key` go together")
+        if self.descriptors is not None and self.protos:
+            raise ValueError("`descriptors` and `protos` are two ways to say the same: give one")
+        if self.proto_paths and not self.protos:
+            raise ValueError("`proto_paths` means nothing without `protos`")
+        checks.identity(self.client_cert, self.client_key)
         if self.url.startswith("grpc:"):
             given = [name for name in ("ca_file", "client_cert", "server_name") if getattr(self, name)]
             if given:

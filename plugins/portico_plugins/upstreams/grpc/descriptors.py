@@ -6,7 +6,7 @@ always Portico's own, as the JSON mapping is wired to them by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from google.api import (
@@ -52,6 +52,8 @@ _KNOWN: Final = {
     )
 }
 _PACKAGE: Final = "google.protobuf"
+_SETTLED: Final = ("google/", "buf/", "validate/", "gogoproto/")
+"""Files whose messages are for options: nobody sends extensions of those."""
 
 
 class Unusable(Exception):
@@ -101,22 +103,65 @@ def services_of(files: Files) -> list[str]:
     ]
 
 
+def extendable(files: Files) -> list[str]:
+    """The full names of messages that others may extend, but for those that everybody has."""
+    found: list[str] = []
+    for file in files.values():
+        foreign = file.name not in _KNOWN and not file.name.startswith(_SETTLED)
+        level = [(file.package, each) for each in file.message_type] if foreign else []
+        while level:
+            inner = []
+            for prefix, message in level:
+                name = f"{prefix}.{message.name}" if prefix else message.name
+                if message.extension_range:
+                    found.append(name)
+                inner += [(name, each) for each in message.nested_type]
+            level = inner
+    return found
+
+
+def extensions_of(files: Files, message: str) -> set[int]:
+    """The numbers of a message's extensions that files define."""
+    found: set[int] = set()
+    for file in files.values():
+        found |= {each.number for each in file.extension if each.extendee == f".{message}"}
+        level = list(file.message_type)
+        while level:
+            found |= {e.number for each in level for e in each.extension if e.extendee == f".{message}"}
+            level = [inner for each in level for inner in each.nested_type]
+    return found
+
+
 def pool_of(files: Files) -> DescriptorPool:
     """A pool of these files.
 
     Raises:
         Unusable: They make no sense together, or exceed a limit.
     """
-    _judge(files)
     pool = DescriptorPool()
-    for name in _in_order(files):
+    add(pool, files)
+    return pool
+
+
+def add(pool: DescriptorPool, files: Files, have: Callable[[str], bool] = lambda _: False) -> None:
+    """Add files to a pool.
+
+    Args:
+        pool: Where to.
+        files: The files.
+        have: Says of a file whether the pool has it already.
+
+    Raises:
+        Unusable: They make no sense together, or exceed a limit.
+    """
+    _judge(files)
+    for name in _in_order(files, have):
         try:
             # Comments are read from the files, and would be kept twice.
             pool.AddSerializedFile(files[name].SerializeToString())
             pool.FindFileByName(name)
         except (TypeError, ValueError, KeyError) as error:
             raise Unusable(f"the descriptors make no sense: {str(error)[:300]}") from None
-    return pool
 
 
 def _judge(files: Files) -> None:
@@ -136,7 +181,7 @@ def _judge(files: Files) -> None:
             level = [inner for message in level for inner in message.nested_type]
 
 
-def _in_order(files: Files) -> Iterator[str]:
+def _in_order(files: Files, have: Callable[[str], bool]) -> Iterator[str]:
     """Names of files, each after those it imports; not recursive, for chains of imports are long at will."""
     done: set[str] = set()
     for root in files:
@@ -147,6 +192,8 @@ def _in_order(files: Files) -> Iterator[str]:
             for each in rest:
                 if each in on_path:
                     raise Unusable(f"{each[:200]!r} imports itself")
+                if each not in files and have(each):
+                    continue
                 if each not in files:
                     raise Unusable(f"{name[:200]!r} imports {each[:200]!r}, which is missing")
                 if each not in done:

@@ -1,4 +1,4 @@
-"""What a server has, from its reflection or from a descriptor set; made anew only when it has changed."""
+"""What a server has, from its reflection or from files; made anew only when it has changed."""
 
 from __future__ import annotations
 
@@ -44,9 +44,8 @@ class Discovery:
         """
         config = self._config
         skipped: dict[str, str] = {}
-        if config.descriptors is not None:
-            raw = await asyncio.to_thread((self._host.base / config.descriptors).read_bytes)
-            files = from_set(raw, config.max_descriptor_bytes)
+        if config.from_files:
+            files = from_set(await asyncio.to_thread(self._read), config.max_descriptor_bytes)
             services = services_of(files)
         else:
             metadata = await self._metadata.of(None)
@@ -66,6 +65,18 @@ class Discovery:
             self._host.log.warning("grpc_method_left_out", method=name[:200], reason=why)
         self._digest = digest
         return found
+
+    def _read(self) -> bytes:
+        """The descriptor set that is configured, or that configured files come to."""
+        config, base = self._config, self._host.base
+        if config.descriptors is not None:
+            return (base / config.descriptors).read_bytes()
+        from .compiling import compiled  # only where it is needed
+
+        protos, paths = (
+            [(base / each).resolve() for each in one] for one in (config.protos, config.proto_paths)
+        )
+        return compiled(protos, paths, config.max_descriptor_bytes)
 
     def _made(self, files: Files, services: list[str]) -> tuple[dict[str, Method], list[tuple[str, str]]]:
         config = self._config

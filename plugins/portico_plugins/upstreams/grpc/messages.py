@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 
 from portico.api import Json
 
@@ -17,17 +18,60 @@ from .schemas import WRAPPED
 
 _BIG: Final = 64 * 1024
 """Bytes from which on the work is done in a thread: about 10 ms."""
-_BROKEN: Final = (DecodeError, TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError)
+_BROKEN: Final = (
+    DecodeError,
+    EncodeError,
+    TypeError,
+    ValueError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 T = TypeVar("T")
 
 
 class BadArguments(Exception):
-    """The arguments do not fit the message; says where and why, for the model."""
+    """The arguments do not fit the message; says where and why, for the model.
+
+    Attributes:
+        lacking: The type in an `Any` that is not known; "" when it is not that.
+    """
+
+    def __init__(self, said: str, lacking: str = "") -> None:
+        super().__init__(said)
+        self.lacking = lacking
 
 
 class BadMessage(Exception):
-    """The server's message cannot be read, or written as JSON."""
+    """The server's message cannot be read, or written as JSON.
+
+    Attributes:
+        lacking: As of `BadArguments`.
+    """
+
+    def __init__(self, said: str, lacking: str = "") -> None:
+        super().__init__(said)
+        self.lacking = lacking
+
+
+class _Types:
+    """A pool that remembers what it was asked for in vain."""
+
+    def __init__(self, pool: DescriptorPool) -> None:
+        self._pool = pool
+        self.lacking = ""
+
+    def FindMessageTypeByName(self, name: str) -> Any:  # noqa: N802 - protobuf's name for it
+        try:
+            return self._pool.FindMessageTypeByName(name)
+        except KeyError:
+            self.lacking = name
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
 
 
 async def encode(method: Method, arguments: Json) -> list[bytes]:
@@ -62,12 +106,13 @@ def _unwrapped(method: Method, arguments: Json) -> Any:
 
 
 def _one(method: Method, given: Any, where: str) -> bytes:
+    types = _Types(method.pool)
     try:
-        message = ParseDict(given, method.input(), descriptor_pool=method.pool)
+        message = ParseDict(given, method.input(), descriptor_pool=cast("DescriptorPool", types))
         return bytes(message.SerializeToString())
     except (ParseError, *_BROKEN) as error:
         said = str(error) if not isinstance(error, RecursionError) else "it is nested too deeply"
-        raise BadArguments(f"{where}{said}"[:2000]) from None
+        raise BadArguments(f"{where}{said}"[:2000], types.lacking) from None
 
 
 async def decode(method: Method, raw: bytes) -> Any:
@@ -80,11 +125,14 @@ async def decode(method: Method, raw: bytes) -> Any:
 
 
 def _decoded(method: Method, raw: bytes) -> Any:
+    types = _Types(method.pool)
     try:
         message = method.output.FromString(raw)
-        return MessageToDict(message, descriptor_pool=method.pool, always_print_fields_with_no_presence=True)
+        return MessageToDict(
+            message, descriptor_pool=cast("DescriptorPool", types), always_print_fields_with_no_presence=True
+        )
     except _BROKEN as error:
-        raise BadMessage(type(error).__name__) from None
+        raise BadMessage(type(error).__name__, types.lacking) from None
 
 
 async def _maybe_in_thread(size: int, work: Callable[[], T]) -> T:

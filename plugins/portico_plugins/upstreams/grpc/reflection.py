@@ -13,10 +13,12 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
 
-from .descriptors import MAX_FILES, Files, Unusable, known_file, services_of
+from .descriptors import MAX_FILES, Files, Unusable, extendable, extensions_of, known_file, services_of
 
 SERVICES: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _MAX_SERVICES: Final = 1000
+_MAX_EXTENDED: Final = 50
+_MAX_EXTENSIONS: Final = 100
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -31,6 +33,7 @@ class Reflection:
         most: The most bytes of descriptors to take.
 
     Attributes:
+        taken: How many bytes of descriptors have come.
         skipped: Services that the server lists and cannot describe, with what it said.
     """
 
@@ -39,7 +42,7 @@ class Reflection:
         self._metadata = metadata
         self._seconds = seconds
         self._most = most
-        self._taken = 0
+        self.taken = 0
         self._service: str | None = None
         self.skipped: dict[str, str] = {}
 
@@ -73,16 +76,43 @@ class Reflection:
                 continue
             request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=service)
             await self._take(request, files, service)
+        await self._imports(files)
+        await self._extensions(files)
+        await self._imports(files)
+        return files
+
+    async def file_of(self, symbol: str, have: Callable[[str], bool]) -> Files:
+        """The file that defines a message, and of what it imports that which is not there yet.
+
+        Args:
+            symbol: The full name of the message.
+            have: Says of a file whether it is there.
+
+        Returns:
+            None of them, if the server does not know the message.
+
+        Raises:
+            Unusable: They are too large, or make no sense.
+            grpc.aio.AioRpcError: It cannot be reached, or refuses.
+        """
+        files: Files = {}
+        request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+        await self._take(request, files, symbol)
+        files = {name: file for name, file in files.items() if not have(name)}
+        await self._imports(files, have)
+        return files
+
+    async def _imports(self, files: Files, have: Callable[[str], bool] = lambda _: False) -> None:
         asked: set[str] = set()
         while True:
             lacking = [
                 name
                 for file in list(files.values())
                 for name in file.dependency
-                if name not in files and name not in asked
+                if name not in files and name not in asked and not have(name)
             ]
             if not lacking:
-                return files
+                return
             for name in dict.fromkeys(lacking):
                 asked.add(name)
                 known = known_file(name)
@@ -90,6 +120,23 @@ class Reflection:
                     files[name] = known
                 elif name not in files:
                     await self._take(reflection_pb2.ServerReflectionRequest(file_by_filename=name), files, "")
+
+    async def _extensions(self, files: Files) -> None:
+        """Take the files that define extensions of these files' messages; a server need not know any."""
+        for name in extendable(files)[:_MAX_EXTENDED]:
+            request = reflection_pb2.ServerReflectionRequest(all_extension_numbers_of_type=name)
+            known = extensions_of(files, name)
+            try:
+                answer = await self._ask(request)
+                numbers = answer.all_extension_numbers_response.extension_number
+                for number in [each for each in numbers if each not in known][:_MAX_EXTENSIONS]:
+                    wanted = reflection_pb2.ExtensionRequest(containing_type=name, extension_number=number)
+                    request = reflection_pb2.ServerReflectionRequest(file_containing_extension=wanted)
+                    await self._take(request, files, name)
+            except grpc.aio.AioRpcError:
+                continue  # many servers know nothing of extensions
+            finally:
+                self.skipped.pop(name, None)
 
     async def _take(
         self, request: reflection_pb2.ServerReflectionRequest, files: Files, service: str
@@ -108,8 +155,8 @@ class Reflection:
                 raise Unusable("a descriptor is malformed") from None
             if file.name in files:
                 continue  # many servers send everything that is imported, each time
-            self._taken += len(raw)
-            if self._taken > self._most:
+            self.taken += len(raw)
+            if self.taken > self._most:
                 raise Unusable(f"its descriptors are larger than {self._most} bytes")
             files[file.name] = known_file(file.name) or file
             if len(files) > MAX_FILES:

@@ -8,15 +8,19 @@ from typing import Any, Final, Literal
 
 import attrs
 from google.api import field_behavior_pb2
-from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, OneofDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from portico.api import Json
 
-from .rules import Rules
+from .features import behaviors, default_of, fields_of, synthetic
+from .inlining import inlined
+from .rules import NOTHING, Group, Rules, Said
 from .scalars import EMPTY, SCALARS, WELL_KNOWN, key_schema, simple, strict
 
-_BEHAVIOR: Final[Any] = field_behavior_pb2.field_behavior
+_FIXED: Final = {
+    field_behavior_pb2.IMMUTABLE: "Cannot be changed later.",
+    field_behavior_pb2.UNORDERED_LIST: "The order means nothing.",
+}
 _MAX_DESCRIPTION: Final = 2000
 WRAPPED: Final = "value"
 """The property that holds an input or output that is no JSON object, which tools must have."""
@@ -75,7 +79,7 @@ def list_schema(message: Descriptor, style: Style, direction: Direction, name: s
     }
     if direction == "input":
         schema["additionalProperties"] = False
-    return _with_defs(schema, made.defs)
+    return _finished(schema, made.defs, style, "")
 
 
 def _object(message: Descriptor, style: Style, direction: Direction) -> Json:
@@ -85,7 +89,7 @@ def _object(message: Descriptor, style: Style, direction: Direction) -> Json:
     if not is_object(message):
         required = [WRAPPED] if direction == "input" else []
         schema: Json = {"type": "object", "properties": {WRAPPED: root}, "additionalProperties": False}
-        return _with_defs({**schema, **({"required": required} if required else {})}, made.defs)
+        return _finished({**schema, **({"required": required} if required else {})}, made.defs, style, "")
     if "$ref" not in root:
         if message.full_name == EMPTY and direction == "input":
             return {**root, "additionalProperties": False}
@@ -93,11 +97,14 @@ def _object(message: Descriptor, style: Style, direction: Direction) -> Json:
     body = dict(made.defs[message.full_name])
     if not made.recursive(message.full_name):
         del made.defs[message.full_name]
-    return _with_defs(body, made.defs)
+    return _finished(body, made.defs, style, message.full_name)
 
 
-def _with_defs(schema: Json, defs: Mapping[str, Json]) -> Json:
-    return {**schema, "$defs": {name: defs[name] for name in sorted(defs)}} if defs else schema
+def _finished(schema: Json, defs: Mapping[str, Json], style: Style, root: str) -> Json:
+    if not defs:
+        return schema
+    whole = {**schema, "$defs": {name: defs[name] for name in sorted(defs)}}
+    return inlined(whole, root) if style.profile == "simple" else whole
 
 
 class _Schemas:
@@ -108,6 +115,7 @@ class _Schemas:
         self._refers: set[str] = set()
         self._style = style
         self._input = direction == "input"
+        self._rules = style.rules if self._input else None
         self._scalar = simple if style.profile == "simple" else strict
         self._todo: deque[Descriptor] = deque()
 
@@ -135,71 +143,96 @@ class _Schemas:
             self.defs[message.full_name] = self._definition(message)
 
     def _definition(self, message: Descriptor) -> Json:
+        rules = self._rules
         properties: Json = {}
         required: list[str] = []
-        groups: dict[str, list[str]] = {}
-        for field in message.fields:
+        groups: dict[str, Group] = {}
+        for name, field in fields_of(message, portable=self._input and self._style.profile == "simple"):
             behavior = behaviors(field)
-            if self._input and field_behavior_pb2.OUTPUT_ONLY in behavior:
+            if (field_behavior_pb2.OUTPUT_ONLY if self._input else field_behavior_pb2.INPUT_ONLY) in behavior:
                 continue
-            if not self._input and field_behavior_pb2.INPUT_ONLY in behavior:
-                continue
-            name = str(field.json_name)
+            said = rules.of(field, self._style.profile) if rules is not None else NOTHING
             needed = field_behavior_pb2.REQUIRED in behavior or bool(getattr(field, "is_required", False))
-            rules, demanded = (
-                self._style.rules.of(field, self._style.profile)
-                if self._style.rules and self._input
-                else ({}, False)
-            )
-            properties[name] = self._described(field, self._field(field, needed or demanded, rules))
-            if needed or demanded:
+            needed = needed or said.required
+            notes = [text for one, text in _FIXED.items() if self._input and one in behavior]
+            properties[name] = self._described(field, self._field(field, needed, said), (*notes, *said.notes))
+            if needed:
                 required.append(name)
             oneof = field.containing_oneof
-            if oneof is not None and not _synthetic(oneof):
-                groups.setdefault(str(oneof.name), []).append(name)
+            if oneof is not None and not synthetic(oneof):
+                group = groups.get(str(oneof.name)) or Group((), rules is not None and rules.demands(oneof))
+                groups[str(oneof.name)] = Group((*group.fields, name), group.required)
         made: Json = {"type": "object"}
         comment = self._comment(message)
-        if comment:
-            made["description"] = comment
+        texts = [comment] if comment else []
+        texts += rules.notes(message) if rules is not None else []
+        if texts:
+            made["description"] = "\n".join(texts)[:_MAX_DESCRIPTION]
         made["properties"] = properties
         if self._input:
             made["additionalProperties"] = False
             if required:
                 made["required"] = required
-            self._exclude(made, [names for names in groups.values() if len(names) > 1])
+            self._exclude(made, [*groups.values(), *self._own_groups(message, properties)])
         return made
 
-    def _exclude(self, made: Json, groups: Sequence[list[str]]) -> None:
+    def _own_groups(self, message: Descriptor, properties: Json) -> list[Group]:
+        """The groups that rules make, by the names of fields in JSON."""
+        if self._rules is None:
+            return []
+        portable = self._style.profile == "simple"
+        names = {str(field.name): name for name, field in fields_of(message, portable=portable)}
+        found = []
+        for group in self._rules.groups(message):
+            fields = tuple(names[each] for each in group.fields if names.get(each) in properties)
+            found.append(Group(fields, group.required))
+        return found
+
+    def _exclude(self, made: Json, groups: Sequence[Group]) -> None:
         """At most one field of each group: said in the schema, or (simple) in the description."""
+        groups = [group for group in groups if len(group.fields) > 1 or (group.fields and group.required)]
         if not groups:
             return
         if self._style.profile == "simple":
-            said = [f"At most one of {', '.join(names)}." for names in groups]
-            made["description"] = " ".join([made["description"], *said] if "description" in made else said)
+            said = [
+                f"{'Exactly' if group.required else 'At most'} one of {', '.join(group.fields)}."
+                for group in groups
+            ]
+            made["description"] = "\n".join([made["description"], *said] if "description" in made else said)
             return
         made["allOf"] = [
             {
                 "oneOf": [
-                    *({"required": [name]} for name in names),
-                    {"not": {"anyOf": [{"required": [name]} for name in names]}},
+                    *({"required": [name]} for name in group.fields),
+                    *([] if group.required else [_none_of(group.fields)]),
                 ]
             }
-            for names in groups
+            for group in groups
         ]
 
-    def _field(self, field: FieldDescriptor, needed: bool, rules: Json) -> Json:
+    def _field(self, field: FieldDescriptor, needed: bool, said: Said) -> Json:
         message = field.message_type
         if message is not None and message.GetOptions().map_entry:
             key, value = message.fields_by_name["key"], message.fields_by_name["value"]
-            made: Json = {"type": "object", "additionalProperties": self._single(value, False)}
-            names = key_schema(key.type)
-            if names is not None:
+            made: Json = {
+                "type": "object",
+                "additionalProperties": {**self._single(value, False), **said.inner},
+            }
+            names = {**(key_schema(key.type) or {}), **said.keys}
+            if names:
                 made["propertyNames"] = names
-            return {**made, **rules}
+            return {**made, **said.keywords}
         single = self._single(field, needed)
         if field.is_repeated:
-            return {"type": "array", "items": single, **rules}
-        return {**single, **rules}
+            return {"type": "array", "items": {**single, **said.inner}, **said.keywords}
+        made = {**single, **said.keywords}
+        types = made.get("type")
+        if isinstance(types, list) and "null" in types and "enum" in said.keywords:
+            made["enum"] = [*made["enum"], None]
+        default = default_of(field) if self._input else None
+        if default is None or (isinstance(default, str) and made.get("type") == "number"):
+            return made  # a simple number cannot be infinite
+        return {**made, "default": default}
 
     def _single(self, field: FieldDescriptor, needed: bool) -> Json:
         if field.message_type is not None:
@@ -229,11 +262,11 @@ class _Schemas:
             made["description"] = "\n".join(said)[:_MAX_DESCRIPTION]
         return made
 
-    def _described(self, field: FieldDescriptor, schema: Json) -> Json:
-        comment = self._comment(field)
-        if comment:
-            own = schema.get("description", "")
-            schema = {**schema, "description": f"{comment}\n{own}".strip()[:_MAX_DESCRIPTION]}
+    def _described(self, field: FieldDescriptor, schema: Json, notes: Sequence[str]) -> Json:
+        texts = [self._comment(field), schema.get("description", ""), " ".join(notes)]
+        if any(texts):
+            said = "\n".join(text for text in texts if text)
+            schema = {**schema, "description": said[:_MAX_DESCRIPTION]}
         if field.GetOptions().deprecated:
             schema = {**schema, "deprecated": True}
         return schema
@@ -246,18 +279,5 @@ def _value_name(enum: EnumDescriptor, value: str) -> str:
     return f"{enum.full_name}.{value}"
 
 
-def behaviors(field: FieldDescriptor) -> frozenset[int]:
-    """The `google.api.field_behavior` of a field.
-
-    In a pool of its own an option is of a class that does not know the extension: hence by way of bytes.
-    """
-    options = field.GetOptions()
-    if not options.ByteSize():
-        return frozenset()
-    known = descriptor_pb2.FieldOptions.FromString(options.SerializeToString())
-    return frozenset(known.Extensions[_BEHAVIOR])
-
-
-def _synthetic(oneof: OneofDescriptor) -> bool:
-    """Whether a oneof only says that a proto3 field is `optional`."""
-    return len(oneof.fields) == 1 and str(oneof.name).startswith("_")
+def _none_of(names: Sequence[str]) -> Json:
+    return {"not": {"anyOf": [{"required": [name]} for name in names]}}

@@ -28,6 +28,7 @@ from .descriptors import Unusable
 from .dial import Unreachable
 from .discovery import Discovery
 from .link import Link, NotServing
+from .lookup import Lookup
 from .metadata import Metadatas
 from .methods import Method
 from .pauses import Backoff
@@ -53,7 +54,7 @@ class GrpcUpstream:
         self._host = host
         self._metadata = Metadatas(config, host)
         self._wake = asyncio.Event()
-        self._calls = Calls(config, host, self._wake.set)
+        self._calls = Calls(config, host, self._wake.set, Lookup(config, host, self._metadata))
         self._link = Link(config, host, self._metadata)
         self._discovery = Discovery(config, host, self._metadata)
         self._methods: dict[str, Method] = {}

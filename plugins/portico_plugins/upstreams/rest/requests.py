@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -54,16 +55,17 @@ def request_of(
     Raises:
         Refused: -32602: an argument cannot be sent.
     """
+    members = tool.arguments.members  # null is a value in a body
     given = {
         **tool.defaults,
-        **{key: value for key, value in arguments.items() if value is not None},
+        **{key: value for key, value in arguments.items() if value is not None or key in members},
         **tool.fixed,
     }
-    headers: dict[str, tuple[str, str]] = {}
+    headers: dict[str, tuple[str, str]] = {"accept": ("Accept", tool.accept)} if tool.accept else {}
     query: styles.Pairs = []
     cookies: styles.Pairs = []
     places: dict[str, str] = {}
-    for argument, parameter in tool.parameters.items():
+    for argument, parameter in tool.arguments.parameters.items():
         if argument not in given:
             continue
         value = given[argument]
@@ -79,13 +81,15 @@ def request_of(
         except Unfit as reason:
             raise _invalid(argument, str(reason)) from None
     body = None
-    if tool.body is not None and tool.body_name in given:
+    there, value = tool.arguments.of_body(given)
+    if tool.arguments.body is not None and there:
+        name = tool.arguments.body_name or "body"
         try:
-            body, media_type = bodies.written(tool.body, given[tool.body_name])
+            body, media_type = bodies.written(tool.arguments.body, value)
         except Unfit as reason:
-            raise _invalid(tool.body_name, str(reason)) from None
+            raise _invalid(name, str(reason)) from None
         if len(body) > most:
-            raise _invalid(tool.body_name, f"more than {most} bytes")
+            raise _invalid(name, f"more than {most} bytes")
         headers["content-type"] = ("Content-Type", media_type)
     for name, value in passed.items():
         _add(headers, name, value)
@@ -113,14 +117,21 @@ def _assembled(
         path, more = styles.filled(tool.path, places)
     except Unfit as reason:
         raise Refused(INVALID_PARAMS, f"Invalid params: {reason}") from None
-    parts = urlsplit(tool.base)
+    origin, begin = _begin(tool.base)
     written = "&".join(([more] if more else []) + [f"{name}={value}" for name, value in query])
-    target = f"{quote(parts.path, safe='/:@!$&()*+,;=~%')}{path}" + (f"?{written}" if written else "")
+    target = f"{begin}{path}?{written}" if written else f"{begin}{path}"
     if len(target) > _LONGEST_TARGET:
         raise Refused(INVALID_PARAMS, "Invalid params: the arguments are too long for an address")
     if body is None and tool.method in ("POST", "PUT", "PATCH"):
         body = b""
-    return Request(tool.method, f"{parts.scheme}://{parts.netloc}", target, headers, body)
+    return Request(tool.method, origin, target, headers, body)
+
+
+@lru_cache(1024)
+def _begin(base: str) -> tuple[str, str]:
+    """The origin of a base URL, and what every path begins with."""
+    parts = urlsplit(base)
+    return f"{parts.scheme}://{parts.netloc}", quote(parts.path, safe="/:@!$&()*+,;=~%")
 
 
 def _add(headers: dict[str, tuple[str, str]], name: str, value: str) -> None:

@@ -1,0 +1,1 @@
+"""What each kind of upstream adds to calling the same thing directly."""
