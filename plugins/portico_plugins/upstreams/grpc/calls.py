@@ -154,8 +154,9 @@ class Calls:
             return self._answer(status_of(error, method.pool), exchange, **more)
         finally:
             call.cancel()
-        content: Json = {ITEMS: items, **({"truncated": why} if why else {})}
-        return _result(msgspec.json.encode(content))
+        content = msgspec.json.encode({ITEMS: items, **({"truncated": why} if why else {})})
+        items.clear()  # a long list is there often enough
+        return _result(content)
 
     async def _collect(
         self,
