@@ -92,11 +92,15 @@ async def wire_server(work: Work) -> AsyncIterator[int]:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
+    try:
         yield server.sockets[0].getsockname()[1]
-    for task in tasks:
-        task.cancel()
-    for writer in serving:
-        writer.transport.abort()
-    if serving:
-        await asyncio.wait([task for task in (*tasks, *serving.values()) if task is not None])
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        for writer in serving:
+            writer.transport.abort()
+        ending = [task for task in (*tasks, *serving.values()) if task is not None]
+        if ending:
+            await asyncio.wait(ending)
+        await server.wait_closed()
