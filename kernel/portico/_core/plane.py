@@ -51,13 +51,15 @@ class Plane:
         load: Of this process.
         log: The kernel's.
         vet: Says what is held back; nothing, without it.
+        workers: How many processes like this one there are.
 
     Attributes:
         tending: Sees to it that the upstreams are well.
     """
 
-    def __init__(self, load: Load, log: Log, vet: Vet | None = None) -> None:
+    def __init__(self, load: Load, log: Log, vet: Vet | None = None, workers: int = 1) -> None:
         self.load = load
+        self.workers = workers
         self.log = log
         self._vet = vet
         self.upstreams: dict[str, Upstream] = {}
@@ -101,6 +103,11 @@ class Plane:
     def draining(self) -> bool:
         """Whether the gateway is shutting down, or has given notice that it will."""
         return self.notice or self.load.draining
+
+    @property
+    def closing(self) -> bool:
+        """Whether no new calls are taken."""
+        return self.load.draining
 
     def add(self, spec: ServerSpec, endpoint: Callable[[], Endpoint], view: View | None = None) -> None:
         """Put up a virtual server.

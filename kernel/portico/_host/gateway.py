@@ -101,7 +101,7 @@ class Composer:
         self.strain = strain_of(gateway, self.load, self.clock, log, place.slot.turn if place else None)
         self.parking = Parking(self.seal, gateway.park_timeout)
         self.pinning = Pinning(settings, self._offer_changed, self._looked, log, self.clock)
-        self.plane = Plane(self.load, log, self.pinning.vet)
+        self.plane = Plane(self.load, log, self.pinning.vet, gateway.workers)
         state = gateway.state or (settings.base / ".portico" if settings.registry else None)
         known = Known(state / "offers", log) if state is not None else None
         seconds, times = gateway.health_interval, gateway.health_failures

@@ -199,7 +199,10 @@ class _Deaf:
     """The data plane as a candidate sees it: nobody is there."""
 
     endpoints: Mapping[str, Any] = {}
+    upstreams: Mapping[str, Upstream] = {}
+    workers = 1
     draining = False
+    closing = False
 
     def __init__(self, heard: asyncio.Event) -> None:
         self._heard = heard

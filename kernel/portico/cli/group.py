@@ -37,6 +37,7 @@ BUILT_IN: Final = {
     "client-config": "Print the configuration snippet for an MCP client.",
     "wrapper": "Be a stdio MCP server in front of a remote one.",
     "bridge": "Serve a stdio MCP server on the network, or the other way round.",
+    "tunnel": "Offer an MCP server to a gateway that cannot reach it, by dialling out.",
     "version": "Print the version.",
 }
 """Command -> its line in `gateway --help`. `portico.cli.commands.<command>.command` is the command.

@@ -131,7 +131,7 @@ def remote(url: str, auth: str | None, headers: Iterable[str], option: str) -> d
 
 def passing(
     upstreams: Mapping[str, Json],
-    transports: Iterable[str],
+    transports: Mapping[str, Json],
     flags: Mapping[str, Any],
     more: Iterable[tuple[tuple[str, ...], Any]] = (),
     auth: Json | None = None,
@@ -143,7 +143,7 @@ def passing(
 
     Args:
         upstreams: Tables, by name.
-        transports: By plugin name.
+        transports: Their tables, by plugin name.
         flags: What `running_options` gave.
         more: Further `(path, value)` settings.
         auth: The table `auth`; without one, everybody on this machine may come in.
@@ -165,10 +165,18 @@ def passing(
         "gateway": {"on_change": "accept"},
         "upstreams": dict(upstreams),
         "servers": servers,
-        "transports": {name: {} for name in transports},
+        "transports": dict(transports),
         **({"auth": auth} if auth else {}),
     }
-    overrides: list[tuple[tuple[str, ...], Any]] = [
+    overrides = [*flagged(flags), *more, *map(parse_override, flags["sets"])]
+    plugins = installed(None)
+    orders = Orders((Document(tables, COMMAND_LINE),), tuple(overrides))
+    return orders, orders.settings(plugins)
+
+
+def flagged(flags: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
+    """What `running_options` gave, as `(path, value)` settings; `sets` are left out."""
+    return [
         (("gateway", key), flags[flag])
         for key, flag in (
             ("call_timeout", "timeout"),
@@ -177,10 +185,6 @@ def passing(
         )
         if flags[flag] is not None
     ]
-    overrides += [*more, *map(parse_override, flags["sets"])]
-    plugins = installed(None)
-    orders = Orders((Document(tables, COMMAND_LINE),), tuple(overrides))
-    return orders, orders.settings(plugins)
 
 
 def on_stdio(upstreams: Mapping[str, Json], flags: Mapping[str, Any]) -> None:
@@ -188,7 +192,7 @@ def on_stdio(upstreams: Mapping[str, Json], flags: Mapping[str, Any]) -> None:
     from portico._host.serve import serve_io
     from portico.cli.running import run
 
-    _, settings = passing(upstreams, ("stdio",), flags)
+    _, settings = passing(upstreams, {"stdio": {}}, flags)
     run(serve_io, settings, lambda gateway, _: None)
 
 

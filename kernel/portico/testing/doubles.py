@@ -25,6 +25,7 @@ from portico.api import (
     Ref,
     Refused,
     Target,
+    Upstream,
     Wiring,
 )
 
@@ -167,7 +168,10 @@ class RecordingWiring:
         self.announced: list[tuple[str, Principal | None, str, Json]] = []
         self.asked: list[tuple[str, Principal, str, Json]] = []
         self.endpoints: Mapping[str, Endpoint] = {}
+        self.upstreams: Mapping[str, Upstream] = {}
+        self.workers = 1
         self.draining = False
+        self.closing = False
 
     def offer_changed(self, upstream: str, changed: Iterable[str] = ()) -> None:
         """Remember a new offer."""

@@ -70,7 +70,10 @@ class Wiring:
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self.endpoints: dict[str, Any] = {}
+        self.upstreams: dict[str, Any] = {}
+        self.workers = 1
         self.draining = False
+        self.closing = False
         self.mine = True
 
     def tends(self, upstream: str) -> bool:

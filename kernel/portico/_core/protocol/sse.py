@@ -19,6 +19,10 @@ class SseError(ValueError):
     """The stream is not acceptable: an event is larger than allowed, or not UTF-8."""
 
 
+class SseTooLarge(SseError):
+    """An event is larger than allowed."""
+
+
 class SseEvent(msgspec.Struct, frozen=True):
     """One dispatched event.
 
@@ -124,7 +128,7 @@ class SseParser:
         del rest[:start]
         self._scanned = len(rest)
         if self._size + len(rest) > self._max:
-            raise SseError("an event is larger than allowed")
+            raise SseTooLarge("an event is larger than allowed")
         self._clean = not (rest or self._skip_lf or self._begun)
 
     def _line_end(self, start: int) -> int:
@@ -138,7 +142,7 @@ class SseParser:
             return
         self._size += len(line)
         if self._size > self._max:
-            raise SseError("an event is larger than allowed")
+            raise SseTooLarge("an event is larger than allowed")
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":

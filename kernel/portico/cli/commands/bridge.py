@@ -155,7 +155,7 @@ def _serve(upstreams: Mapping[str, Json], expose: str, flags: Mapping[str, Any],
         more.append((("gateway", "allowed_origins"), list(options["cors"])))
     token = options["token"]
     auth = {"bridge": {"use": "token", "tokens": {"caller": literal(token)}}} if token else None
-    orders, settings = passing(upstreams, transports, flags, more, auth)
+    orders, settings = passing(upstreams, {name: {} for name in transports}, flags, more, auth)
 
     def ready(states: Json, addresses: Sequence[str]) -> None:
         settle()

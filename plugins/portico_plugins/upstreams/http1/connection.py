@@ -231,8 +231,10 @@ class Connection(asyncio.Protocol):
         elif b"content-length" not in headers:
             self._until_close = status not in _NO_BODY
         kind = headers.get(b"content-type", b"")
+        stream = status == 200 and kind.partition(b";")[0].strip().lower() == _STREAM
+        if not (stream or self._bodiless or status in _NO_BODY) and _length(headers) > answer.cap:
+            self._fault = self._fault or "message_too_large"  # known before a byte of it has come
         if not self._fault:
-            stream = status == 200 and kind.partition(b";")[0].strip().lower() == _STREAM
             answer.head(status, headers, stream and not self._bodiless)
             self._over = self._bodiless  # whatever length it says; the parser would wait for that
 
@@ -250,3 +252,9 @@ class Connection(asyncio.Protocol):
         elif not self._fault and self._parser is not None:
             self._over = True
             self._keep = self._parser.should_keep_alive()
+
+
+def _length(headers: dict[bytes, bytes]) -> int:
+    """The length that a head says, as far as the parser has let it pass; 0 for none."""
+    said = headers.get(b"content-length", b"")
+    return int(said) if said.isdigit() else 0

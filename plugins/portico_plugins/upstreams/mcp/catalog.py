@@ -44,7 +44,8 @@ _ALONE: Final = 4.0
 """Seconds between attempts up to which every worker tries: its connection may have reasons of its own."""
 _UNREACHABLE: Final = frozenset(
     {"address_not_allowed", "command_not_found", "command_not_runnable", "connect_timeout", "cwd_not_found"}
-    | {"connection_refused", "handshake_timeout", "name_not_found", "no_endpoint_event", "tls_failed"}
+    | {"connection_refused", "handshake_timeout", "name_not_found", "no_endpoint_event", "no_tunnel"}
+    | {"tls_failed"}
 )
 """Reasons for which a call need not be tried: it would fail in the same way, only later."""
 _REACHABLE: Final = frozenset({"upstream_unauthorized", "bad_credential_header"})
@@ -190,7 +191,7 @@ class Catalog:
         reason = reason_of(refusal) or f"error {refusal.code}: {refusal.message[:200]}"
         if self._held_back():
             reason = f"restart_budget ({reason})"
-        if self._config.command:
+        if self._config.command and self._legs.pipe is None:
             reason = f"{reason}: {self._config.command[0]}"
         self.down = refusal if reason.partition(" ")[0].rstrip(":") in _UNREACHABLE else None
         there = refusal.code != UPSTREAM_UNAVAILABLE or reason_of(refusal) in _REACHABLE

@@ -126,8 +126,8 @@ class StreamableHttp(Wire):
                                 return result
             except HttpError:
                 on_purpose = False
-            except ValueError:
-                raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
+            except ValueError as error:
+                raise wire.bad_response(self._host.name, wire.fault(error), call.exchange) from None
             finally:
                 if not done:
                     answer.close()

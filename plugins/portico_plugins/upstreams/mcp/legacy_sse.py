@@ -70,8 +70,8 @@ class HttpSse(Multiplex):
                         self._named(event.data)
                     elif event.event == "message" and event.data:
                         self.received(event.data)
-        except ValueError:
-            why = wire.bad_response(self._host.name, "malformed_message")
+        except ValueError as error:
+            why = wire.bad_response(self._host.name, wire.fault(error))
         except HttpError as error:
             self._host.log.debug("upstream_stream_ended", reason=type(error).__name__)
         finally:

@@ -29,9 +29,20 @@ and a shared stdio server by everybody. What nobody is there for, or a client la
 
 _MOST_WANTS: Final = 1024
 
+Pipe = Callable[[Want, Callable[[Any], Backchannel]], Wire]
+"""Makes the wire of a session that runs on a pipe of another kind than a process."""
+
 
 class Legs:
     """How to reach one server.
+
+    Args:
+        config: Its configuration.
+        host: The upstream's host.
+        info: How the gateway calls itself.
+        changed: Told which lists the server says have changed.
+        updated: Told of updates of watched resources.
+        pipe: What leads to it in place of its configured command.
 
     Attributes:
         modern: Whether it speaks the modern era; None before anybody asked.
@@ -50,8 +61,10 @@ class Legs:
         info: Json,
         changed: Callable[[str], None],
         updated: Callable[[Principal | None, Json], None],
+        pipe: Pipe | None = None,
     ) -> None:
         self.config = config
+        self.pipe = pipe
         self.modern: bool | None = None
         self.legacy: bool | None = None
         self.skip_probe = False
@@ -157,6 +170,8 @@ class Legs:
         def backchannel(respond: Any) -> Backchannel:
             return self._backchannel(None if self.config.shared else whose, respond)
 
+        if self.pipe is not None:
+            return self.pipe(want, backchannel)
         if self.http is None:
             crashed = self.pool.restarts(want.owner).crashed
             return Stdio(self.config, self._host, backchannel, crashed, want.caller.environment)

@@ -138,8 +138,8 @@ class ModernHttp:
                             return result
         except HttpError:
             self._host.log.debug("upstream_stream_ended", method=call.method)
-        except ValueError:
-            raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
+        except ValueError as error:
+            raise wire.bad_response(self._host.name, wire.fault(error), call.exchange) from None
         raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
 
 

@@ -33,7 +33,7 @@ from .catalog import Catalog
 from .config import McpConfig
 from .connect import definite
 from .http import reason_of
-from .legs import Legs
+from .legs import Legs, Pipe
 from .limit import Limit
 from .session import SessionExpired
 from .watch import Watches
@@ -51,13 +51,14 @@ class McpUpstream:
     Args:
         config: Its configuration.
         host: What the kernel offers.
+        pipe: What leads to the server in place of its configured command.
     """
 
-    def __init__(self, config: McpConfig, host: Host) -> None:
+    def __init__(self, config: McpConfig, host: Host, pipe: Pipe | None = None) -> None:
         self._config = config
         self._host = host
         info: Json = {"name": "portico", "version": _version()}
-        self._legs = Legs(config, host, info, self._changed, self._updated)
+        self._legs = Legs(config, host, info, self._changed, self._updated, pipe)
         self._catalog = Catalog(config, host, self._legs)
         self._watches = Watches(host, self._legs, self._catalog)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from portico.api import UPSTREAM_BAD_RESPONSE, Exchange, Json, Principal, Refused, failure
+from portico.api import UPSTREAM_BAD_RESPONSE, Exchange, Json, Principal, Refused, SseTooLarge, failure
 
 MODERN: Final = "2026-07-28"
 LEGACY: Final = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -215,6 +215,11 @@ def bad_response(upstream: str, reason: str, exchange: Exchange | None = None) -
     ident = exchange.id if exchange else None
     text = "The upstream's answer could not be used."
     return failure(UPSTREAM_BAD_RESPONSE, text, reason=reason, upstream=upstream, request_id=ident)
+
+
+def fault(error: ValueError) -> str:
+    """What is wrong with a stream that cannot be read."""
+    return "message_too_large" if isinstance(error, SseTooLarge) else "malformed_message"
 
 
 @attrs.frozen

@@ -40,17 +40,17 @@ class Client:
             pool.close()
         self._pools.clear()
 
-    async def send(self, request: Request, request_id: str | None = None) -> Answer:
+    async def send(self, request: Request, request_id: str | None = None, *, follow: bool = True) -> Answer:
         """Send a request; gives the answer when it is whole, of a stream all there is until it ends.
 
-        Redirects of a GET are followed as far as the configuration says, the last answer is given otherwise.
+        Redirects of a GET are followed as far as the configuration says, unless `follow` is off.
 
         Raises:
             Refused: 50300 when it could not be sent, 50200 for an answer of no use.
         """
         try:
             answer = await self._once(request)
-            for _ in range(self._config.redirects if request.method == "GET" else 0):
+            for _ in range(self._config.redirects if follow and request.method == "GET" else 0):
                 if answer.status not in _REDIRECTS:
                     break
                 request = redirected(request, answer)
@@ -141,7 +141,7 @@ class Client:
         """The failure that an answer of no use is."""
         return failure(
             UPSTREAM_BAD_RESPONSE,
-            "The upstream's answer is of no use.",
+            "The upstream's answer could not be used.",
             reason=reason,
             upstream=self._host.name,
             request_id=request_id,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import attrs
-from attrs.validators import ge, gt, optional
+from attrs.validators import deep_iterable, ge, gt, optional
 
 from portico.api import Credential, Json, Ref, Secret, Wrong, doc
 from portico_plugins.upstreams import checks
@@ -180,6 +180,21 @@ class RestConfig:
         default=None, metadata=doc("The OpenAPI document as a file.", operator_only=True)
     )
     openapi_inline: Json = attrs.field(factory=dict, metadata=doc("The OpenAPI document itself."))
+    ref_origins: tuple[str, ...] = attrs.field(
+        default=(),
+        validator=deep_iterable(checks.url),
+        metadata=doc(
+            "Origins that references of the document may lead to, besides its own.",
+            example=["https://schemas.example.com"],
+        ),
+    )
+    ref_folder: Path | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "The folder that files which a file refers to have to be in; its own by default.",
+            operator_only=True,
+        ),
+    )
     tools: dict[str, HandTool] = attrs.field(factory=dict, metadata=doc("Tools written by hand, by name."))
     base_url: str = attrs.field(
         default="",
@@ -251,7 +266,12 @@ class RestConfig:
         default=5.0, validator=ge(0), metadata=doc("Seconds the start of the gateway waits for the document.")
     )
     max_document_bytes: int = attrs.field(
-        default=64 * 1024 * 1024, validator=ge(1024), metadata=doc("The largest document taken.")
+        default=64 * 1024 * 1024,
+        validator=ge(1024),
+        metadata=doc("The largest document taken, all its files together."),
+    )
+    max_document_files: int = attrs.field(
+        default=1000, validator=ge(1), metadata=doc("The most files that references of a document lead to.")
     )
     max_tools: int = attrs.field(
         default=2000, validator=ge(1), metadata=doc("The most tools; with more, the document is refused.")

@@ -111,7 +111,7 @@ class Document:
     @property
     def paths(self) -> Mapping[str, Any]:
         """Path templates and what is there."""
-        return mapping(self.root.get("paths"))
+        return self.resolved(self.root.get("paths"))
 
     def at(self, ref: str) -> Any:
         """What a reference within the document points to.
@@ -119,11 +119,16 @@ class Document:
         Raises:
             Unfit: It points elsewhere, or to nothing.
         """
+        return self._at(ref, _LONGEST_CHAIN)
+
+    def _at(self, ref: str, left: int) -> Any:
         if ref != "#" and not ref.startswith("#/"):
             raise Unfit(f"a reference leaves the document: {ref[:100]!r}")
         node: Any = self.root
         for step in unquote(ref[2:]).split("/") if ref != "#" else ():
             step = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(node, dict) and step not in node and "$ref" in node:
+                node = self._resolved(node, left)  # a part of the document that is in a file of its own
             if isinstance(node, dict) and step in node:
                 node = node[step]
             elif isinstance(node, list) and step.isdecimal() and int(step) < len(node):
@@ -138,13 +143,16 @@ class Document:
         Raises:
             Unfit: The reference is of no use.
         """
-        for _ in range(_LONGEST_CHAIN):
+        return self._resolved(node, _LONGEST_CHAIN)
+
+    def _resolved(self, node: Any, left: int) -> dict[str, Any]:
+        for steps in range(left, 0, -1):
             if not isinstance(node, dict):
                 return {}
             ref = node.get("$ref")
             if not isinstance(ref, str):
                 return node
-            node = self.at(ref)
+            node = self._at(ref, steps - 1)
         raise Unfit("references lead in a circle")
 
 

@@ -49,6 +49,38 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": data})
 
 
+@attrs.define(eq=False)
+class Files:
+    """An ASGI app with files, each of them with an ETag.
+
+    Attributes:
+        files: What there is: path -> content, or the status that is answered.
+        asked: What was asked for: path and status.
+    """
+
+    files: dict[str, Any]
+    asked: list[tuple[str, int]] = attrs.field(factory=list)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["raw_path"].decode()
+        content = self.files.get(path, 404)
+        headers = [(b"content-type", b"application/json")]
+        body, status = b"", content
+        if not isinstance(content, int):
+            body = content if isinstance(content, bytes) else json.dumps(content).encode()
+            tag = b'"%d"' % hash(body)
+            headers.append((b"etag", tag))
+            status = 304 if dict(scope["headers"]).get(b"if-none-match") == tag else 200
+        if isinstance(content, bytes) and content.startswith(b"/"):
+            headers.append((b"location", content))
+            status = 302
+        self.asked.append((path, status))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body if status == 200 else b""})
+
+
 @attrs.define
 class Raw:
     """A server that answers each connection with given bytes.

@@ -1,0 +1,200 @@
+"""What can be configured of tunnels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import attrs
+from attrs.validators import ge, gt, optional
+
+from portico.api import Secret, at_least, doc, positive
+
+LEAST: Final = 24
+"""Characters of a secret, at least."""
+
+MOST: Final = 4
+"""Secrets at one time, at most."""
+
+
+def _secret(text: str) -> None:
+    if len(text) < LEAST or not text.isprintable() or text.strip() != text:
+        raise ValueError(f"a tunnel's secret has at least {LEAST} characters (try `openssl rand -hex 32`)")
+
+
+def _secrets(_: Any, __: Any, value: tuple[Secret, ...]) -> None:
+    if not 0 < len(value) <= MOST:
+        raise ValueError(f"expected 1 to {MOST} secrets: the current one, and the next while it changes")
+    for each in value:
+        _secret(each.reveal())
+    if len({each.reveal() for each in value}) < len(value):
+        raise ValueError("each secret may be named once")
+
+
+@attrs.frozen(kw_only=True)
+class TunnelConfig:
+    """Config of the `tunnel` upstream: an MCP server that dials in."""
+
+    secrets: tuple[Secret, ...] = attrs.field(
+        validator=_secrets,
+        metadata=doc(
+            "What the dialling side has to know, any of them: name the next one beside the current, change "
+            "the dialling side, then take the old one out. At least 24 characters each.",
+            example=["${env:LAB_SECRET}"],
+        ),
+    )
+    connections: int = attrs.field(
+        default=1,
+        validator=ge(1),
+        metadata=doc(
+            "How many processes may have dialled in at one time. With more than that, the newest wins. "
+            "Sessions are spread over them."
+        ),
+    )
+    shared: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "Share sessions among all principals. Off, each principal has its own, and at the other end a "
+            "process of its own where the server is one."
+        ),
+    )
+    withhold: tuple[Literal["elicitation", "sampling", "roots"], ...] = attrs.field(
+        default=(),
+        metadata=doc(
+            "Client capabilities that this server is never offered, whatever the client can do.",
+            example=["roots"],
+        ),
+    )
+    connect_timeout: float = attrs.field(
+        default=10.0, validator=gt(0), metadata=doc("Seconds to answer a handshake of MCP.")
+    )
+    call_timeout: float | None = attrs.field(
+        default=None,
+        validator=optional(gt(0)),
+        metadata=doc(
+            "The most seconds one call may take here; without it, only the caller's deadline counts."
+        ),
+    )
+    idle_timeout: float = attrs.field(
+        default=900.0, validator=gt(0), metadata=doc("Seconds after which an unused session ends.")
+    )
+    max_sessions: int = attrs.field(
+        default=1000, validator=ge(1), metadata=doc("The most sessions at one time.")
+    )
+    refresh_seconds: float | None = attrs.field(
+        default=None,
+        validator=optional(gt(0)),
+        metadata=doc(
+            "Seconds after which the lists are asked for again. Without it: when the server says so."
+        ),
+    )
+    start_grace: float = attrs.field(
+        default=5.0,
+        validator=ge(0),
+        metadata=doc(
+            "Seconds a change of this upstream waits for the first listing, where it is dialled in."
+        ),
+    )
+    max_message_bytes: int = attrs.field(
+        default=16 * 1024 * 1024,
+        validator=ge(1024),
+        metadata=doc("The largest message taken from the server."),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class EntranceConfig:
+    """Config of the `tunnel` transport: where they dial in."""
+
+    handshake_timeout: float = attrs.field(
+        default=10.0, validator=positive, metadata=doc("Seconds for who connects to prove who it is.")
+    )
+    max_unproven: int = attrs.field(
+        default=64,
+        validator=at_least(1),
+        metadata=doc(
+            "Connections at one time that have not proven anything yet; more are answered with 503."
+        ),
+    )
+    wrong_tries: int = attrs.field(
+        default=5,
+        validator=at_least(1),
+        metadata=doc(
+            "Wrong names or secrets in a row that one address (of IPv6: one /64) may try; then it is "
+            "answered with 429, and gets one more try every ten seconds."
+        ),
+    )
+    ping: float = attrs.field(
+        default=15.0,
+        validator=positive,
+        metadata=doc("Seconds of silence after which the other side is asked."),
+    )
+    ping_timeout: float = attrs.field(
+        default=10.0, validator=positive, metadata=doc("Seconds it has to say anything then.")
+    )
+
+
+def _url(_: Any, __: Any, value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or not name_in(value):
+        raise ValueError("expected wss://HOST/tunnel/NAME")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("the URL of a tunnel has no credentials, query or fragment")
+
+
+def name_in(url: str) -> str:
+    """The upstream's name in a tunnel's URL, "" where there is none."""
+    before, _, name = urlsplit(url).path.rpartition("/")
+    return name if before.endswith("/tunnel") else ""
+
+
+@attrs.frozen(kw_only=True)
+class DialConfig:
+    """Config of the `tunnel_client` transport: this gateway is what dials."""
+
+    url: str = attrs.field(
+        validator=_url,
+        metadata=doc("Where to dial in.", example="wss://gateway.example.com/tunnel/lab"),
+    )
+    secret: Secret | None = attrs.field(
+        default=None, metadata=doc("The secret the gateway knows, too.", example="${env:LAB_SECRET}")
+    )
+    secret_file: Path | None = attrs.field(
+        default=None, metadata=doc("A file it is in, read anew for each connection.")
+    )
+    server: str = attrs.field(default="default", metadata=doc("The virtual server to serve."))
+    once: bool = attrs.field(default=False, metadata=doc("Do not connect again when a connection has ended."))
+    insecure: bool = attrs.field(
+        default=False,
+        metadata=doc("Allow a connection without TLS to another machine: others can read and change it."),
+    )
+    ca_file: Path | None = attrs.field(
+        default=None,
+        metadata=doc("PEM file of certificate authorities to trust instead of the system's."),
+    )
+    connect_timeout: float = attrs.field(
+        default=10.0, validator=positive, metadata=doc("Seconds to connect and to prove who is there.")
+    )
+    longest_pause: float = attrs.field(
+        default=30.0, validator=positive, metadata=doc("Seconds between two attempts to connect, at most.")
+    )
+    max_message: int = attrs.field(
+        default=16 * 1024 * 1024, validator=at_least(1024), metadata=doc("Longest message taken, in bytes.")
+    )
+    max_sessions: int = attrs.field(
+        default=1000, validator=at_least(1), metadata=doc("Sessions at one time, on one connection.")
+    )
+    ping: float = attrs.field(
+        default=15.0, validator=positive, metadata=doc("Seconds of silence after which the gateway is asked.")
+    )
+    ping_timeout: float = attrs.field(
+        default=10.0, validator=positive, metadata=doc("Seconds it has to say anything then.")
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse combinations that mean nothing."""
+        if (self.secret is None) == (self.secret_file is None):
+            raise ValueError("expected exactly one of `secret` and `secret_file`")
+        if self.secret is not None:
+            _secret(self.secret.reveal())
