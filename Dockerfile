@@ -7,7 +7,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY kernel kernel
 COPY plugins plugins
 COPY examples/servers examples/servers
-RUN /opt/portico/bin/pip install --no-cache-dir --no-compile '.[postgresql,mysql,rest,grpc]' \
+RUN /opt/portico/bin/pip install --no-cache-dir --no-compile '.[postgresql,mysql,rest,shaping,grpc]' \
     && /opt/portico/bin/python -m compileall -q /opt/portico/lib
 
 FROM python:3.13-slim

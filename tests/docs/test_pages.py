@@ -40,13 +40,17 @@ def test_code_that_is_said_to_be_in_a_file_is_in_it(block: Block) -> None:
     assert block.text in (ROOT / block.file).read_text("utf-8")
 
 
+SET = {"LAB_SECRET": "0123456789abcdef0123456789abcdef"}
+"""Variables that pages have their reader set: for a secret, a default that works would be a bad example."""
+
+
 @pytest.mark.parametrize("block", CONFIGS, ids=_ids)
 def test_a_documented_configuration_is_accepted(block: Block, tmp_path: Path) -> None:
     # A page may show the one table it is about: what that refers to is filled in.
     tables = tomllib.loads(block.text)
     if "upstreams" not in tables:
         tables["upstreams"] = {}
-    load(Document(tables, block.page.name, tmp_path), discover(), {})
+    load(Document(tables, block.page.name, tmp_path), discover(), SET)
 
 
 @functools.cache

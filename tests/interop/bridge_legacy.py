@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import anyio
-from mcp.types import CreateMessageResult, ElicitResult, ListRootsResult
+from mcp.types import CreateMessageResult, ElicitRequest, ElicitResult, ListRootsResult
 
 from tests.interop.fixture.asking import ASKING, create_message, elicit, list_roots
 from tests.interop.fixture.content import ASKING_PROMPT, CONTEXT_FORM, PROMPTS, messages, says
@@ -20,6 +20,7 @@ from tests.interop.fixture.entries import (
     strings,
     tool,
 )
+from tests.interop.fixture.passing import passing, visited
 from tests.interop.fixture.plain import PLAIN
 from tests.interop.fixture.questions import (
     CONFIRM,
@@ -102,6 +103,10 @@ async def _prompt(call: Call) -> PromptAnswer:
     return messages(says(f"Use this context: {field(answer, 'context')}"))
 
 
+async def _ask(call: Call, request: ElicitRequest) -> ToolAnswer:
+    return visited(await elicit(call, request))
+
+
 ASKING_ROUNDS: tuple[ToolEntry, ...] = (
     tool("test_streaming_elicitation", "Reports progress, then asks the user.", _streaming_elicitation),
     tool("test_input_required_result_elicitation", "One form.", _elicitation),
@@ -119,7 +124,7 @@ if __name__ == "__main__":
     main(
         fixture_server(
             "portico-bridge-legacy",
-            (*PLAIN, *ASKING, *ASKING_ROUNDS),
+            (*PLAIN, *passing(_ask), *ASKING, *ASKING_ROUNDS),
             (*PROMPTS, PromptEntry(ASKING_PROMPT, _prompt)),
         ),
         "legacy",

@@ -10,6 +10,7 @@ from mcp.types import ElicitRequest
 
 from tests.interop.fixture.content import PROMPTS, ROUND_PROMPT
 from tests.interop.fixture.entries import Call, ToolAnswer, ToolEntry, strings, tool
+from tests.interop.fixture.passing import passing, visited
 from tests.interop.fixture.plain import PLAIN
 from tests.interop.fixture.questions import DEFAULTS, ENUMS, form, outcome, said, sample
 from tests.interop.fixture.rounds import ROUNDS, ask
@@ -41,6 +42,12 @@ async def _enums(call: Call) -> ToolAnswer:
     return _round(call, form("Please choose from each list", ENUMS), "Elicitation completed")
 
 
+async def _ask(call: Call, request: ElicitRequest) -> ToolAnswer:
+    if "visit" in call.answers:
+        return visited(call.answers["visit"])
+    return ask("asked", visit=request)
+
+
 ROUNDED: tuple[ToolEntry, ...] = (
     tool("test_sampling", "Asks the client's model.", _sampling, strings("prompt")),
     tool("test_elicitation", "Asks the user.", _elicitation, strings("message")),
@@ -51,7 +58,9 @@ ROUNDED: tuple[ToolEntry, ...] = (
 
 if __name__ == "__main__":
     main(
-        fixture_server("portico-bridge-modern", (*PLAIN, *ROUNDED, *ROUNDS), (*PROMPTS, ROUND_PROMPT)),
+        fixture_server(
+            "portico-bridge-modern", (*PLAIN, *passing(_ask), *ROUNDED, *ROUNDS), (*PROMPTS, ROUND_PROMPT)
+        ),
         "modern",
         "A modern server that asks in rounds under the names of the legacy scenarios.",
     )

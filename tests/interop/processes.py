@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -107,12 +107,27 @@ def gateway(upstream: str, folder: Path, protocol: str = "auto") -> Iterator[Run
         f'[upstreams.fixture]\nuse = "mcp"\nurl = "{upstream}"\nprotocol = "{protocol}"\n\n'
         '[servers.default]\nupstreams = ["fixture"]\nprefix = "never"\n'
     )
-    executable = Path(sys.executable).with_name("gateway")
-    log = folder / "gateway.log"
+    with serving(["serve", "--config", str(config)], port, folder / "gateway.log", folder) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def serving(arguments: Sequence[str], port: int, log: Path, folder: Path = ROOT) -> Iterator[Running]:
+    """A command of `gateway` that serves on a port, once that is ready.
+
+    Args:
+        arguments: The command line.
+        port: Where it listens.
+        log: Where its output goes.
+        folder: Its working directory.
+
+    Raises:
+        NotReady: `/readyz` did not answer 200.
+    """
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [executable, "serve", "--config", config],
+            [Path(sys.executable).with_name("gateway"), *arguments],
             cwd=folder,
             stdout=output,
             stderr=output,
@@ -126,13 +141,58 @@ def gateway(upstream: str, folder: Path, protocol: str = "auto") -> Iterator[Run
             _stop(process)
 
 
-def _wait_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+@contextlib.contextmanager
+def tunnelled(upstream: str, folder: Path) -> Iterator[Running]:
+    """A gateway that a server at a URL has dialled in to, its names unchanged.
+
+    Args:
+        upstream: The server's endpoint.
+        folder: Where the config file and the logs go.
+
+    Raises:
+        NotReady: They did not find each other.
+    """
+    port = free_port()
+    config = folder / "tunnel.toml"
+    config.write_text(
+        f'[gateway]\nlisten = ["127.0.0.1:{port}"]\n\n[transports.streamable_http]\n\n[transports.tunnel]\n\n'
+        '[upstreams.fixture]\nuse = "tunnel"\nsecrets = ["0123456789abcdef0123456789abcdef"]\n\n'
+        '[servers.default]\nupstreams = ["fixture"]\nprefix = "never"\n'
+    )
+    executable = Path(sys.executable).with_name("gateway")
+    secret = folder / "tunnel.secret"
+    secret.write_text("0123456789abcdef0123456789abcdef")
+    connect = f"ws://127.0.0.1:{port}/tunnel/fixture"
+    dialling = ("tunnel", "--connect", connect, "--secret-file", secret, "--url", upstream)
+    log = folder / "tunnel.log"
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("wb"))
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [executable, *words], cwd=folder, stdout=output, stderr=output, start_new_session=True
+                )
+            )
+            for words in (("serve", "--config", config), dialling)
+        ]
+        try:
+            _wait_ready(processes[0], port, log, whole=True)
+            yield Running(f"http://localhost:{port}/mcp", log, processes[0])
+        finally:
+            for process in processes:
+                _stop(process)
+
+
+def _wait_ready(process: subprocess.Popen[bytes], port: int, log: Path, *, whole: bool = False) -> None:
+    """Wait for `/readyz`; with `whole`, until no upstream is missing either."""
     last = "no answer"
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
-                return
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+                last = answer.read().decode()
+                if not whole or '"status":"ready"' in last:
+                    return
         except urllib.error.HTTPError as error:
             last = f"HTTP {error.code}"
         except OSError as error:

@@ -1,7 +1,7 @@
 """How every fixture server is started: the command line, the era gate, and the ready line.
 
 `python -m tests.interop.fixture --port 0 --era legacy` prints `ready http://localhost:PORT/mcp` on stdout
-once it accepts connections, and stops on SIGTERM.
+once it accepts connections, and stops on SIGTERM. With `--stdio`, stdin and stdout are the connection.
 """
 
 from __future__ import annotations
@@ -12,11 +12,22 @@ import socket
 import warnings
 from typing import Any, Literal, cast, get_args
 
+import anyio
 import msgspec
 import uvicorn
 from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPDeprecationWarning
-from mcp.types import UNSUPPORTED_PROTOCOL_VERSION
+from mcp.shared.message import SessionMessage
+from mcp.types import (
+    METHOD_NOT_FOUND,
+    PROTOCOL_VERSION_META_KEY,
+    UNSUPPORTED_PROTOCOL_VERSION,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCRequest,
+)
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 from starlette.responses import Response
@@ -113,14 +124,55 @@ def run(server: Server[Any], era: Eras, port: int) -> None:
     _Announcing(config).run(sockets=[listener])
 
 
+async def run_stdio(server: Server[Any], era: Eras) -> None:
+    """Serve on stdin and stdout until stdin ends; what is not of this era is answered at the gate."""
+    passed, inner = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+
+    async def gate(outer: Any, answers: Any) -> None:
+        async with passed:
+            async for message in outer:
+                refusal = None if isinstance(message, Exception) else _refusal(message.message, era)
+                if refusal is None:
+                    await passed.send(message)
+                else:
+                    await answers.send(SessionMessage(refusal))
+
+    async with stdio_server() as (outer, answers), anyio.create_task_group() as group:
+        group.start_soon(gate, outer, answers)
+        await server.run(inner, answers, server.create_initialization_options())
+        group.cancel_scope.cancel()
+
+
+def _refusal(message: JSONRPCMessage, era: Eras) -> JSONRPCError | None:
+    if not isinstance(message, JSONRPCRequest):
+        return None
+    meta = (message.params or {}).get("_meta") or {}
+    if era == "legacy" and (PROTOCOL_VERSION_META_KEY in meta or message.method == "server/discover"):
+        error = ErrorData(code=METHOD_NOT_FOUND, message="Method not found")
+    elif era == "modern" and message.method == "initialize":
+        requested = str((message.params or {}).get("protocolVersion", ""))
+        data = {"supported": list(MODERN_PROTOCOL_VERSIONS), "requested": requested}
+        error = ErrorData(
+            code=UNSUPPORTED_PROTOCOL_VERSION, message="Unsupported protocol version", data=data
+        )
+    else:
+        return None
+    return JSONRPCError(jsonrpc="2.0", id=message.id, error=error)
+
+
 def main(server: Server[Any], default_era: Eras, description: str) -> None:
-    """The command line every fixture has: `--port` and `--era`."""
+    """The command line every fixture has: `--port` or `--stdio`, and `--era`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1 (default: any free one)")
+    parser.add_argument("--stdio", action="store_true", help="serve on stdin and stdout instead")
     parser.add_argument(
         "--era", choices=get_args(Eras), default=default_era, help="protocol eras to admit to"
     )
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
     logging.getLogger("mcp").setLevel(logging.ERROR)
-    run(server, cast("Eras", arguments.era), arguments.port)
+    era = cast("Eras", arguments.era)
+    if arguments.stdio:
+        anyio.run(run_stdio, server, era)
+    else:
+        run(server, era, arguments.port)

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 
 from tests.interop.client_wrapper import answer
-from tests.interop.processes import fixture, gateway
+from tests.interop.processes import Running, fixture, gateway, tunnelled
 from tests.interop.raw_client import MODERN, Json, RawClient, RpcError
 
 LEGACY = "2025-11-25"
+Way = Callable[[str, Path], AbstractContextManager[Running]]
+
+
+WAYS = {"url": gateway, "tunnel": tunnelled}
+"""How the gateway reaches the server."""
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    return WAYS[request.param]
 
 
 @pytest.fixture(scope="module")
-def before_legacy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def before_legacy(tmp_path_factory: pytest.TempPathFactory, way: Way) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("before-legacy")
-    with fixture("bridge_legacy", folder) as upstream, gateway(upstream.url, folder) as running:
+    with fixture("bridge_legacy", folder) as upstream, way(upstream.url, folder) as running:
         yield running.url
 
 
 @pytest.fixture(scope="module")
-def before_modern(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def before_modern(tmp_path_factory: pytest.TempPathFactory, way: Way) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("before-modern")
-    with fixture("bridge_modern", folder) as upstream, gateway(upstream.url, folder) as running:
+    with fixture("bridge_modern", folder) as upstream, way(upstream.url, folder) as running:
         yield running.url
 
 

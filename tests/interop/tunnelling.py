@@ -57,6 +57,7 @@ class Process:
         self.process = process
         self.lines: list[Any] = []
         self._news = asyncio.Condition()
+        self._over = False
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -68,6 +69,9 @@ class Process:
                 except ValueError:
                     self.lines.append({"event": "", "line": line.decode("utf-8", "replace")})
                 self._news.notify_all()
+        async with self._news:
+            self._over = True
+            self._news.notify_all()
 
     def events(self, event: str, **facts: Any) -> list[Any]:
         """The log's objects of an event with these facts."""
@@ -86,9 +90,10 @@ class Process:
         """Wait for a condition on `lines`."""
         try:
             async with asyncio.timeout(PATIENCE), self._news:
-                await self._news.wait_for(condition)
+                await self._news.wait_for(lambda: self._over or condition())
         except TimeoutError:
-            raise AssertionError(f"not seen: {what}\n{self.text}") from None
+            pass
+        assert condition(), f"not seen: {what}\n{self.text}"
 
     @property
     def text(self) -> str:
@@ -114,7 +119,7 @@ class Process:
         await self._reading
 
 
-async def _begin(*arguments: str, cwd: Path, env: dict[str, str]) -> Process:
+async def begun(*arguments: str, cwd: Path, env: dict[str, str]) -> Process:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PORTICO_", "MCP_"))}
     return Process(
         await asyncio.create_subprocess_exec(
@@ -162,9 +167,9 @@ class Gateway:
         """Start it again."""
         self.process = await _gateway(self.folder)
 
-    def client(self, mode: str, **options: Any) -> Any:
+    def client(self, mode: str, url: str = "", **options: Any) -> Any:
         """The SDK's client."""
-        return connected(self.url, mode, **options)
+        return connected(url or self.url, mode, **options)
 
 
 def config_text(port: int, **values: Any) -> str:
@@ -175,7 +180,7 @@ def config_text(port: int, **values: Any) -> str:
 
 
 async def _gateway(folder: Path) -> Process:
-    process = await _begin("serve", "--config", "gateway.toml", "--quiet", cwd=folder, env={})
+    process = await begun("serve", "--config", "gateway.toml", "--quiet", cwd=folder, env={})
     await process.until("gateway.ready")
     return process
 
@@ -199,7 +204,7 @@ async def tunnel(
     """`gateway tunnel`, from when it is connected; by default with the server of `passing_server`."""
     offered = arguments or ("--stdio", SERVER)
     secrets = () if "--secret-file" in arguments else ("--secret-env", "LAB_SECRET")
-    process = await _begin(
+    process = await begun(
         *("tunnel", "--connect", url, "--json", "--log-level", "debug", *secrets, *offered),
         cwd=folder,
         env={"LAB_SECRET": secret, **env},
@@ -213,10 +218,11 @@ async def tunnel(
 
 
 @asynccontextmanager
-async def connected(url: str, mode: str, **options: Any) -> AsyncIterator[Client]:
+async def connected(url: str, mode: str, token: str = "", **options: Any) -> AsyncIterator[Client]:
     """The SDK's client over HTTP."""
+    headers = {"authorization": f"Bearer {token}"} if token else {}
     async with (
-        httpx2.AsyncClient(timeout=PATIENCE) as http,
+        httpx2.AsyncClient(timeout=PATIENCE, headers=headers) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode, **options) as client,
     ):
         yield client

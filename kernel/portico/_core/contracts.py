@@ -7,6 +7,7 @@ it docstrings, and the contracts refer to each other.
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -162,6 +163,10 @@ def _unmanaged() -> Management:
     return Unmanaged()
 
 
+def _random(_: str) -> bytes:
+    return os.urandom(32)
+
+
 @attrs.frozen(eq=False)
 class Host:
     """What the kernel offers a component when it is created.
@@ -176,6 +181,8 @@ class Host:
         wiring: What upstreams and transports need of the data plane.
         management: What is managed at run time; its methods raise `NoRegistry` when nothing is.
         state: The folder for what outlives the process; whoever writes there makes it, with mode 0700.
+        key: `key(purpose)` is 32 bytes that nobody else has: to recognise what the component gave out when it
+            comes back. They are the same in all workers, and after a restart if `gateway.secret` is set.
     """
 
     name: str
@@ -189,6 +196,7 @@ class Host:
     state: Path = attrs.field(
         default=attrs.Factory(lambda self: self.base / ".portico", takes_self=True), kw_only=True
     )
+    key: Callable[[str], bytes] = attrs.field(default=_random, kw_only=True)
 
 
 # --- identity ------------------------------------------------------------------------------------
@@ -469,6 +477,8 @@ class Offer:
         info: Its `serverInfo`, or None.
         ttl_ms: How long lists may be kept, the least of what it said; 0 when it said nothing.
         public: Whether it said that its lists are the same for everybody (`cacheScope: public`).
+        waits: Whether it answers the calls of clients that know no tasks when they are done, though its
+            capabilities have the Tasks extension; else the kernel has it make a task, and waits for that.
     """
 
     tools: tuple[Json, ...] = ()
@@ -481,6 +491,7 @@ class Offer:
     info: Json | None = None
     ttl_ms: int = 0
     public: bool = False
+    waits: bool = False
 
 
 @attrs.frozen

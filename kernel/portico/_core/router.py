@@ -98,7 +98,10 @@ class Router:
     async def _answered(self, exchange: Exchange, target: Target, params: Json) -> Result:
         """Send, and go on until the answer is one this client can be given."""
         upstream = self._upstreams[target.upstream]
-        poll_tasks = has_tasks(upstream.offer.capabilities) and not has_tasks(exchange.capabilities)
+        offer = upstream.offer
+        poll_tasks = (
+            has_tasks(offer.capabilities) and not offer.waits and not has_tasks(exchange.capabilities)
+        )
         with_tasks: Json | None = None
         if poll_tasks and exchange.method == "tools/call":
             declared = exchange.capabilities.get("extensions")

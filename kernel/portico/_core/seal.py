@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,10 @@ class Seal:
     def key_from(secret: str | None) -> bytes:
         """The key for a configured secret; a fresh random one without."""
         return os.urandom(32) if secret is None else hashlib.sha256(secret.encode()).digest()
+
+    def derived(self, label: str) -> bytes:
+        """32 bytes for one purpose, from which nothing can be told of the key or those for another."""
+        return hmac.digest(self._key, f"portico/derived/{label}".encode(), "sha256")
 
     def close(self, kind: str, principal: Principal, payload: Any, ttl: float) -> str:
         """Seal a JSON value for `ttl` seconds; URL-safe ASCII."""

@@ -131,6 +131,7 @@ class Composer:
             wiring=self.plane,
             management=self.roster or Unmanaged(),
             state=self.settings.state,
+            key=lambda purpose: self.seal.derived(f"{component.kind}/{component.name}/{purpose}"),
         )
 
     def _offer_changed(self, upstream: str) -> None:

@@ -136,7 +136,7 @@ def passing(
     more: Iterable[tuple[tuple[str, ...], Any]] = (),
     auth: Json | None = None,
 ) -> tuple[Orders, Settings]:
-    """What to serve: each upstream as it is, under its own names; the first one is `default`.
+    """What to serve: each upstream as it is, under its own names; the first one is `default`, too.
 
     Variables of the environment that configure a whole gateway's other tables do not count: who exports them
     for a gateway does not mean this one.
@@ -157,10 +157,8 @@ def passing(
 
     for name in [name for name in os.environ if _OTHERS.match(name)]:
         del os.environ[name]
-    servers = {
-        "default" if not number else name: {"upstreams": [name], "prefix": "never", "name": name}
-        for number, name in enumerate(upstreams)
-    }
+    named = {name: {"upstreams": [name], "prefix": "never", "name": name} for name in upstreams}
+    servers = {"default": next(iter(named.values())), **named}
     tables: Json = {
         "gateway": {"on_change": "accept"},
         "upstreams": dict(upstreams),

@@ -20,12 +20,17 @@ class ChannelLost(Exception):
     """The channel is closed; its text says why in a word."""
 
 
+class TooLong(Exception):
+    """A message is longer than the other side takes; nothing of it is sent."""
+
+
 class Channel:
     """One channel.
 
     Args:
         number: Its number on its tunnel.
         longest: Bytes of a message that are taken.
+        most: Bytes of a message that the other side takes.
         urgent: Sends a small frame before everything else.
         wake: Tells the tunnel that there is something to send.
         forget: Tells the tunnel that it is closed.
@@ -40,6 +45,7 @@ class Channel:
         self,
         number: int,
         longest: int,
+        most: int,
         urgent: Callable[[bytes], None],
         wake: Callable[[Channel], None],
         forget: Callable[[Channel], None],
@@ -49,6 +55,7 @@ class Channel:
         self.on_lost: Callable[[str], None] = lambda _: None
         self.lost = ""
         self._longest = longest
+        self._most = most
         self._urgent = urgent
         self._wake = wake
         self._forget = forget
@@ -71,6 +78,7 @@ class Channel:
 
         Raises:
             ChannelLost: It is closed.
+            TooLong: The other side would not take it.
         """
         while not self._room.is_set():
             await self._room.wait()
@@ -81,9 +89,12 @@ class Channel:
 
         Raises:
             ChannelLost: It is closed.
+            TooLong: The other side would not take it.
         """
         if self.lost:
             raise ChannelLost(self.lost)
+        if len(message) > self._most:
+            raise TooLong
         self._out.append(message)
         self._waiting += len(message)
         if self._waiting > _AHEAD:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from portico.api import ConfigError, Host, Secret, nearest
 
-from .config import DialConfig, name_in
+from .config import DialConfig, check_secret, name_in
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -76,12 +76,11 @@ def secret_of(config: DialConfig, host: Host) -> Secret:
 
     Raises:
         OSError: Its file cannot be read.
-        ValueError: There is no secret in it.
+        ValueError: There is none in it that is any good.
     """
     if config.secret is not None:
         return config.secret
     assert config.secret_file is not None
     text = (host.base / config.secret_file).read_text("utf-8").strip()
-    if not text or len(text) > 4096:
-        raise ValueError("there is no secret in it")
+    check_secret(text)
     return Secret(text)

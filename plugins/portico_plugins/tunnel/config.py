@@ -18,7 +18,12 @@ MOST: Final = 4
 """Secrets at one time, at most."""
 
 
-def _secret(text: str) -> None:
+def check_secret(text: str) -> None:
+    """Refuse what could be guessed.
+
+    Raises:
+        ValueError: It could be.
+    """
     if len(text) < LEAST or not text.isprintable() or text.strip() != text:
         raise ValueError(f"a tunnel's secret has at least {LEAST} characters (try `openssl rand -hex 32`)")
 
@@ -27,7 +32,7 @@ def _secrets(_: Any, __: Any, value: tuple[Secret, ...]) -> None:
     if not 0 < len(value) <= MOST:
         raise ValueError(f"expected 1 to {MOST} secrets: the current one, and the next while it changes")
     for each in value:
-        _secret(each.reveal())
+        check_secret(each.reveal())
     if len({each.reveal() for each in value}) < len(value):
         raise ValueError("each secret may be named once")
 
@@ -197,4 +202,4 @@ class DialConfig:
         if (self.secret is None) == (self.secret_file is None):
             raise ValueError("expected exactly one of `secret` and `secret_file`")
         if self.secret is not None:
-            _secret(self.secret.reveal())
+            check_secret(self.secret.reveal())

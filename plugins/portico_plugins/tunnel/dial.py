@@ -7,6 +7,7 @@ import ipaddress
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -34,12 +35,24 @@ class Turned(PorticoError):
 
 def guarded(url: str) -> bool:
     """Whether nobody else can read what goes to a URL: TLS, or the way to this machine itself."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    return urlsplit(url).scheme == "wss" or _here(url)
+
+
+def _here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
     try:
-        return parts.scheme == "wss" or ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def proxy_for(url: str) -> str | None:
+    """The HTTP proxy that the environment names for a URL: `HTTPS_PROXY` for wss, `HTTP_PROXY` for ws."""
+    parts = urlsplit(url)
+    if _here(url) or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    return proxies.get("https" if parts.scheme == "wss" else "http") or proxies.get("all")
 
 
 class ClientSocket:
@@ -120,7 +133,7 @@ async def dial(
         Turned: It does not want us, or does not know the secret itself.
     """
     timeout = aiohttp.ClientTimeout(total=None, connect=config.connect_timeout)
-    session = aiohttp.ClientSession(timeout=timeout, trust_env=True, middlewares=(_stay,))
+    session = aiohttp.ClientSession(timeout=timeout, middlewares=(_stay,))
     try:
         async with asyncio.timeout(config.connect_timeout):
             socket = ClientSocket(await _open(session, config, host), session)
@@ -146,7 +159,11 @@ async def _open(
     if config.ca_file is not None:
         tls = ssl.create_default_context(cafile=str(host.base / config.ca_file))
     return await session.ws_connect(
-        config.url, protocols=(PROTOCOL,), max_msg_size=max(LONGEST, proof.LONGEST) + 1, ssl=tls
+        config.url,
+        protocols=(PROTOCOL,),
+        max_msg_size=max(LONGEST, proof.LONGEST) + 1,
+        ssl=tls,
+        proxy=proxy_for(config.url),
     )
 
 

@@ -27,6 +27,9 @@ from .tries import Tries
 _LOOK: Final = 0.2
 """Seconds between two looks at whether the gateway is about to end."""
 
+_SELDOM: Final = 1.0
+"""The same while nobody is connected who would have to know."""
+
 
 class AsgiSocket:
     """The gateway's side of a WebSocket. Implements `Socket`."""
@@ -76,6 +79,7 @@ class Entrance:
         self._worker = secrets.token_hex(8)
         self._tries = Tries(config.wrong_tries, host.clock)
         self._unproven = 0
+        self._carried = 0
         self._pace = Pace(config.ping, config.ping_timeout)
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -90,7 +94,7 @@ class Entrance:
         """When the gateway is about to end, have everybody dial anew; then end what is left in order."""
         wiring = self._host.wiring
         while not wiring.draining:  # noqa: ASYNC110 (nothing tells of it)
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_LOOK if self._carried else _SELDOM)
         for each in self._every():
             each.leave()
         while not wiring.closing:  # noqa: ASYNC110
@@ -129,7 +133,7 @@ class Entrance:
         if found is not None:
             await self._carry(socket, *found)
 
-    async def _prove(self, socket: WebSocket, name: str, peer: str) -> tuple[str, Links, Held] | None:
+    async def _prove(self, socket: WebSocket, name: str, peer: str) -> tuple[str, Held] | None:
         """Find out who it is; None when the connection has been closed instead."""
         log = self._host.log
         challenge = proof.Challenge(proof.nonce())
@@ -164,18 +168,24 @@ class Entrance:
             log.debug("tunnel_not_needed", upstream=name, peer=peer, verdict=verdict)
             await _close(socket, Code.DONE, verdict)
             return None
-        link = Link(AsgiSocket(socket), self._host.clock, self._pace, min(links.longest, theirs.longest))
-        return name, links, Held(link, key, theirs.instance)
+        link = Link(AsgiSocket(socket), self._host.clock, self._pace, links.longest, theirs.longest)
+        return name, Held(link, key, theirs.instance)
 
-    async def _carry(self, socket: WebSocket, name: str, links: Links, held: Held) -> None:
+    async def _carry(self, socket: WebSocket, name: str, held: Held) -> None:
+        links = self._links(name)
+        if links is None or not links.knows(held.key):  # it has changed while we were talking
+            await _close(socket, Code.AWAY, "changed")
+            return
         log = self._host.log
         peer = socket.client.host if socket.client else ""
         links.add(held)
         log.info("tunnel_connected", upstream=name, peer=peer)
         why = "gone"
+        self._carried += 1
         try:
             why = await held.link.run()
         finally:
+            self._carried -= 1
             held.link.end("gone")
             log.info("tunnel_ended", upstream=name, peer=peer, reason=why)
 

@@ -27,6 +27,8 @@ _SOON: Final = 0.1
 _STABLE: Final = 5.0
 """Seconds a connection has to last to count as well."""
 
+_UNWELCOME: Final = 5.0
+
 _FLUSH: Final = 1.0
 
 _UNWANTED: Final = {
@@ -67,7 +69,9 @@ class Keeper:
         self._workers = 1
         self._takeover = True
         self._known = False
+        self._had = False
         self._lost = False
+        self._complete = False
         self._unwanted = ""
         self._hasty = False
         self._news = asyncio.Event()
@@ -91,16 +95,17 @@ class Keeper:
         searching = Backoff(_SOON, 2.0)
         while True:
             self._news.clear()
-            if self._config.once and self._known and not self._held:
+            if self._config.once and self._had and not self._held:
                 if self._lost:
                     raise Unreachable("the connection to the gateway was lost")
                 return
-            if not self._missing or (self._config.once and self._lost):
+            self._complete = self._complete or not self._missing
+            if not self._missing or (self._config.once and (self._complete or self._lost)):
                 await self._news.wait()
                 continue
             if self._unwanted:
                 why, self._unwanted = self._unwanted, ""
-                await self._wait(self._config.longest_pause, why)
+                await self._wait(self._patience(), why)
             elif self._hasty:
                 self._hasty = False
                 await asyncio.sleep(self._backoff.next())
@@ -109,15 +114,20 @@ class Keeper:
             except (Unreachable, Turned) as error:
                 if self._config.once or (isinstance(error, Turned) and not self._known):
                     raise
-                pause = self._config.longest_pause if isinstance(error, Turned) else self._backoff.next()
-                await self._wait(pause, str(error))
+                turned = isinstance(error, Turned)
+                await self._wait(self._patience() if turned else self._backoff.next(), str(error))
                 continue
             if verdict == "welcome":
+                self._takeover = self._had = True
                 searching.reset()
             elif verdict == "busy":
                 await self._wait(self._backoff.next(), "another process has the place")
             else:
                 await asyncio.sleep(searching.next())
+
+    def _patience(self) -> float:
+        """Seconds before the next attempt where the gateway does not want us: it counts wrong ones."""
+        return max(self._backoff.next(), min(_UNWELCOME, self._config.longest_pause))
 
     async def _wait(self, seconds: float, why: str) -> None:
         self._host.log.warning("tunnel_retry", seconds=round(seconds, 1), reason=why)
@@ -136,7 +146,9 @@ class Keeper:
             return said.verdict
         conversations = Conversations(self._host, self._config.server, self._config.max_sessions)
         pace = Pace(self._config.ping, self._config.ping_timeout)
-        link = Link(socket, self._host.clock, pace, self._config.max_message, conversations.begin)
+        link = Link(
+            socket, self._host.clock, pace, self._config.max_message, said.longest, conversations.begin
+        )
         link.on_change.append(self._news.set)
         now = _Held(said.worker, link, socket, conversations)
         before = self._held.get(said.worker)
@@ -154,8 +166,11 @@ class Keeper:
     async def _carry(self, held: _Held) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
+        why = "failed"
         try:
             why = await held.link.run()
+        except Exception as error:  # whatever it is, the connection can be made again
+            self._host.log.error("tunnel_failed", exc_info=error)
         finally:
             await held.conversations.close()
             if self._held.get(held.worker) is held:
@@ -182,6 +197,7 @@ class Keeper:
         """Go: say so, let what is written be sent, and end."""
         for held in list(self._held.values()):
             held.link.leave()
+            await held.conversations.finish(_FLUSH)
             await held.link.flush(_FLUSH)
             held.link.end("done")
         if self._ending:

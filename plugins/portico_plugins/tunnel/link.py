@@ -45,6 +45,7 @@ class Link:
         clock: Time.
         pace: About silence.
         longest: Bytes of a message that are taken.
+        most: Bytes of a message that the other side takes.
         opened: Given each channel that the other side opens, and what it says; None where it may not.
 
     Attributes:
@@ -60,6 +61,7 @@ class Link:
         clock: Clock,
         pace: Pace,
         longest: int,
+        most: int,
         opened: Callable[[Channel, Json], None] | None = None,
     ) -> None:
         self.channels: dict[int, Channel] = {}
@@ -70,6 +72,7 @@ class Link:
         self._clock = clock
         self._pace = pace
         self._longest = longest
+        self._most = most
         self._opened = opened
         self._last = 0
         self._urgent: deque[bytes] = deque()
@@ -95,10 +98,13 @@ class Link:
             self.end("gone")
             for task in (*tasks, over):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(_CLOSING):
                     await self._socket.close(self._code, self.ended)
+        for each in ends:
+            if isinstance(each, Exception):
+                raise each
         return self.ended
 
     def end(self, why: str, code: Code = Code.DONE) -> None:
@@ -151,7 +157,7 @@ class Link:
         return self._channel(self._last)
 
     def _channel(self, number: int) -> Channel:
-        channel = Channel(number, self._longest, self._post, self._turn, self._forget)
+        channel = Channel(number, self._longest, self._most, self._post, self._turn, self._forget)
         self.channels[number] = channel
         return channel
 

@@ -72,14 +72,15 @@ class Links:
 
     def add(self, held: Held) -> None:
         """Take in a tunnel. The newest wins: of one process always, of several when there are too many."""
-        for each in [each for each in self._held if each.instance == held.instance]:
-            each.link.end("replaced", Code.DONE)
-        instances = list(dict.fromkeys(each.instance for each in self._held))
-        surplus = len(instances) + 1 - self._most
-        for each in list(self._held):
-            if each.instance in instances[: max(surplus, 0)]:
+        before = list(self._held)
+        others = list(dict.fromkeys(each.instance for each in before if each.instance != held.instance))
+        surplus = others[: max(len(others) + 1 - self._most, 0)]
+        self._keep(held)  # first, so that what ran on those that go finds another
+        for each in before:
+            if each.instance == held.instance:
+                each.link.end("replaced", Code.DONE)
+            elif each.instance in surplus:
                 each.link.end("replaced", Code.REPLACED)
-        self._keep(held)
         self._changed()
 
     def _keep(self, held: Held) -> None:
@@ -97,7 +98,7 @@ class Links:
         """Have the tunnels of the upstream this one is to replace, as far as their secret is good."""
         known = {each.link for each in self._held}
         for each in before._held:
-            if each.link not in known and self._knows(each.key):
+            if each.link not in known and self.knows(each.key):
                 self._keep(each)
         self._mine = False
 
@@ -108,11 +109,12 @@ class Links:
         before._mine = False
         before._closed = True
         for each in list(before._held):
-            if not self._knows(each.key):
+            if not self.knows(each.key):
                 each.link.end("secret_removed", Code.SECRET_REMOVED)
         self._changed()
 
-    def _knows(self, key: bytes) -> bool:
+    def knows(self, key: bytes) -> bool:
+        """Whether a secret is good, by its key."""
         return any(hmac.compare_digest(key, each) for each in self.keys)
 
     def leave(self) -> None:

@@ -27,7 +27,7 @@ from .config import MOST
 
 T = TypeVar("T")
 
-LONGEST: Final = 4096
+LONGEST: Final = 16 * 1024
 """Bytes of a message of the handshake, at most."""
 
 _NONCE: Final = 32

@@ -6,11 +6,22 @@ import asyncio
 import contextlib
 from typing import Final
 
-from portico.api import Endpoint, Host, Json, Principal, Unread
+import msgspec
+
+from portico.api import (
+    UPSTREAM_BAD_RESPONSE,
+    Endpoint,
+    Host,
+    Json,
+    Principal,
+    Unread,
+    error_frame,
+    failure,
+)
 from portico_plugins.transports.talking.outbox import Bounds, Outbox
 from portico_plugins.transports.talking.talk import Talk
 
-from .channel import Channel, ChannelLost
+from .channel import Channel, ChannelLost, TooLong
 
 _BOUNDS: Final = Bounds(Unread(64, 1 << 20), 1 << 16, 1 << 28)
 """A gateway that is slow is waited for; its channels are no reason to give up its connection."""
@@ -71,7 +82,29 @@ class Conversation:
         with contextlib.suppress(ChannelLost):
             while (frames := await self._outbox.take()) is not None:
                 for frame in frames:
-                    await self._channel.send(frame)
+                    try:
+                        await self._channel.send(frame)
+                    except TooLong:
+                        await self._channel.send(_instead(frame))
+
+
+class _Answer(msgspec.Struct):
+    id: str | int | None = None
+    method: str = ""
+
+
+def _instead(frame: bytes) -> bytes:
+    """The error that an answer becomes that is too long for the gateway.
+
+    Raises:
+        ChannelLost: It is a request or a notification, for which there is nothing instead.
+    """
+    found = msgspec.json.decode(frame, type=_Answer)
+    if found.method:
+        raise ChannelLost("message_too_large")
+    text = "The upstream's answer is longer than the gateway takes."
+    refusal = failure(UPSTREAM_BAD_RESPONSE, text, reason="message_too_large")
+    return error_frame(found.id, refusal.body())
 
 
 class Conversations:
@@ -106,6 +139,11 @@ class Conversations:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._host.log.error("tunnel_conversation_failed", exc_info=error)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait a while for those that are about to end."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
 
     async def close(self) -> None:
         """End all of them."""

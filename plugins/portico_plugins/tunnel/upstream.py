@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from portico.api import (
+    INVALID_PARAMS,
     OVERLOADED,
-    UPSTREAM_BAD_RESPONSE,
     UPSTREAM_UNAVAILABLE,
     Host,
     Refused,
@@ -23,7 +23,7 @@ from portico_plugins.upstreams.mcp.pool import Want
 from portico_plugins.upstreams.mcp.session import Wire
 from portico_plugins.upstreams.mcp.upstream import McpUpstream
 
-from .channel import Channel, ChannelLost
+from .channel import Channel, ChannelLost, TooLong
 from .config import TunnelConfig
 from .link import Link
 from .links import Links, links_of
@@ -99,14 +99,12 @@ class TunnelWire(Multiplex):
         elif why == "too_many_channels":
             text = "The other end of the tunnel has as many sessions as it may have."
             self._fail(failure(OVERLOADED, text, reason="too_many_sessions", upstream=self._host.name))
-        elif self._link is not None and not self._link.ended:
-            self._fail(failure(UPSTREAM_BAD_RESPONSE, "The upstream ended the session.",
-                               reason="session_ended", upstream=self._host.name))  # fmt: skip
         else:
-            text = "The tunnel to the upstream was lost."
-            lost = failure(UPSTREAM_UNAVAILABLE, text, reason="tunnel_lost", upstream=self._host.name)
+            ended = self._link is not None and not self._link.ended
             Wire.lose(self, self._gone(_NO_TUNNEL))
-            self._fail(lost)
+            text = "The upstream ended the session." if ended else "The tunnel to the upstream was lost."
+            reason = "session_ended" if ended else "tunnel_lost"
+            self._fail(failure(UPSTREAM_UNAVAILABLE, text, reason=reason, upstream=self._host.name))
 
     def _fail(self, why: Refused) -> None:
         Wire.lose(self, why)
@@ -130,6 +128,9 @@ class TunnelWire(Multiplex):
             if channel is None:
                 raise ChannelLost("closed")
             await channel.send(body)
+        except TooLong:
+            text = "The request is longer than the other end of the tunnel takes."
+            raise Refused(INVALID_PARAMS, text) from None
         except ChannelLost:
             raise wire.again(self.why) if self.why else self._away() from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -56,3 +57,21 @@ def headers(_: Any, __: Any, value: Mapping[str, Secret]) -> None:
         problem = header_problem(name, secret.reveal())
         if problem:
             raise ValueError(problem)
+
+
+def identity(cert: Path | None, key: Path | None) -> None:
+    """Validate what is shown to servers that ask who connects: a certificate has a key."""
+    if (cert is None) != (key is None):
+        raise ValueError("`client_cert` and `client_key` go together")
+
+
+def proxy(_: Any, __: Any, value: str) -> None:
+    """Validate the URL of a proxy, or none at all."""
+    if not value:
+        return
+    url(_, __, value)
+    parts = urlsplit(value)
+    if parts.scheme != "http" or parts.path not in ("", "/") or parts.query:
+        raise ValueError("expected http://HOST:PORT; proxies that speak TLS or SOCKS are not supported")
+    if parts.port == 0:
+        raise ValueError("expected a port from 1 to 65535")

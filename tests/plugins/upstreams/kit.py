@@ -219,7 +219,8 @@ async def running(component: Any = None, **config: Any) -> AsyncIterator[Running
 @contextlib.asynccontextmanager
 async def serving(app: Any, port: int = 0) -> AsyncIterator[str]:
     """An ASGI app on a free port of its own; gives its origin."""
-    sock = socket.socket()
+    # Only of a socket that says it is TCP does asyncio take Nagle's algorithm: 40 ms an answer without.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("127.0.0.1", port))
     sock.listen()

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from portico_plugins.upstreams.http1 import Answer, Broken, Connections, Unreachable, Unusable
-from portico_plugins.upstreams.http1.dial import Dialer, tls_context
+from portico_plugins.upstreams.http1.dial import Dialer, _connect, tls_context
 
 ASK = b"POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 FINE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -448,6 +448,25 @@ async def test_a_stream_nobody_reads_makes_the_server_wait() -> None:
                 assert len(await read(answer)) == 400 * 65536
 
 
+async def test_a_stream_that_ended_unread_leaves_a_connection_that_is_read_again() -> None:
+    chunk = b"80000\r\n" + b"x" * 0x80000 + b"\r\n0\r\n\r\n"
+
+    async with peer(saying(EVENTS + chunk)) as server:
+        with client(server.port) as connections:
+            answer = await connections.send(ASK)
+            async with asyncio.timeout(10):
+                while not connections._free:  # all of it has come, and nothing was read
+                    if answer._paused:
+                        answer._paused = False
+                        for connection in connections._all:
+                            connection.resume()
+                        answer._paused = True
+                    await asyncio.sleep(0)
+                assert len(await read(answer)) == 0x80000
+                assert len(await read(await connections.send(ASK))) == 0x80000
+    assert len(server.connections) == 1
+
+
 async def test_a_stream_that_ends_soon_after_its_answer_gives_its_connection_back() -> None:
     gate = asyncio.Event()
 
@@ -613,3 +632,12 @@ async def test_a_handshake_that_stalls_is_given_up() -> None:
         with client(server.port, context=context, timeout=0.2) as connections, failing() as caught:
             await connections.send(ASK)
     assert caught.value.reason == "connect_timeout"
+
+
+async def test_the_end_of_a_request_waits_for_no_acknowledgement() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        sock = await _connect(socket.AF_INET, listening.getsockname())
+        with sock:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -10,7 +10,14 @@ from typing import Any, Final
 
 from portico._core.contracts import Json
 from portico._core.errors import HEADER_MISMATCH, INVALID_PARAMS, UNSUPPORTED_VERSION, Refused
-from portico._core.protocol.eras import META_CAPABILITIES, META_VERSION, MODERN_VERSIONS, NAME_PARAM
+from portico._core.protocol.eras import (
+    LOG_LEVELS,
+    META_CAPABILITIES,
+    META_LOG_LEVEL,
+    META_VERSION,
+    MODERN_VERSIONS,
+    NAME_PARAM,
+)
 
 HeaderMap = Mapping[tuple[str, ...], str]
 """Property path -> `x-mcp-header` token, of one tool's input schema."""
@@ -192,7 +199,7 @@ def _same(said: str, value: Any, text: str) -> bool:
 
 
 def check_envelope(meta: Any) -> None:
-    """The `_meta` keys every modern request must have.
+    """The `_meta` keys every modern request must have, and the level of log messages that it may have.
 
     Raises:
         Refused: -32602 naming what is missing or of the wrong type.
@@ -203,6 +210,9 @@ def check_envelope(meta: Any) -> None:
         raise Refused(INVALID_PARAMS, "Invalid params: _meta lacks " + " and ".join(missing))
     if not isinstance(keys[META_VERSION], str) or not isinstance(keys[META_CAPABILITIES], dict):
         raise Refused(INVALID_PARAMS, "Invalid params: a reserved _meta key has the wrong type")
+    if META_LOG_LEVEL in keys and str(keys[META_LOG_LEVEL]) not in LOG_LEVELS:
+        wanted = ", ".join(LOG_LEVELS)
+        raise Refused(INVALID_PARAMS, f"Invalid params: {META_LOG_LEVEL} must be one of {wanted}")
 
 
 def check_routing(method: str, params: Json, lines: Iterable[tuple[str, str]]) -> None:

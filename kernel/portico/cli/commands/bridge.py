@@ -197,6 +197,7 @@ def _announce(settings: Settings, transports: Iterable[str], states: Json, addre
     where = [
         f"  {server.name}  {base.replace('http', scheme, 1)}{_before(name)}{end}"
         for name, server in settings.servers.items()
+        if name == "default" or name != settings.servers["default"].name
         for base in banner.base_urls(settings, addresses)
         for scheme, end in (_PATHS[transport] for transport in transports)
     ]

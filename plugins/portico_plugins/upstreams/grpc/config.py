@@ -13,6 +13,7 @@ import attrs
 from attrs.validators import ge, gt, optional
 
 from portico.api import Credential, Ref, Secret, doc
+from portico_plugins.upstreams import checks
 
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
 _TEXT: Final = re.compile(r"[\x20-\x7e]*")
@@ -262,8 +263,7 @@ class GrpcConfig:
             raise ValueError("`descriptors` and `protos` are two ways to say the same: give one")
         if self.proto_paths and not self.protos:
             raise ValueError("`proto_paths` means nothing without `protos`")
-        if (self.client_cert is None) != (self.client_key is None):
-            raise ValueError("`client_cert` and `client_key` go together")
+        checks.identity(self.client_cert, self.client_key)
         if self.url.startswith("grpc:"):
             given = [name for name in ("ca_file", "client_cert", "server_name") if getattr(self, name)]
             if given:

@@ -61,30 +61,43 @@ def identity(config: GrpcConfig, host: Host) -> Identity | None:
 
 
 async def targets(config: GrpcConfig) -> list[str]:
-    """The server's addresses as targets of gRPC: one for each address family, the preferred one first.
+    """The server's addresses as targets of gRPC: see `judged`."""
+    parts = urlsplit(config.url)
+    return await judged(
+        parts.hostname or "", parts.port or 0, config.connect_timeout, allow_private=config.allow_private
+    )
+
+
+async def judged(host: str, port: int, timeout: float, *, allow_private: bool) -> list[str]:
+    """A host's addresses as targets of gRPC: one for each address family, the preferred one first.
+
+    Args:
+        host: A name or an address.
+        port: The port.
+        timeout: Seconds resolution may take.
+        allow_private: Whether loopback, private and similar addresses are fine.
 
     Raises:
         Unreachable: There are none, or one of them is forbidden; then none of the answer is to be trusted.
     """
-    parts = urlsplit(config.url)
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(config.connect_timeout):
-            found = await loop.getaddrinfo(parts.hostname or "", parts.port or 0, type=socket.SOCK_STREAM)
+        async with asyncio.timeout(timeout):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except TimeoutError:
         raise Unreachable("connect_timeout") from None
     except (OSError, UnicodeError):
         raise Unreachable("name_not_found") from None
     families: dict[str, list[str]] = {}
     for family, _, _, _, address in found:
-        ip, port = str(address[0]), int(address[1])
-        reason = judge(ip, allow_private=config.allow_private)
+        ip, number = str(address[0]), int(address[1])
+        reason = judge(ip, allow_private=allow_private)
         if reason is not None:
             raise Unreachable(f"address_not_allowed ({reason})")
         if family == socket.AF_INET6:
-            families.setdefault("ipv6", []).append(f"[{ip}]:{port}")
+            families.setdefault("ipv6", []).append(f"[{ip}]:{number}")
         elif family == socket.AF_INET:
-            families.setdefault("ipv4", []).append(f"{ip}:{port}")
+            families.setdefault("ipv4", []).append(f"{ip}:{number}")
     return [f"{scheme}:{','.join(dict.fromkeys(each))}" for scheme, each in families.items()]
 
 
@@ -92,11 +105,37 @@ def channel(config: GrpcConfig, target: str, tls: Identity | None) -> grpc.aio.C
     """A channel to these addresses; it connects when it is used, and again when it has to."""
     parts = urlsplit(config.url)
     name = config.server_name or (parts.hostname or "")
-    authority = f"[{name}]:{parts.port}" if ":" in name else f"{name}:{parts.port}"
+    compression = grpc.Compression.Gzip if config.compression == "gzip" else None
+    return opened(
+        target, name, parts.port or 0, tls, config.max_message_bytes, config.max_message_bytes, compression
+    )
+
+
+def opened(
+    target: str,
+    name: str,
+    port: int,
+    tls: Identity | None,
+    most_received: int,
+    most_sent: int,
+    compression: grpc.Compression | None = None,
+) -> grpc.aio.Channel:
+    """A channel that connects to a target of `judged` and to nothing else.
+
+    Args:
+        target: The addresses.
+        name: What the server is called, for `:authority` and its certificate.
+        port: Its port.
+        tls: For TLS; None for none.
+        most_received: The largest message taken, in bytes.
+        most_sent: The largest message sent, in bytes.
+        compression: Of what is sent.
+    """
+    authority = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     options: list[tuple[str, Any]] = [
         ("grpc.default_authority", authority),
-        ("grpc.max_receive_message_length", config.max_message_bytes),
-        ("grpc.max_send_message_length", config.max_message_bytes),
+        ("grpc.max_receive_message_length", most_received),
+        ("grpc.max_send_message_length", most_sent),
         ("grpc.max_metadata_size", 16 * 1024),
         ("grpc.enable_http_proxy", 0),  # a proxy would connect to addresses that nobody has judged
         ("grpc.service_config_disable_resolution", 1),
@@ -110,7 +149,6 @@ def channel(config: GrpcConfig, target: str, tls: Identity | None) -> grpc.aio.C
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
-    compression = grpc.Compression.Gzip if config.compression == "gzip" else None
     if tls is None:
         return grpc.aio.insecure_channel(target, options=options, compression=compression)
     options.append(("grpc.ssl_target_name_override", name))

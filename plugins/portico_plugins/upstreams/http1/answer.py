@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
+EVENTS: Final = frozenset({b"text/event-stream"})
 _MOST_UNREAD: Final = 256 * 1024
 """Bytes of a stream that may wait for their reader before the server is made to wait."""
 _MOST_DISCARDED: Final = 64 * 1024
@@ -34,11 +35,13 @@ class Broken(HttpError):
 
     Attributes:
         begun: Whether the head of the answer had come.
+        reason: A stable word.
     """
 
-    def __init__(self, begun: bool) -> None:
+    def __init__(self, begun: bool, reason: str = "connection_lost") -> None:
         super().__init__("the connection ended")
         self.begun = begun
+        self.reason = reason
 
 
 class Unusable(HttpError):
@@ -75,24 +78,27 @@ class Answer:
     Args:
         cap: The most bytes the body may have, unless it is a stream.
         loop: The running loop.
+        streams: The media types that are given piece by piece.
 
     Attributes:
         begun: Done when the head of a stream, or the whole of any other answer, is there; fails with
             `HttpError`.
         status: The HTTP status.
         headers: The few headers that matter, names in lower case.
-        stream: Whether it is a stream of events.
+        stream: Whether it is a stream, of events for instance.
         body: The body of an answer that is no stream.
         cap: The most bytes the body may have, unless it is a stream.
+        streams: The media types that are given piece by piece.
         source: Where it comes from; None once it is complete or given up.
     """
 
     __slots__ = (
         "_discarding", "_ended", "_error", "_farewell", "_loop", "_paused", "_pieces", "_size",
         "_waiter", "begun", "body", "cap", "headers", "source", "status", "stream",
+        "streams",
     )  # fmt: skip
 
-    def __init__(self, cap: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, cap: int, loop: asyncio.AbstractEventLoop, streams: frozenset[bytes] = EVENTS) -> None:
         self.begun: asyncio.Future[None] = loop.create_future()
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
@@ -100,6 +106,7 @@ class Answer:
         self.body = b""
         self.source: Source | None = None
         self.cap = cap
+        self.streams = streams
         self._loop = loop
         self._pieces: list[bytes] = []
         self._size = 0
@@ -136,6 +143,8 @@ class Answer:
 
     def end(self) -> None:
         """It is complete."""
+        if self._paused and self.source is not None:
+            self.source.resume()  # its next answer is another's to wait for
         self.source = None
         self._ended = True
         if self.stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -20,9 +21,8 @@ _FRESH: Final = 0.02
 _KEPT: Final = frozenset(
     {b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"mcp-session-id"}
 )
-_ALSO: Final = frozenset({b"location", b"etag", b"last-modified", b"retry-after", b"link"})
+_ALSO: Final = frozenset({b"cache-control", b"etag", b"last-modified", b"link", b"location", b"retry-after"})
 """Of these, repetition makes a list and is no fault."""
-_STREAM: Final = b"text/event-stream"
 _VERSIONS: Final = frozenset({"1.1", "1.0"})
 _NO_BODY: Final = frozenset({204, 304})
 
@@ -163,7 +163,9 @@ class Connection(asyncio.Protocol):
         if self._until_close and exc is None:
             answer.end()
         else:
-            answer.fail(Broken(self._headed))
+            # With TLS 1.3, a server says only now that it does not take our certificate.
+            reason = "tls_failed" if isinstance(exc, ssl.SSLError) else "connection_lost"
+            answer.fail(Broken(self._headed, reason))
 
     def _settle(self) -> None:
         """The answer is complete."""
@@ -231,7 +233,7 @@ class Connection(asyncio.Protocol):
         elif b"content-length" not in headers:
             self._until_close = status not in _NO_BODY
         kind = headers.get(b"content-type", b"")
-        stream = status == 200 and kind.partition(b";")[0].strip().lower() == _STREAM
+        stream = status == 200 and kind.partition(b";")[0].strip().lower() in answer.streams
         if not (stream or self._bodiless or status in _NO_BODY) and _length(headers) > answer.cap:
             self._fault = self._fault or "message_too_large"  # known before a byte of it has come
         if not self._fault:

@@ -7,42 +7,24 @@ import itertools
 import socket
 import ssl
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 from portico.api import judge
 
 from .answer import Unreachable
 from .connection import Connection
+from .proxy import Proxy, tunnel
+from .tls import Tls, tls_context
+
+__all__ = ["Dialer", "Tls", "tls_context"]
 
 _HEAD_START: Final = 0.25
 """Seconds one address gets before the next is tried beside it (RFC 8305)."""
 
+_MOST_TUNNELS: Final = 3
+"""Addresses of a host for which a proxy is asked."""
+
 _Address = tuple[int, tuple[Any, ...]]
-
-
-def tls_context(verify: bool, ca_file: Path | None) -> ssl.SSLContext:
-    """The TLS settings of an upstream.
-
-    Raises:
-        OSError: The file of authorities cannot be read.
-    """
-    return _system_context(verify) if ca_file is None else _context(verify, ca_file)
-
-
-@cache  # the system's authorities take a while to load, and a megabyte to keep
-def _system_context(verify: bool) -> ssl.SSLContext:
-    return _context(verify, None)
-
-
-def _context(verify: bool, ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 class Dialer:
@@ -54,16 +36,24 @@ class Dialer:
         context: For TLS; None for none.
         allow_private: Whether loopback, private and similar addresses are fine.
         timeout: Seconds one attempt may take, TLS included.
+        proxy: Through which to connect; None for none. The environment is not asked.
     """
 
     def __init__(
-        self, host: str, port: int, context: ssl.SSLContext | None, allow_private: bool, timeout: float
+        self,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | Tls | None,
+        allow_private: bool,
+        timeout: float,
+        proxy: Proxy | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._context = context
         self._allow_private = allow_private
         self._timeout = timeout
+        self._proxy = proxy
 
     async def dial(self, make: Callable[[socket.socket], Connection]) -> Connection:
         """A new connection.
@@ -72,13 +62,17 @@ class Dialer:
             Unreachable: There is none to be had, or it may not be made.
         """
         loop = asyncio.get_running_loop()
+        context = self._tls()
         try:
             async with asyncio.timeout(self._timeout):
-                sock = await self._connected(await self._resolved())
-                name = self._host if self._context is not None else None
+                if self._proxy is None:
+                    sock = await self._connected(await self._resolved())
+                else:
+                    sock = await self._tunnelled(self._proxy)
+                name = self._host if context is not None else None
                 # The socket is the transport's from here on, to close as well.
                 _, connection = await loop.create_connection(
-                    lambda: make(sock), sock=sock, ssl=self._context, server_hostname=name
+                    lambda: make(sock), sock=sock, ssl=context, server_hostname=name
                 )
                 return connection
         except ssl.SSLError:
@@ -90,22 +84,51 @@ class Dialer:
         except (OSError, UnicodeError):
             raise Unreachable("connection_refused") from None
 
-    async def _resolved(self) -> list[_Address]:
-        """The host's addresses, of both families by turns.
+    def _tls(self) -> ssl.SSLContext | None:
+        if not isinstance(self._context, Tls):
+            return self._context
+        try:
+            return self._context.context()
+        except (OSError, ValueError):
+            raise Unreachable("tls_files_unusable") from None
+
+    async def _tunnelled(self, proxy: Proxy) -> socket.socket:
+        """A socket that leads to the host through a proxy.
+
+        The proxy is told an address that was judged here, so that it cannot come to another by resolving the
+        name. One that is to resolve names is told addresses all the same where the URL has one.
 
         Raises:
-            Unreachable: One of them is forbidden; then none of the answer is to be trusted.
+            Unreachable: There is none to be had, or it may not be.
         """
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        for _, _, _, _, address in found:
-            reason = judge(str(address[0]), allow_private=self._allow_private)
-            if reason is not None:
-                raise Unreachable(f"address_not_allowed ({reason})")
-        first = [(family, address) for family, _, _, _, address in found if family == found[0][0]]
-        other = [(family, address) for family, _, _, _, address in found if family != found[0][0]]
-        turns = itertools.chain.from_iterable(itertools.zip_longest(first, other))
-        return list(dict.fromkeys(address for address in turns if address is not None))
+        targets = [(self._host, self._port)]
+        if not proxy.resolves or _is_address(self._host):
+            targets = [(str(address[0]), self._port) for _, address in await self._resolved()]
+        last = Unreachable("proxy_refused")
+        for host, port in targets[:_MOST_TUNNELS]:
+            try:
+                # Where it is, whoever runs the gateway has said: a private network, most often.
+                sock = await self._connected(await _judged(proxy.host, proxy.port, allow_private=True))
+            except OSError:
+                raise Unreachable("proxy_unreachable") from None
+            try:
+                await tunnel(sock, proxy, host, port)
+            except Unreachable as error:
+                sock.close()
+                last = error
+            except OSError:
+                sock.close()
+                last = Unreachable("proxy_failed")
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise last
+
+    async def _resolved(self) -> list[_Address]:
+        """The host's addresses, judged, of both families by turns."""
+        return await _judged(self._host, self._port, allow_private=self._allow_private)
 
     async def _connected(self, addresses: list[_Address]) -> socket.socket:
         """A socket connected to one of the addresses; a slow one does not hold up the next.
@@ -142,6 +165,33 @@ class Dialer:
                 task.add_done_callback(_discard)
 
 
+async def _judged(host: str, port: int, *, allow_private: bool) -> list[_Address]:
+    """A host's addresses, of both families by turns.
+
+    Raises:
+        Unreachable: One of them is forbidden; then none of the answer is to be trusted.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for _, _, _, _, address in found:
+        reason = judge(str(address[0]), allow_private=allow_private)
+        if reason is not None:
+            raise Unreachable(f"address_not_allowed ({reason})")
+    first = [(family, address) for family, _, _, _, address in found if family == found[0][0]]
+    other = [(family, address) for family, _, _, _, address in found if family != found[0][0]]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(first, other))
+    return list(dict.fromkeys(address for address in turns if address is not None))
+
+
+def _is_address(host: str) -> bool:
+    """Whether a host is an address, in whatever spelling resolvers take."""
+    try:
+        socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return False
+    return True
+
+
 def _discard(task: asyncio.Task[socket.socket]) -> None:
     if not task.cancelled() and task.exception() is None:
         task.result().close()
@@ -151,6 +201,8 @@ async def _connect(family: int, address: tuple[Any, ...]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
+        # asyncio does this only for sockets made as TCP ones: the end of a large request would wait.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A peer that vanished without a word must not keep a quiet stream "open" for ever.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):

@@ -7,7 +7,7 @@ import socket
 from collections import deque
 from typing import Final
 
-from .answer import Answer, Unreachable
+from .answer import EVENTS, Answer, Unreachable
 from .connection import Connection
 from .dial import Dialer
 
@@ -21,11 +21,13 @@ class Connections:
     Args:
         dialer: Makes connections.
         cap: The most bytes the body of an answer may have.
+        streams: The media types of which an answer is a stream.
     """
 
-    def __init__(self, dialer: Dialer, cap: int) -> None:
+    def __init__(self, dialer: Dialer, cap: int, streams: frozenset[bytes] = EVENTS) -> None:
         self._dialer = dialer
         self._cap = cap
+        self._streams = streams
         self._loop = asyncio.get_running_loop()
         self._all: set[Connection] = set()
         self._free: deque[Connection] = deque()
@@ -43,7 +45,7 @@ class Connections:
             HttpError: There is no acceptable answer.
         """
         connection = self._kept() or await self._made()
-        answer = Answer(self._cap, self._loop)
+        answer = Answer(self._cap, self._loop, self._streams)
         connection.send(request, answer)
         try:
             await answer.begun

@@ -26,6 +26,7 @@ from . import wire
 from .call import Call
 from .http import gateway_caller, reason_of
 from .legs import Legs
+from .listening import announced
 from .pool import Want
 from .session import Session, Wire
 
@@ -321,4 +322,5 @@ async def _probe(legs: Legs, pipe: Wire, host: Host) -> Link:
             task.cancel()
         await asyncio.wait(tasks)
     legs.modern, legs.legacy = True, None
+    legs.announced = announced(link.offer.capabilities)
     return _adopted(legs, want, session, link)

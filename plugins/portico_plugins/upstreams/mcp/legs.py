@@ -49,6 +49,7 @@ class Legs:
         legacy: Whether it speaks a legacy one; None before anybody tried.
         transport: How its legacy sessions travel.
         skip_probe: The last process seems to have died of the probe.
+        announced: The lists whose changes a modern process announces, as a subscription filter.
         http: The HTTP client, for a server with a URL.
         stateless: The modern leg over HTTP.
         pool: Its sessions.
@@ -68,6 +69,7 @@ class Legs:
         self.modern: bool | None = None
         self.legacy: bool | None = None
         self.skip_probe = False
+        self.announced: dict[str, bool] = {}
         self.transport: Literal["stdio", "http", "sse"] = (
             "stdio" if config.command else "sse" if config.protocol == "sse" else "http"
         )
@@ -186,7 +188,8 @@ class Legs:
     def on(self, wire_: Wire, want: Want) -> Session:
         """A session on a wire that is there already."""
         if want.era is Era.MODERN:
-            return ModernPipe(wire_, self.own)
+            mine = want.owner == self.owner_of_gateway  # the catalog listens on that one
+            return ModernPipe(wire_, self.own, {} if mine else self.announced)
         return LegacySession(wire_, self._host, want.capabilities, want.client_info)
 
     def forget(self) -> None:

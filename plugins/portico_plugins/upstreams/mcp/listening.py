@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from portico.api import METHOD_NOT_FOUND, UPSTREAM_UNAVAILABLE, Host, Json, Refused
 
 from .call import Call
-from .connect import Link
 from .restarts import Backoff
+
+if TYPE_CHECKING:
+    from .connect import Link
 
 _LISTEN: Final = {
     "tools": "toolsListChanged",

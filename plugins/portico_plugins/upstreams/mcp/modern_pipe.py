@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 
-from portico.api import Era, Exchange, Json, Result, Target
+from portico.api import Era, Exchange, Json, Refused, Result, Target
 
 from . import wire
 from .call import Call, Pausable
@@ -17,17 +18,37 @@ class ModernPipe(Session):
     Args:
         wire: What it runs on.
         own: Makes the params of a request of the gateway's own.
+        wanted: Which changed lists to listen for, as a subscription filter: what changed in a caller's own
+            process, only that says. Empty for none.
     """
 
     era = Era.MODERN
 
-    def __init__(self, wire: Wire, own: Callable[[Json | None], Json]) -> None:
+    def __init__(
+        self, wire: Wire, own: Callable[[Json | None], Json], wanted: Mapping[str, bool] | None = None
+    ) -> None:
         super().__init__(wire)
         self._own = own
+        self._wanted = dict(wanted or {})
+        self._listening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the pipe."""
         await self.wire.open()
+        if self._wanted:
+            self._listening = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        try:
+            await self.request("subscriptions/listen", {"notifications": self._wanted})
+        except Refused:
+            return  # it promised what it has not, or it is gone
+
+    async def close(self) -> None:
+        """End it."""
+        if self._listening is not None:
+            self._listening.cancel()
+        await super().close()
 
     async def send(self, exchange: Exchange, target: Target, limit: Pausable | None) -> Result:
         """Carry out an exchange."""

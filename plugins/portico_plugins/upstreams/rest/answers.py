@@ -7,18 +7,19 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from portico.api import Json, Result
 from portico_plugins.upstreams.http1 import Answer
 
+from .config import Shape
+from .paging import NextPage, next_page
 from .payloads import kind_of
 from .requests import Request
 from .tools import Tool
 
-_NEXT: Final = re.compile(r'<([^<>]*)>[^<>]*?;\s*rel="?(?:[a-z ]* )?next\b', re.IGNORECASE)
 _CHARSET: Final = re.compile(r"charset=\"?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _STATUS: Final = "portico/httpStatus"
 _encode = msgspec.json.Encoder().encode
@@ -35,7 +36,14 @@ class WrongAnswer(ValueError):
     """The answer is none of what the document says; its text is a stable word."""
 
 
-def result_of(answer: Answer, tool: Tool, request: Request, faults: Faults | None, most_error: int) -> Result:
+def result_of(
+    answer: Answer,
+    tool: Tool,
+    request: Request,
+    faults: Faults | None,
+    most_error: int,
+    page: NextPage | None = None,
+) -> Result:
     """What a call gives.
 
     Args:
@@ -44,6 +52,7 @@ def result_of(answer: Answer, tool: Tool, request: Request, faults: Faults | Non
         request: The request it is the answer to.
         faults: Checks structured content; None where nothing is promised.
         most_error: How many characters of the body of an error to show.
+        page: The next page, where the answer can no longer tell.
 
     Raises:
         WrongAnswer: It says that it is JSON and is not, or is a page where there should be JSON.
@@ -62,26 +71,67 @@ def result_of(answer: Answer, tool: Tool, request: Request, faults: Faults | Non
             value = _decoded(answer.body)
         except _NOT_JSON:
             raise WrongAnswer("bad_json") from None
-        return _structured(answer, request, value, meta, faults)
+        return _structured(answer, tool, request, value, meta, faults, page)
     content = _content(answer.body, name, media_type, tool)
     if content["type"] == "text" and tool.answers_json:
         try:
-            return _structured(answer, request, _decoded(answer.body), meta, faults)
+            return _structured(answer, tool, request, _decoded(answer.body), meta, faults, page)
         except _NOT_JSON:
             pass
-    return _finished([content, *_hints(answer, request)], msgspec.UNSET, meta, faults)
+    hints = _hints(next_page(answer, None, tool, request), meta)
+    return _finished([content, *hints], msgspec.UNSET, meta, faults)
+
+
+def shapable(answer: Answer, tool: Tool) -> tuple[Any] | None:
+    """The JSON of an answer that is to be shaped, which errors are only if asked for; None for another.
+
+    Raises:
+        WrongAnswer: It is none, and there is no telling what it would give away.
+    """
+    if tool.shape is None or not answer.body or tool.method == "HEAD":
+        return None
+    fine = 200 <= answer.status < 400
+    if not fine and not tool.shape.errors:
+        return None
+    name = answer.headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    try:
+        if not name or kind_of(name) in ("json", "text"):
+            return (_decoded(answer.body),)
+    except _NOT_JSON:
+        if fine and name and kind_of(name) == "json":
+            raise WrongAnswer("bad_json") from None
+    if fine:
+        raise WrongAnswer("wrong_content_type")
+    return None
+
+
+def misshapen(answer: Answer, shape: Shape, why: str) -> Result:
+    """What a call gives whose answer could not be shaped."""
+    program = shape.program if len(shape.program) <= 100 else f"{shape.program[:99]}…"
+    said = f"The API has answered, but the {shape.language} program `{program}` failed: {why}"
+    meta: Json = {_STATUS: answer.status}
+    return Result(value={"content": [{"type": "text", "text": said}], "isError": True, "_meta": meta})
 
 
 def _decoded(body: bytes) -> Any:
     return msgspec.json.decode(body.removeprefix(_BOM))
 
 
-def _structured(answer: Answer, request: Request, value: Any, meta: Json, faults: Faults | None) -> Result:
+def _structured(
+    answer: Answer,
+    tool: Tool,
+    request: Request,
+    value: Any,
+    meta: Json,
+    faults: Faults | None,
+    page: NextPage | None,
+) -> Result:
     text = {"type": "text", "text": answer.body.decode("utf-8", "replace")}
     wrong = faults(value) if faults is not None else []
     if wrong:
         return _mismatch([text], wrong, meta)
-    content = [text, *_hints(answer, request), *_created(answer, request)]
+    hints = _hints(page or next_page(answer, value, tool, request), meta)
+    content = [text, *hints, *_created(answer, request)]
     return _finished(content, msgspec.Raw(answer.body.removeprefix(_BOM).translate(_ONE_LINE)), meta, None)
 
 
@@ -153,17 +203,13 @@ def _text(body: bytes, media_type: str) -> str:
         return body.decode("utf-8", "replace")
 
 
-def _hints(answer: Answer, request: Request) -> list[Json]:
-    """How to have the next page, where the answer says that there is one (RFC 8288)."""
-    found = _NEXT.search(answer.headers.get(b"link", b"").decode("latin-1"))
-    if found is None:
+def _hints(page: NextPage | None, meta: Json) -> list[Json]:
+    """How to have the next page, for models as text, for programs beside it."""
+    if page is None:
         return []
-    given = dict(parse_qsl(urlsplit(request.target).query))
-    more = {name: value for name, value in parse_qsl(urlsplit(found[1]).query) if given.get(name) != value}
-    if not more:
-        return []
-    said = ", ".join(f"{name}={value}" for name, value in more.items())
-    return [{"type": "text", "text": f"There is more: call again with {said[:500]}"}]
+    if page.arguments:
+        meta["portico/nextPage"] = page.arguments
+    return [{"type": "text", "text": f"There is more: call again with {page.said}"}]
 
 
 def _created(answer: Answer, request: Request) -> list[Json]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE, Host, Refused, failure
 from portico_plugins.upstreams.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
-from portico_plugins.upstreams.http1.dial import Dialer, tls_context
+from portico_plugins.upstreams.http1.dial import Dialer, Tls
+from portico_plugins.upstreams.http1.proxy import Proxy
 
 from .config import RestConfig
 from .document import Unfit
+from .payloads import STREAMS
 from .requests import Request
 from .servers import sound_base
+
+Take = Callable[[Answer], Awaitable[None]]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
@@ -33,6 +38,16 @@ class Client:
         self._host = host
         self._cap = cap
         self._pools: dict[str, Connections] = {}
+        files = (config.ca_file, config.client_cert, config.client_key)
+        self._tls = Tls(
+            config.tls_verify, *(host.base / file if file is not None else None for file in files)
+        )
+        proxy = urlsplit(config.proxy)
+        self._proxy = (
+            Proxy(proxy.hostname, proxy.port or 80, config.proxy_credentials, config.proxy_resolves)
+            if proxy.hostname
+            else None
+        )
 
     def close(self) -> None:
         """Close every connection."""
@@ -40,43 +55,56 @@ class Client:
             pool.close()
         self._pools.clear()
 
-    async def send(self, request: Request, request_id: str | None = None, *, follow: bool = True) -> Answer:
+    async def send(
+        self,
+        request: Request,
+        request_id: str | None = None,
+        take: Take | None = None,
+        *,
+        follow: bool = True,
+    ) -> Answer:
         """Send a request; gives the answer when it is whole, of a stream all there is until it ends.
 
-        Redirects of a GET are followed as far as the configuration says, unless `follow` is off.
+        Redirects of a GET are followed as far as the configuration says.
+
+        Args:
+            request: The request.
+            request_id: For failures.
+            take: What to do with a stream instead; it ends when that returns.
+            follow: Whether redirects are.
 
         Raises:
             Refused: 50300 when it could not be sent, 50200 for an answer of no use.
         """
         try:
-            answer = await self._once(request)
+            answer = await self._once(request, take)
             for _ in range(self._config.redirects if follow and request.method == "GET" else 0):
                 if answer.status not in _REDIRECTS:
                     break
                 request = redirected(request, answer)
-                answer = await self._elsewhere(request)
+                answer = await self._elsewhere(request, take)
             if answer.status in _REDIRECTS:
                 raise Unusable("redirect")
         except HttpError as error:
             raise self._failed(error, request_id) from None
         return answer
 
-    async def _once(self, request: Request) -> Answer:
-        return await self._through(self._pool(request.origin), request)
+    async def _once(self, request: Request, take: Take | None) -> Answer:
+        return await self._through(self._pool(request.origin), request, take)
 
-    async def _elsewhere(self, request: Request) -> Answer:
+    async def _elsewhere(self, request: Request, take: Take | None) -> Answer:
         """Send a request to wherever an answer said, on a connection that is not kept."""
-        pool = Connections(self.dialer(request.origin), self._cap)
+        pool = Connections(self.dialer(request.origin), self._cap, STREAMS)
         try:
-            return await self._through(pool, request)
+            return await self._through(pool, request, take)
         finally:
             pool.close()
 
-    async def _through(self, pool: Connections, request: Request) -> Answer:
+    async def _through(self, pool: Connections, request: Request, take: Take | None) -> Answer:
         answer = await pool.send(_bytes_of(request))
         if answer.stream:
             try:
-                await self._gathered(answer)
+                await (take or self._gathered)(answer)
             finally:
                 answer.close()
         return answer
@@ -99,22 +127,19 @@ class Client:
     def _pool(self, origin: str) -> Connections:
         pool = self._pools.get(origin)
         if pool is None:
-            pool = self._pools[origin] = Connections(self.dialer(origin), self._cap)
+            pool = self._pools[origin] = Connections(self.dialer(origin), self._cap, STREAMS)
         return pool
 
     def dialer(self, origin: str) -> Dialer:
         """What makes connections to an origin."""
         config = self._config
         parts = urlsplit(origin)
-        context = None
-        if parts.scheme == "https":
-            ca_file = self._host.base / config.ca_file if config.ca_file is not None else None
-            context = tls_context(config.tls_verify, ca_file if config.tls_verify else None)
+        context = self._tls if parts.scheme == "https" else None
         name = parts.hostname or ""
         if not name.isascii():
             name = name.encode("idna").decode()
         port = parts.port or _PORTS[parts.scheme]
-        return Dialer(name, port, context, config.allow_private, config.connect_timeout)
+        return Dialer(name, port, context, config.allow_private, config.connect_timeout, self._proxy)
 
     def _failed(self, error: HttpError, request_id: str | None) -> Refused:
         if isinstance(error, Unreachable):
@@ -125,7 +150,8 @@ class Client:
         if isinstance(error, Broken) and error.begun:
             return self.bad_response("answer_cut_short", request_id)
         # The request may have arrived, so trying again is not safe in general.
-        return self._unavailable("connection_lost", request_id, False)
+        reason = error.reason if isinstance(error, Broken) else "connection_lost"
+        return self._unavailable(reason, request_id, False)
 
     def _unavailable(self, reason: str, request_id: str | None, retryable: bool | None) -> Refused:
         return failure(

@@ -3,144 +3,45 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import attrs
-from attrs.validators import deep_iterable, ge, gt, optional
+from attrs.validators import deep_iterable, ge, gt
 
 from portico.api import Credential, Json, Ref, Secret, Wrong, doc
 from portico_plugins.upstreams import checks
+
+from .options import HandParameter, HandTool, Match, OperationSettings, SchemeSettings, Shape, ShapeRule
+from .shaping import problems
+
+__all__ = [
+    "HandParameter",
+    "HandTool",
+    "Match",
+    "OperationSettings",
+    "RestConfig",
+    "SchemeSettings",
+    "Shape",
+    "ShapeRule",
+]
 
 _COOKIE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 _NEVER_PASSED: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
-@attrs.frozen(kw_only=True)
-class Match:
-    """Which operations: those that fit all of what is given."""
-
-    tags: tuple[str, ...] = attrs.field(default=(), metadata=doc("One of these tags, patterns allowed."))
-    operations: tuple[str, ...] = attrs.field(
-        default=(), metadata=doc("One of these operation ids, patterns allowed.", example=["pets_*"])
-    )
-    paths: tuple[str, ...] = attrs.field(
-        default=(), metadata=doc("One of these path templates, patterns allowed.", example=["/pets/*"])
-    )
-    methods: tuple[str, ...] = attrs.field(default=(), metadata=doc("One of these methods."))
-
-    def __attrs_post_init__(self) -> None:
-        if not (self.tags or self.operations or self.paths or self.methods):
-            raise ValueError("expected at least one of `tags`, `operations`, `paths` and `methods`")
-
-
-@attrs.frozen(kw_only=True)
-class OperationSettings:
-    """What is different about one operation."""
-
-    name: str = attrs.field(default="", metadata=doc("The tool's name."))
-    description: str = attrs.field(default="", metadata=doc("The tool's description."))
-    timeout: float | None = attrs.field(
-        default=None, validator=optional(gt(0)), metadata=doc("The most seconds a call may take.")
-    )
-    fixed: Json = attrs.field(
-        factory=dict,
-        metadata=doc(
-            "Arguments that are always these; clients neither see nor set them.", example={"limit": 10}
-        ),
-    )
-    defaults: Json = attrs.field(
-        factory=dict, metadata=doc("Arguments that are these unless the client says otherwise.")
-    )
-    headers: dict[str, Secret] = attrs.field(
-        factory=dict, validator=checks.headers, metadata=doc("Headers to add to its requests.")
-    )
-    read_only: bool | None = attrs.field(
-        default=None, metadata=doc("Whether it changes nothing; by its method by default.")
-    )
-    idempotent: bool | None = attrs.field(
-        default=None, metadata=doc("Whether doing it twice is doing it once; by its method by default.")
-    )
-    destructive: bool | None = attrs.field(
-        default=None, metadata=doc("Whether it may destroy something; by its method by default.")
-    )
-
-
-@attrs.frozen(kw_only=True)
-class SchemeSettings:
-    """The secret of a security scheme of the document. Where it goes in a request, the document says."""
-
-    value: Secret | None = attrs.field(
-        default=None, metadata=doc("The API key or bearer token.", example="${env:API_KEY}")
-    )
-    username: str = attrs.field(default="", metadata=doc("The user name, of a `basic` scheme."))
-    password: Secret | None = attrs.field(default=None, metadata=doc("The password, of a `basic` scheme."))
-    client_id: str = attrs.field(
-        default="",
-        metadata=doc("The client, where tokens are fetched by the OAuth client credentials grant."),
-    )
-    client_secret: Secret | None = attrs.field(default=None, metadata=doc("The client's secret."))
-    token_url: str = attrs.field(
-        default="",
-        validator=checks.url,
-        metadata=doc(
-            "Where tokens are fetched; what the document says of that is not trusted with the secret."
-        ),
-    )
-    scopes: tuple[str, ...] = attrs.field(default=(), metadata=doc("What the tokens are to be good for."))
-
-    def __attrs_post_init__(self) -> None:
-        given = (self.value is not None, self.password is not None, bool(self.client_id))
-        if sum(given) != 1:
-            raise ValueError(
-                "expected either `value`, or `username` and `password`, or `client_id` and the like"
-            )
-        if self.client_id and not (self.token_url and self.client_secret is not None):
-            raise ValueError("`client_id` needs `client_secret` and `token_url`")
-
-
-@attrs.frozen(kw_only=True)
-class HandParameter:
-    """A parameter of a tool written by hand."""
-
-    name: str = attrs.field(metadata=doc("As the API calls it."))
-    location: Literal["path", "query", "header", "cookie"] = attrs.field(
-        default="query", metadata=doc("Where it goes.")
-    )
-    required: bool = attrs.field(default=False, metadata=doc("Whether it must be given."))
-    description: str = attrs.field(default="", metadata=doc("What it is."))
-    schema: Json = attrs.field(
-        factory=lambda: {"type": "string"}, metadata=doc("What it may be, in JSON Schema.")
-    )
-    style: str = attrs.field(default="", metadata=doc("How a list or an object is written, as in OpenAPI."))
-    explode: bool | None = attrs.field(
-        default=None, metadata=doc("Whether its members are parameters of their own, as in OpenAPI.")
-    )
-
-
-def _path(_: Any, __: Any, value: str) -> None:
-    if not value.startswith("/"):
-        raise ValueError("expected a path that begins with a slash")
-
-
-def _method(_: Any, __: Any, value: str) -> None:
-    if not (value.isalpha() and value.isascii()) or value.upper() in ("CONNECT", "TRACE"):
-        raise ValueError("expected an HTTP method such as GET")
-
-
-@attrs.frozen(kw_only=True)
-class HandTool:
-    """A tool written by hand."""
-
-    method: str = attrs.field(default="GET", validator=_method, metadata=doc("The HTTP method."))
-    path: str = attrs.field(validator=_path, metadata=doc("The path below `base_url`.", example="/pets/{id}"))
-    description: str = attrs.field(default="", metadata=doc("What it does."))
-    parameters: tuple[HandParameter, ...] = attrs.field(
-        default=(), metadata=doc("What can be given besides a body.")
-    )
-    body: Json | None = attrs.field(default=None, metadata=doc("What the body may be, in JSON Schema."))
-    body_type: str = attrs.field(default="application/json", metadata=doc("The media type of the body."))
-    body_required: bool = attrs.field(default=True, metadata=doc("Whether there must be one."))
+def _sound(given: Iterable[tuple[tuple[str | int, ...], Shape | None]]) -> None:
+    """Refuse programs that do not compile, each at its place."""
+    shapes = [(place, shape) for place, shape in given if shape is not None]
+    said = problems((shape.language, shape.program) for _, shape in shapes)
+    wrong = [
+        ((*place, shape.language), problem)
+        for place, shape in shapes
+        if (problem := said[shape.language, shape.program])
+    ]
+    if wrong:
+        raise Wrong(wrong)
 
 
 def _cookies(_: Any, __: Any, value: dict[str, Secret]) -> None:
@@ -151,6 +52,14 @@ def _cookies(_: Any, __: Any, value: dict[str, Secret]) -> None:
     ]
     if wrong:
         raise Wrong(wrong)
+
+
+def _operations(_: Any, __: Any, value: dict[str, OperationSettings]) -> None:
+    _sound(((key, "shape"), own.shape) for key, own in value.items())
+
+
+def _shapes(_: Any, __: Any, value: tuple[ShapeRule, ...]) -> None:
+    _sound(((at, "shape"), rule.shape) for at, rule in enumerate(value))
 
 
 def _passed(_: Any, __: Any, value: dict[str, str]) -> None:
@@ -206,13 +115,39 @@ class RestConfig:
     server_variables: dict[str, str] = attrs.field(
         factory=dict, metadata=doc("Values of variables in the server's URL.")
     )
+    mode: Literal["tools", "search"] = attrs.field(
+        default="tools",
+        metadata=doc(
+            "Whether every operation of the document is a tool, or three tools find, describe and call them: "
+            "for documents of hundreds of operations."
+        ),
+    )
     include: tuple[Match, ...] = attrs.field(
         default=(), metadata=doc("Which operations become tools; all of them by default.")
     )
     exclude: tuple[Match, ...] = attrs.field(default=(), metadata=doc("Which do not; wins over `include`."))
     operations: dict[str, OperationSettings] = attrs.field(
         factory=dict,
+        validator=_operations,
         metadata=doc("What is different about an operation, by its id or by `GET /its/path`."),
+    )
+    body: Literal["whole", "flat"] = attrs.field(
+        default="whole",
+        metadata=doc(
+            "How the body of a request is given: as the argument `body`, or flat, each member of an object "
+            "an argument of its own."
+        ),
+    )
+    shapes: tuple[ShapeRule, ...] = attrs.field(
+        default=(),
+        validator=_shapes,
+        metadata=doc(
+            "What to make of the answers of operations that say nothing else: the first that fits. Programs "
+            "run in processes of their own, ended on time."
+        ),
+    )
+    shape_seconds: float = attrs.field(
+        default=2.0, validator=gt(0), metadata=doc("The most seconds a program of `shape` may take.")
     )
     output: Literal["off", "compact", "full"] = attrs.field(
         default="off",
@@ -287,6 +222,16 @@ class RestConfig:
     max_response_bytes: int = attrs.field(
         default=16 * 1024 * 1024, validator=ge(1024), metadata=doc("The largest answer taken.")
     )
+    max_stream_items: int = attrs.field(
+        default=1000,
+        validator=ge(1),
+        metadata=doc("The most items of a stream in one result; the stream is ended there."),
+    )
+    max_stream_bytes: int = attrs.field(
+        default=4 * 1024 * 1024,
+        validator=ge(1024),
+        metadata=doc("The most bytes of the items of a stream in one result; the stream is ended there."),
+    )
     max_error_bytes: int = attrs.field(
         default=4096, validator=ge(0), metadata=doc("How much of the body of an HTTP error is shown.")
     )
@@ -306,8 +251,40 @@ class RestConfig:
         ),
     )
 
+    client_cert: Path | None = attrs.field(
+        default=None,
+        metadata=doc("PEM file with the certificate to show (mTLS), chain included.", operator_only=True),
+    )
+    client_key: Path | None = attrs.field(
+        default=None, metadata=doc("PEM file with its private key, without a password.", operator_only=True)
+    )
+    proxy: str = attrs.field(
+        default="",
+        validator=checks.proxy,
+        metadata=doc(
+            "The HTTP proxy through which to connect; the environment is not asked. It must take CONNECT to "
+            "the port of the API.",
+            example="http://proxy.example.com:3128",
+            operator_only=True,
+        ),
+    )
+    proxy_credentials: Secret | None = attrs.field(
+        default=None, metadata=doc("`user:password` for the proxy.", operator_only=True)
+    )
+    proxy_resolves: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "Whether names are left to the proxy to resolve, and with them the judgement of addresses. "
+            "Without it, the proxy is told addresses that were judged here.",
+            operator_only=True,
+        ),
+    )
+
     def __attrs_post_init__(self) -> None:
         """Refuse combinations that mean nothing."""
+        checks.identity(self.client_cert, self.client_key)
+        if not self.proxy and (self.proxy_credentials is not None or self.proxy_resolves):
+            raise ValueError("`proxy_credentials` and `proxy_resolves` mean nothing without `proxy`")
         given = [bool(self.openapi), self.openapi_file is not None, bool(self.openapi_inline)]
         if sum(given) > 1:
             raise ValueError("expected at most one of `openapi`, `openapi_file` and `openapi_inline`")

@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 
 from .document import Document, Unfit, items, mapping, text_of, texts
-from .payloads import kind_of
+from .payloads import is_stream, kind_of
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 
@@ -68,18 +68,37 @@ def operations(document: Document) -> Iterator[Operation]:
                 )
 
 
+def _fine(document: Document, operation: Operation) -> Iterator[dict[str, Any]]:
+    """What is said of each answer when all went well."""
+    answers = mapping(operation.node.get("responses"))
+    fine = sorted(code for code in answers if code[:1] == "2") or [
+        code for code in answers if code == "default"
+    ]
+    for code in fine:
+        yield document.resolved(answers[code])
+
+
+def item_schemas(document: Document, operation: Operation) -> dict[str, Any]:
+    """The media types of the streams that may come back, and the schemas of their items.
+
+    Raises:
+        Unfit: A reference is of no use.
+    """
+    out: dict[str, Any] = {}
+    for node in _fine(document, operation):
+        for media_type, media in mapping(node.get("content")).items():
+            if is_stream(media_type):
+                out.setdefault(media_type, document.resolved(media).get("itemSchema", {}))
+    return out
+
+
 def answer_schema(document: Document, operation: Operation) -> Any:
     """The schema of what comes back when all went well, if that is JSON; otherwise None.
 
     Raises:
         Unfit: A reference is of no use.
     """
-    answers = mapping(operation.node.get("responses"))
-    fine = sorted(code for code in answers if code[:1] == "2") or [
-        code for code in answers if code == "default"
-    ]
-    for code in fine:
-        node = document.resolved(answers[code])
+    for node in _fine(document, operation):
         if document.version[0] == 2:
             if "schema" in node:
                 return node["schema"]

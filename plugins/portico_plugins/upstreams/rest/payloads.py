@@ -12,6 +12,12 @@ from .document import Document, items, text_of
 Kind = Literal["json", "form", "multipart", "text", "binary"]
 _PREFERRED: Final[tuple[Kind, ...]] = ("json", "form", "multipart", "text", "binary")
 
+EVENTS: Final = "text/event-stream"
+SEQUENCES: Final = ("application/json-seq", "application/geo+json-seq")
+_LINES: Final = ("application/jsonl", "application/x-jsonlines", "application/ndjson", "application/x-ndjson")
+STREAMS: Final = frozenset(name.encode() for name in (EVENTS, *SEQUENCES, *_LINES))
+"""Media types of answers that are taken item by item."""
+
 
 @attrs.frozen(eq=False)
 class Field:
@@ -66,6 +72,11 @@ def kind_of(media_type: str) -> Kind:
         return "multipart"
     textual = name.startswith("text/") or name.endswith(("/xml", "+xml", "yaml", "+yaml", "ndjson", "jsonl"))
     return "text" if textual or name in ("application/graphql", "application/sql") else "binary"
+
+
+def is_stream(media_type: str) -> bool:
+    """Whether answers of a media type are streams of items."""
+    return media_type.partition(";")[0].strip().lower().encode("utf-8", "replace") in STREAMS
 
 
 def is_file(document: Document, schema: Any) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from portico_plugins.upstreams.checks import header_problem
 
-from .document import Document, mapping, text_of, texts
+from .document import Document, Unfit, items, mapping, text_of, texts
 from .operations import Operation
 from .parameters import OLD_STYLES, STYLES, old_schema, parameter_nodes
 from .payloads import Body, Field, is_file, kind_of, parts_of, preferred
@@ -39,6 +39,52 @@ def body(document: Document, operation: Operation) -> Body | None:
     if kind in ("form", "multipart"):
         fields = _fields(document, schema, mapping(media.get("encoding")))
     return Body(chosen, kind, node.get("required") is True, schema, fields)
+
+
+_PLAIN: Final = frozenset(
+    {"type", "properties", "required", "allOf", "additionalProperties", "title", "description"}
+    | {"example", "examples", "externalDocs", "deprecated", "xml", "default", "$comment", "readOnly"}
+)
+"""What a schema may say whose members can stand by themselves."""
+
+
+def flattened(document: Document, body: Body) -> dict[str, Any] | None:
+    """The schema of a body with all its members in one place; None if that would not say the same.
+
+    It does for an object with known members and nothing else that it says of them together.
+    """
+    if body.kind not in ("json", "form", "multipart"):
+        return None
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    if not _gathered(document, body.schema, properties, required, 0) or not properties:
+        return None
+    properties = {name: node for name, node in properties.items() if not _read_only(document, node)}
+    known = [name for name in dict.fromkeys(required) if name in properties]
+    return {"type": "object", "properties": properties, "required": known}
+
+
+def _read_only(document: Document, node: Any) -> bool:
+    try:
+        return document.resolved(node).get("readOnly") is True
+    except Unfit:
+        return False  # nothing is known of it
+
+
+def _gathered(
+    document: Document, node: Any, properties: dict[str, Any], required: list[str], depth: int
+) -> bool:
+    """Take the members of a schema; False if there is more to it."""
+    own = document.resolved(node)
+    if depth > 8 or any(key not in _PLAIN and not key.startswith("x-") for key in own):
+        return False
+    if own.get("type", "object") != "object" or own.get("additionalProperties", False) is not False:
+        return False
+    for name, schema in mapping(own.get("properties")).items():
+        if properties.setdefault(name, schema) != schema:
+            return False
+    required += texts(own.get("required"))
+    return all(_gathered(document, part, properties, required, depth + 1) for part in items(own.get("allOf")))
 
 
 def _fields(document: Document, schema: Any, encoding: Mapping[str, Any]) -> dict[str, Field]:

@@ -55,16 +55,17 @@ def request_of(
     Raises:
         Refused: -32602: an argument cannot be sent.
     """
+    members = tool.arguments.members  # null is a value in a body
     given = {
         **tool.defaults,
-        **{key: value for key, value in arguments.items() if value is not None},
+        **{key: value for key, value in arguments.items() if value is not None or key in members},
         **tool.fixed,
     }
-    headers: dict[str, tuple[str, str]] = {}
+    headers: dict[str, tuple[str, str]] = {"accept": ("Accept", tool.accept)} if tool.accept else {}
     query: styles.Pairs = []
     cookies: styles.Pairs = []
     places: dict[str, str] = {}
-    for argument, parameter in tool.parameters.items():
+    for argument, parameter in tool.arguments.parameters.items():
         if argument not in given:
             continue
         value = given[argument]
@@ -80,13 +81,15 @@ def request_of(
         except Unfit as reason:
             raise _invalid(argument, str(reason)) from None
     body = None
-    if tool.body is not None and tool.body_name in given:
+    there, value = tool.arguments.of_body(given)
+    if tool.arguments.body is not None and there:
+        name = tool.arguments.body_name or "body"
         try:
-            body, media_type = bodies.written(tool.body, given[tool.body_name])
+            body, media_type = bodies.written(tool.arguments.body, value)
         except Unfit as reason:
-            raise _invalid(tool.body_name, str(reason)) from None
+            raise _invalid(name, str(reason)) from None
         if len(body) > most:
-            raise _invalid(tool.body_name, f"more than {most} bytes")
+            raise _invalid(name, f"more than {most} bytes")
         headers["content-type"] = ("Content-Type", media_type)
     for name, value in passed.items():
         _add(headers, name, value)

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from portico.api import Json
 
-from .config import HandTool, Match, RestConfig
+from .config import HandTool, Match, OperationSettings, RestConfig, Shape
 from .document import Document
 from .operations import Operation
 
@@ -17,6 +17,14 @@ def selected(operation: Operation, config: RestConfig) -> bool:
     if any(_fits(operation, match) for match in config.exclude):
         return False
     return not config.include or any(_fits(operation, match) for match in config.include)
+
+
+def shape_of(operation: Operation, own: OperationSettings, config: RestConfig) -> Shape | None:
+    """How its answers are shaped, if they are."""
+    if own.shape is not None:
+        return own.shape
+    fitting = (one.shape for one in config.shapes if one.match is None or _fits(operation, one.match))
+    return next(fitting, None)
 
 
 def _fits(operation: Operation, match: Match) -> bool:

@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from portico.api import Json, Secret
+from portico_plugins.upstreams.checks import header_problem
 
 from . import naming
-from .config import OperationSettings, RestConfig
+from .config import OperationSettings, RestConfig, Shape
 from .document import Document, Unfit, mapping, text_of
-from .operations import Operation, answer_schema, operations, requirements
-from .parameters import Parameter, parameters, path_names
-from .payloads import Body
-from .request_bodies import body
+from .inputs import Arguments, input_schema
+from .operations import Operation, answer_schema, item_schemas, operations, requirements
+from .parameters import parameters, path_names
+from .payloads import EVENTS, Body
+from .request_bodies import body, flattened
 from .schemas import Schemas
-from .selection import selected
+from .selection import selected, shape_of
 from .servers import base_of, sound_base
+from .streams import result_schema
 
 _READ_ONLY: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
 _IDEMPOTENT: Final = frozenset({"PUT", "DELETE"})
 _LONGEST: Final = 2000
 _COMPACT: Final = 8 * 1024
-
-FILE: Final[Json] = {
-    "type": "object",
-    "description": "A file: its content as `text` or as `base64`.",
-    "properties": {
-        "text": {"type": "string"},
-        "base64": {"type": "string", "contentEncoding": "base64"},
-        "filename": {"type": "string"},
-        "mediaType": {"type": "string"},
-    },
-    "anyOf": [{"required": ["text"]}, {"required": ["base64"]}],
-    "additionalProperties": False,
-}
 
 
 @attrs.frozen(eq=False)
@@ -48,9 +38,7 @@ class Tool:
         method: The HTTP method.
         base: The URL the path is added to.
         path: The path template.
-        parameters: Argument name -> parameter.
-        body_name: The argument that is the body.
-        body: How the body is written; None for none.
+        arguments: What can be given, and where it goes.
         fixed: Arguments that are always these.
         defaults: Arguments that are these unless given.
         headers: Headers of its own.
@@ -58,15 +46,15 @@ class Tool:
         security: The security schemes it needs, any of the lists.
         path_names: The names in its path.
         answers_json: Whether the document says that JSON comes back.
+        shape: What to make of its answers; None for nothing.
+        accept: The media types to ask for; "" for the usual.
     """
 
     definition: Json
     method: str
     base: str
     path: str
-    parameters: Mapping[str, Parameter]
-    body_name: str
-    body: Body | None
+    arguments: Arguments
     fixed: Json
     defaults: Json
     headers: Mapping[str, Secret]
@@ -74,11 +62,18 @@ class Tool:
     security: tuple[tuple[str, ...], ...]
     path_names: tuple[str, ...]
     answers_json: bool
+    shape: Shape | None
+    accept: str
 
     @property
     def name(self) -> str:
         """Its name."""
         return str(self.definition["name"])
+
+    @property
+    def body(self) -> Body | None:
+        """How the body is written; None for none."""
+        return self.arguments.body
 
 
 @attrs.frozen(eq=False)
@@ -96,6 +91,60 @@ class Tools:
     skipped: tuple[tuple[str, str], ...]
 
 
+class Lot:
+    """The operations of a document that are selected; each becomes a tool when it is asked for.
+
+    Args:
+        document: The document.
+        config: What is wanted of it.
+        at: Its own URL, "" if it has none.
+
+    Attributes:
+        operations: By the names that their tools have, in the order of the document.
+        schemes: The security schemes of the document, by name.
+    """
+
+    def __init__(self, document: Document, config: RestConfig, at: str = "") -> None:
+        chosen = [
+            one
+            for one in operations(document)
+            if selected(one, config) and one.method not in ("TRACE", "CONNECT")
+        ]
+        keys = [one.key for one in chosen]
+        settings = [_settings(one, config) for one in chosen]
+        wanted = [
+            naming.cleaned(own.name) or naming.cleaned(one.id) or naming.from_path(one.method, one.path)
+            for one, own in zip(chosen, settings, strict=True)
+        ]
+        names = naming.unique(wanted, keys)
+        self._settings = dict(zip(names, settings, strict=True))
+        self._config = config
+        self._maker = _Maker(document, config, at)
+        self.operations = dict(zip(names, chosen, strict=True))
+        self.schemes: Mapping[str, Json] = self._maker.schemes
+
+    def tool(self, name: str) -> Tool:
+        """One of the tools.
+
+        Raises:
+            Unfit: The operation cannot be one.
+        """
+        return self._maker.tool(self.operations[name], name, self._settings[name])
+
+    def annotations(self, name: str) -> Json:
+        """What a tool says of what it does."""
+        return _annotations(self.operations[name].method, self._settings[name])
+
+    def unknown(self) -> list[tuple[str, str]]:
+        """What is configured of operations that there are not, and why that is of no use."""
+        there = {one.id for one in self.operations.values()} | {one.key for one in self.operations.values()}
+        return [
+            (f"operations.{key}", "no such operation is selected")
+            for key in self._config.operations
+            if key not in there
+        ]
+
+
 def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:
     """The tools of a document.
 
@@ -107,36 +156,20 @@ def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:
     Raises:
         Unfit: There are too many, or the configuration does not fit the document.
     """
-    chosen = [
-        one
-        for one in operations(document)
-        if selected(one, config) and one.method not in ("TRACE", "CONNECT")
-    ]
-    if len(chosen) > config.max_tools:
+    lot = Lot(document, config, at)
+    if len(lot.operations) > config.max_tools:
         raise Unfit(
-            f"{len(chosen)} operations are more than `max_tools` ({config.max_tools}): `include` fewer"
+            f"{len(lot.operations)} operations are more than `max_tools` ({config.max_tools}): "
+            '`include` fewer, or set `mode = "search"`'
         )
-    keys = [one.key for one in chosen]
-    settings = [_settings(one, config) for one in chosen]
-    wanted = [
-        naming.cleaned(own.name) or naming.cleaned(one.id) or naming.from_path(one.method, one.path)
-        for one, own in zip(chosen, settings, strict=True)
-    ]
-    maker = _Maker(document, config, at)
     tools: dict[str, Tool] = {}
     skipped: list[tuple[str, str]] = []
-    for one, own, name in zip(chosen, settings, naming.unique(wanted, keys), strict=True):
+    for name, one in lot.operations.items():
         try:
-            tools[name] = maker.tool(one, name, own)
+            tools[name] = lot.tool(name)
         except Unfit as reason:
             skipped.append((one.key, str(reason)))
-    there = {one.id for one in chosen} | set(keys)
-    skipped += [
-        (f"operations.{key}", "no such operation is selected")
-        for key in config.operations
-        if key not in there
-    ]
-    return Tools(dict(sorted(tools.items())), maker.schemes, tuple(skipped))
+    return Tools(dict(sorted(tools.items())), lot.schemes, (*skipped, *lot.unknown()))
 
 
 def _settings(operation: Operation, config: RestConfig) -> OperationSettings:
@@ -189,18 +222,16 @@ class _Maker:
             if payload.required:
                 raise Unfit(f"a {operation.method} with a body is not sent")
             payload = None
-        pairs = [(one.name, str(one.location)) for one in found]
-        names = naming.arguments([*pairs, ("body", "body")])
-        body_name = names.pop()
-        arguments = dict(zip(names, found, strict=True))
+        flat = (own.body or config.body) == "flat"
+        arguments = Arguments.named(
+            found, payload, flattened(document, payload) if flat and payload else None
+        )
         return Tool(
-            self._definition(operation, name, own, arguments, payload, body_name),
+            self._definition(operation, name, own, arguments),
             operation.method,
             base,
             operation.path,
             arguments,
-            body_name,
-            payload,
             own.fixed,
             own.defaults,
             own.headers,
@@ -208,6 +239,8 @@ class _Maker:
             tuple(requirements(document, operation)),
             tuple(path_names(operation.path)),
             answer_schema(document, operation) is not None,
+            shape_of(operation, own, config),
+            _accepted(document, operation),
         )
 
     def _definition(
@@ -215,9 +248,7 @@ class _Maker:
         operation: Operation,
         name: str,
         own: OperationSettings,
-        arguments: Mapping[str, Parameter],
-        payload: Body | None,
-        body_name: str,
+        arguments: Arguments,
     ) -> Json:
         said = [
             operation.summary,
@@ -232,74 +263,21 @@ class _Maker:
         if operation.summary and len(operation.summary) <= 100:
             definition["title"] = operation.summary
         definition["description"] = description
-        definition["inputSchema"] = self._input(own, arguments, payload, body_name)
-        if self._config.output != "off":
+        definition["inputSchema"] = input_schema(
+            self._document, self._schemas, arguments, own, self._config.max_schema_bytes
+        )
+        if self._config.output != "off" and shape_of(operation, own, self._config) is None:
             schema = self._output(operation)
             if schema is not None:
                 definition["outputSchema"] = schema
         definition["annotations"] = _annotations(operation.method, own)
         return definition
 
-    def _input(
-        self, own: OperationSettings, arguments: Mapping[str, Parameter], payload: Body | None, body_name: str
-    ) -> Json:
-        unknown = [
-            name
-            for name in (*own.fixed, *own.defaults)
-            if name not in arguments and (name != body_name or not payload)
-        ]
-        if unknown:
-            raise Unfit(f"`fixed` or `defaults` name an argument that there is not: {unknown[0]!r}")
-        properties: Json = {}
-        required: list[str] = []
-        refs: set[str] = set()
-        for name, parameter in arguments.items():
-            if name in own.fixed:
-                continue
-            part = self._schemas.part(parameter.schema, "in")
-            schema = part.schema if isinstance(part.schema, dict) else {}
-            if parameter.description and "description" not in schema:
-                schema = {"description": parameter.description[:400], **schema}
-            refs |= part.refs
-            properties[name] = _defaulted(schema, own, name)
-            if parameter.required and name not in own.defaults:
-                required.append(name)
-        if payload is not None and body_name not in own.fixed:
-            schema, used = self._body(payload)
-            refs |= used
-            properties[body_name] = _defaulted(schema, own, body_name)
-            if payload.required and body_name not in own.defaults:
-                required.append(body_name)
-        root: Json = {"type": "object", "properties": properties}
-        if required:
-            root["required"] = required
-        root["additionalProperties"] = False
-        return self._schemas.whole(root, refs, "in", self._config.max_schema_bytes)
-
-    def _body(self, payload: Body) -> tuple[Json, set[str]]:
-        if payload.kind == "text":
-            return {"type": "string", "description": f"The body, {payload.media_type}."}, set()
-        if payload.kind == "binary":
-            return FILE, set()
-        node = payload.schema
-        if payload.kind != "json":
-            node = self._document.resolved(node)  # so that its files can be seen
-        part = self._schemas.part(node, "in")
-        schema = part.schema if isinstance(part.schema, dict) else {}
-        if payload.kind == "json":
-            return schema, part.refs
-        own = dict(mapping(schema.get("properties")))
-        for name, field in payload.fields.items():
-            if field.file and name in own:
-                many = mapping(own[name]).get("type") == "array"
-                own[name] = {"type": "array", "items": FILE} if many else FILE
-        schema = {**schema, "type": "object"}
-        if own:
-            schema["properties"] = own
-        return schema, part.refs
-
     def _output(self, operation: Operation) -> Json | None:
         """What comes back; None where it is not said, or is no object: not all clients take others."""
+        streams = item_schemas(self._document, operation)
+        if streams:
+            return self._streamed(operation, streams)
         node = answer_schema(self._document, operation)
         if node is None or mapping(self._document.resolved(node)).get("type") != "object":
             return None
@@ -308,9 +286,22 @@ class _Maker:
         whole = self._schemas.whole(part.schema, part.refs, "out", most)
         return whole if whole.get("type") == "object" else None
 
+    def _streamed(self, operation: Operation, streams: Mapping[str, Any]) -> Json | None:
+        if len(streams) > 1 or answer_schema(self._document, operation) is not None:
+            return None  # it may be this or that
+        ((media_type, node),) = streams.items()
+        part = self._schemas.part({"type": "object"} if media_type.startswith(EVENTS) else node, "out")
+        most = _COMPACT if self._config.output == "compact" else self._config.max_schema_bytes
+        return self._schemas.whole(result_schema(part.schema), part.refs, "out", most)
 
-def _defaulted(schema: Json, own: OperationSettings, name: str) -> Json:
-    return {**schema, "default": own.defaults[name]} if name in own.defaults else schema
+
+def _accepted(document: Document, operation: Operation) -> str:
+    """What to ask for, where the answer can be nothing but a stream; "" otherwise."""
+    streams = item_schemas(document, operation)
+    if not streams or answer_schema(document, operation) is not None:
+        return ""
+    sound = [name for name in streams if header_problem("X", name) is None]
+    return ", ".join([*sound, "application/json;q=0.8", "*/*;q=0.5"])
 
 
 def _annotations(method: str, own: OperationSettings) -> Json:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Final
+from collections.abc import Mapping
 
 import attrs
-import jsonschema_rs
 
 from portico.api import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     UPSTREAM_TIMEOUT,
     UPSTREAM_UNAVAILABLE,
-    Credential,
     Era,
     Exchange,
     Host,
@@ -27,22 +23,17 @@ from portico.api import (
     Target,
     failure,
 )
-from portico_plugins.upstreams.checks import header_problem
 
-from .answers import WrongAnswer, result_of
+from .calls import Calls
 from .client import Client
 from .config import RestConfig
+from .directory import Directory
 from .document import Document, Unfit
-from .grants import Grant
-from .requests import Request, request_of
-from .security import Additions, chosen, fixed, placed
+from .requests import Request
+from .security import placed
 from .selection import by_hand
 from .source import Source
-from .tools import Tool, Tools, tools_of
-
-_MOST_FAULTS: Final = 5
-_MOST_COMPILED: Final = 256
-_LONGEST_FAULT: Final = 300
+from .tools import Lot, Tool, Tools, tools_of
 
 
 class RestUpstream:
@@ -58,16 +49,9 @@ class RestUpstream:
         self._host = host
         self._client = Client(config, host, config.max_response_bytes)
         self._source = Source(config, host)
-        self._credential: Credential | None = host.component(config.credential) if config.credential else None
-        self._fixed = fixed(config)
-        self._grants = {
-            name: Grant(own, self._client, host.clock, host.name)
-            for name, own in config.security.items()
-            if own.client_id
-        }
-        self._placed: Mapping[str, Additions] = {}
+        self._calls = Calls(config, host, self._client)
         self._tools: Mapping[str, Tool] = {}
-        self._checks: dict[tuple[str, str], jsonschema_rs.Draft202012Validator] = {}
+        self._directory: Directory | None = None
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         self._wake = asyncio.Event()
@@ -95,6 +79,7 @@ class RestUpstream:
             await asyncio.wait([self._task])
         self._source.close()
         self._client.close()
+        await self._calls.close()
 
     async def refresh(self) -> None:
         """Read the document again; one that has a URL is asked for soon."""
@@ -145,27 +130,37 @@ class RestUpstream:
         if document is None and self._source.given:
             self._set(State.READY, "")  # unchanged since the last time
             return
-        found = await asyncio.to_thread(self._made, document)
+        found, directory = await asyncio.to_thread(self._made, document)
         placed_now = placed(found.schemes, self._config.security)
         before = self.offer.tools
-        self._tools, self._placed = found.tools, placed_now
-        self._checks.clear()
-        self.offer = attrs.evolve(self.offer, tools=tuple(tool.definition for tool in found.tools.values()))
+        self._tools, self._directory = found.tools, directory
+        self._calls.take(placed_now)
+        definitions = [tool.definition for tool in found.tools.values()]
+        if directory is not None:
+            definitions += directory.definitions
+        self.offer = attrs.evolve(self.offer, tools=tuple(definitions))
         for key, reason in found.skipped[:20]:
             self._host.log.warning("operation_left_out", operation=key, reason=reason)
-        self._host.log.info("upstream_ready", tools=len(found.tools), left_out=len(found.skipped))
+        self._host.log.info("upstream_ready", tools=len(definitions), left_out=len(found.skipped))
         changed = before != self.offer.tools
         self._set(State.READY, "", changed=changed)
 
-    def _made(self, document: Document | None) -> Tools:
+    def _made(self, document: Document | None) -> tuple[Tools, Directory | None]:
         config = self._config
+        directory: Directory | None = None
         tools: dict[str, Tool] = {}
         schemes: Mapping[str, Json] = {}
         skipped: tuple[tuple[str, str], ...] = ()
         if document is not None:
             settings = {key: one for key, one in config.operations.items() if key not in config.tools}
-            found = tools_of(document, attrs.evolve(config, operations=settings), config.openapi)
-            tools, schemes, skipped = dict(found.tools), found.schemes, found.skipped
+            own = attrs.evolve(config, operations=settings)
+            if config.mode == "search":
+                lot = Lot(document, own, config.openapi)
+                directory = Directory(document, lot, self._calls, self._host.log)
+                schemes, skipped = lot.schemes, tuple(lot.unknown())
+            else:
+                found = tools_of(document, own, config.openapi)
+                tools, schemes, skipped = dict(found.tools), found.schemes, found.skipped
             self._source.settle(document)
         for name, tool in config.tools.items():
             settings = {key: one for key, one in config.operations.items() if key == name}
@@ -173,11 +168,11 @@ class RestUpstream:
             found = tools_of(by_hand(name, tool), own)
             skipped += found.skipped
             for made, one in found.tools.items():
-                if made in tools:
+                if made in tools or (directory is not None and made in directory.names):
                     skipped += ((f"tools.{name}", f"the document has an operation {made!r} too"),)
                 else:
                     tools[made] = one
-        return Tools(tools, schemes, skipped)
+        return Tools(tools, schemes, skipped), directory
 
     def _set(self, state: State, reason: str, *, changed: bool = False) -> None:
         if state is not State.READY and (self.state, self.reason) != (state, reason):
@@ -210,100 +205,21 @@ class RestUpstream:
         """Carry out a call of a tool. Its deadline is the caller's to keep, by cancelling.
 
         Raises:
-            Refused: -32602 for an argument that cannot be sent, or one of Portico's codes.
+            Refused: -32602 for an unknown tool or an argument that cannot be sent, or one of Portico's codes.
         """
         if exchange.method != "tools/call":
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         if not self._settled.is_set():
             await self._settled.wait()
+        if self._directory is not None and target.name in self._directory.names:
+            return await self._directory.send(exchange, target.name)
         tool = self._tools.get(target.name)
         if tool is None:
             raise self._unknown(exchange, target.name)
-        arguments = exchange.params.get("arguments")
-        arguments = {} if arguments is None else arguments
-        if not isinstance(arguments, dict):
-            raise Refused(INVALID_PARAMS, "Invalid params: arguments must be an object")
-        wrong = self._faults(tool, "inputSchema", arguments)
-        if wrong:
-            said = "The arguments do not fit; nothing was sent: " + "; ".join(wrong)
-            return Result(value={"content": [{"type": "text", "text": said}], "isError": True})
-        try:
-            async with asyncio.timeout(tool.timeout):
-                return await self._call(exchange, tool, arguments)
-        except TimeoutError:
-            text = "The upstream did not answer in time."
-            raise failure(
-                UPSTREAM_TIMEOUT,
-                text,
-                reason="call_timeout",
-                upstream=self._host.name,
-                request_id=exchange.id,
-            ) from None
-
-    async def _call(self, exchange: Exchange, tool: Tool, arguments: Json) -> Result:
-        passed = {
-            own: exchange.headers[name.lower()]
-            for name, own in self._config.pass_headers.items()
-            if name.lower() in exchange.headers
-        }
-        schemes = chosen(tool.security, self._placed)
-        additions = [self._fixed, *(self._placed[name] for name in schemes)]
-        forget: list[Callable[[], None]] = []
-        for name in schemes:
-            if name in self._grants:
-                token, drop = await self._grants[name].addition(exchange.id)
-                additions.append(token)
-                forget.append(drop)
-        if tool.headers:
-            additions.append(Additions({name: value.reveal() for name, value in tool.headers.items()}))
-        if self._credential is not None:
-            additions.append(Additions(await self._authenticated(exchange, self._credential)))
-        request = request_of(tool, arguments, passed, additions, self._config.max_request_bytes)
-        answer = await self._client.send(request, exchange.id)
-        if answer.status == 401:
-            for drop in forget:
-                drop()
-        promised = "outputSchema" in tool.definition
-        faults = partial(self._faults, tool, "outputSchema") if promised else None
-        try:
-            return result_of(answer, tool, request, faults, self._config.max_error_bytes)
-        except WrongAnswer as error:
-            raise self._client.bad_response(str(error), exchange.id) from None
-
-    async def _authenticated(self, exchange: Exchange, credential: Credential) -> Mapping[str, str]:
-        found = await credential.headers(exchange.principal, self._host.name)
-        if any(header_problem(name, value) for name, value in found.items()):
-            raise failure(
-                UPSTREAM_UNAVAILABLE,
-                "The upstream is not available.",
-                reason="bad_credential_header",
-                upstream=self._host.name,
-                request_id=exchange.id,
-            )
-        return found
-
-    def _faults(self, tool: Tool, key: str, value: Any) -> list[str]:
-        """What is wrong with a value, as of a schema of a tool."""
-        check = self._checks.get((tool.name, key))
-        if check is None:
-            if len(self._checks) >= _MOST_COMPILED:
-                self._checks.clear()
-            check = jsonschema_rs.Draft202012Validator(tool.definition[key], offline=True)
-            self._checks[tool.name, key] = check
-        if check.is_valid(value):
-            return []
-        out = []
-        for error in check.iter_errors(value):
-            place = "/".join(str(step) for step in error.instance_path)
-            out.append(
-                f"{place}: {error.message}"[:_LONGEST_FAULT] if place else error.message[:_LONGEST_FAULT]
-            )
-            if len(out) == _MOST_FAULTS:
-                break
-        return out
+        return await self._calls.send(exchange, tool)
 
     def _unknown(self, exchange: Exchange, name: str) -> Refused:
-        if self._tools:
+        if self.offer.tools:
             return Refused(INVALID_PARAMS, f"Unknown tool: {name[:64]}")
         return failure(
             UPSTREAM_UNAVAILABLE,

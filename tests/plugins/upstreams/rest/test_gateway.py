@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from portico.api import INVALID_PARAMS, TOOL_DEFINITION_CHANGED, Author, Refused
+from portico.api import INVALID_PARAMS, TOOL_DEFINITION_CHANGED, UPSTREAM_TIMEOUT, Author, Refused
 from portico.testing.running import running_gateway
 from tests.plugins.transports.scripted import Scripted
 from tests.plugins.transports.web import Web
@@ -51,6 +52,74 @@ async def test_the_example_lists_and_calls_the_pet_store() -> None:
             with pytest.raises(Refused) as refused:
                 await gateway.request("tools/call", {"name": "deletePet", "arguments": {"petId": 1}})
             assert refused.value.code == INVALID_PARAMS
+
+
+async def test_everything_about_one_operation_is_said_in_the_configuration(tmp_path: Path) -> None:
+    """Fixed arguments, defaults, headers of the client's, a timeout, annotations, and an API's own errors."""
+
+    async def api(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == "/slow":
+            await receive()
+            await receive()  # until the client has gone
+        elif scope["type"] == "http" and scope["path"] == "/refused":
+            head = [(b"content-type", b"application/problem+json"), (b"retry-after", b"9")]
+            await send({"type": "http.response.start", "status": 409, "headers": head})
+            await send({"type": "http.response.body", "body": b'{"title": "taken"}'})
+        else:
+            await echo(scope, receive, send)
+
+    async with serving(api) as origin:
+        config = f"""
+            [upstreams.api]
+            use = "rest"
+            base_url = "{origin}"
+            pass_headers = {{ x-trace = "X-Request-Id" }}
+            [upstreams.api.tools.find]
+            path = "/find"
+            parameters = [
+                {{ name = "q" }}, {{ name = "tenant" }}, {{ name = "n", schema = {{ type = "integer" }} }},
+            ]
+            [upstreams.api.operations.find]
+            description = "Finds."
+            fixed = {{ tenant = "acme" }}
+            defaults = {{ n = 20 }}
+            headers = {{ X-Purpose = "test" }}
+            idempotent = true
+            read_only = false
+            [upstreams.api.tools.slow]
+            path = "/slow"
+            [upstreams.api.operations.slow]
+            timeout = 0.1
+            [upstreams.api.tools.refused]
+            path = "/refused"
+            [servers.default]
+            auth = ["anonymous"]
+            [auth.anonymous]
+        """
+        async with running_gateway(config, base=tmp_path) as gateway:
+            gateway.headers.update({"x-trace": "t1", "x-other": "o"})
+            (find,) = [one for one in (await gateway.request("tools/list"))["tools"] if one["name"] == "find"]
+            assert find["description"] == "Finds."
+            assert set(find["inputSchema"]["properties"]) == {"q", "n"}
+            assert find["annotations"] == {
+                "readOnlyHint": False,
+                "destructiveHint": False,
+                "idempotentHint": True,
+                "openWorldHint": True,
+            }
+            found = (await gateway.call("find", {"q": "a"}))["structuredContent"]
+            assert sorted(found["query"].split("&")) == ["n=20", "q=a", "tenant=acme"]
+            assert (found["headers"]["x-request-id"], found["headers"]["x-purpose"]) == ("t1", "test")
+            assert "x-other" not in found["headers"]
+            tried = await gateway.call("find", {"q": "a", "tenant": "other"})
+            assert tried["isError"] is True
+            with pytest.raises(Refused) as refused:
+                await gateway.call("slow")
+            assert refused.value.code == UPSTREAM_TIMEOUT
+            said = await gateway.call("refused")
+            assert said["isError"] is True
+            assert said["content"][0]["text"] == 'HTTP 409 Conflict\nRetry-After: 9\n{"title": "taken"}'
+            assert (said["_meta"]["portico/httpStatus"], said["_meta"]["portico/retryAfter"]) == (409, "9")
 
 
 def document(part: str, *names: str) -> dict[str, object]:

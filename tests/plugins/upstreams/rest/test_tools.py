@@ -17,8 +17,9 @@ from portico_plugins.upstreams.rest.config import (
     RestConfig,
 )
 from portico_plugins.upstreams.rest.document import Document, Unfit, parse
+from portico_plugins.upstreams.rest.inputs import FILE
 from portico_plugins.upstreams.rest.selection import by_hand
-from portico_plugins.upstreams.rest.tools import FILE, Tools, tools_of
+from portico_plugins.upstreams.rest.tools import Tools, tools_of
 
 
 def document(paths: Json, version: str = "3.1.0", **more: Any) -> Document:
@@ -327,7 +328,10 @@ def test_the_forms_and_lists_of_openapi_2_are_understood() -> None:
     assert tool.base == "https://api.test/v2"
     assert tool.body is not None
     assert (tool.body.kind, tool.body.fields["file"].file) == ("multipart", True)
-    assert (tool.parameters["tags"].style, tool.parameters["tags"].explode) == ("pipeDelimited", False)
+    assert (tool.arguments.parameters["tags"].style, tool.arguments.parameters["tags"].explode) == (
+        "pipeDelimited",
+        False,
+    )
     assert tool.definition["inputSchema"]["properties"]["id"] == {"type": "integer"}
 
 

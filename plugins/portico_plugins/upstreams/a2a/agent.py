@@ -1,0 +1,116 @@
+"""The operations of an agent, asked for in JSON: what the SDK's transports do, with plain errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
+
+from a2a.client.client import ClientCallContext
+from a2a.client.transports.base import ClientTransport
+from a2a.types import CancelTaskRequest, GetTaskRequest, SendMessageRequest
+
+from portico.api import Host, Json
+from portico_plugins.a2a.protojson import from_json, to_json
+
+from .link import Link
+
+_CANCELLING: Final = 5.0
+"""Seconds to cancel a task in, whatever becomes of it."""
+T = TypeVar("T")
+
+
+class Agent:
+    """The agent behind an upstream.
+
+    Args:
+        link: The connection.
+        host: The upstream's host.
+
+    Attributes:
+        streams: Whether its card says that it does.
+    """
+
+    def __init__(self, link: Link, host: Host) -> None:
+        self.streams = False
+        self._link = link
+        self._host = host
+        self._work: set[asyncio.Task[None]] = set()
+
+    @property
+    def paths(self) -> bool:
+        """Whether the ids of tasks are parts of the paths of requests."""
+        return self._link.paths
+
+    @property
+    def transport(self) -> ClientTransport:
+        """How it is spoken to at this time."""
+        assert self._link.transport is not None
+        return self._link.transport
+
+    def context(self, headers: dict[str, str], seconds: float | None = None) -> ClientCallContext:
+        """What goes with a request.
+
+        Args:
+            headers: Its headers.
+            seconds: How long it may take; gRPC tells the agent.
+        """
+        return ClientCallContext(service_parameters=self._link.parameters(headers), timeout=seconds)
+
+    async def send(self, message: Json, context: ClientCallContext) -> Json:
+        """Send a message, and have the first that comes of it: `{"task"}` or `{"message"}`."""
+        request: Json = {"message": message, "configuration": {"returnImmediately": True}}
+        return to_json(
+            await self.transport.send_message(from_json(request, SendMessageRequest), context=context)
+        )
+
+    async def stream(self, message: Json, context: ClientCallContext) -> AsyncGenerator[Json]:
+        """Send a message, and have all that comes of it."""
+        made = from_json({"message": message}, SendMessageRequest)
+        events: Any = self.transport.send_message_streaming(made, context=context)
+        async with aclosing(events):
+            async for event in events:
+                yield to_json(event)
+
+    async def task(self, ident: str, context: ClientCallContext) -> Json:
+        """A task as it is now, without its history."""
+        return to_json(
+            await self.transport.get_task(GetTaskRequest(id=ident, history_length=0), context=context)
+        )
+
+    async def cancel(self, ident: str, context: ClientCallContext) -> Json:
+        """Have a task cancelled."""
+        return to_json(await self.transport.cancel_task(CancelTaskRequest(id=ident), context=context))
+
+    def give_up(self, ident: str | Awaitable[str], headers: dict[str, str]) -> None:
+        """Have a task cancelled that nobody waits for any more, beside everything else.
+
+        Args:
+            ident: Its id, or what it becomes known by; "" for none.
+            headers: Of the request.
+        """
+        self._beside(self._given_up(ident, headers))
+
+    async def _given_up(self, ident: str | Awaitable[str], headers: dict[str, str]) -> None:
+        try:
+            async with asyncio.timeout(_CANCELLING):
+                known = ident if isinstance(ident, str) else await ident
+                if known and self._link.transport is not None:
+                    await self.cancel(known, self.context(headers, _CANCELLING))
+        except Exception as error:  # it is over, or cannot be cancelled, or the agent is away: nobody waits
+            self._host.log.debug("a2a_cancel_failed", error=type(error).__name__)
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def close(self) -> None:
+        """Wait a moment for what is done beside everything else."""
+        if self._work:
+            _, late = await asyncio.wait(self._work, timeout=1.0)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)

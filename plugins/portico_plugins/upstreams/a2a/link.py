@@ -1,0 +1,150 @@
+"""The connection to one agent by the interface that was chosen, as a transport of the SDK's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+from a2a.client.transports.base import ClientTransport
+from a2a.client.transports.grpc import GrpcTransport
+from a2a.client.transports.jsonrpc import JsonRpcTransport
+from a2a.client.transports.rest import RestTransport
+from a2a.client.transports.tenant_decorator import TenantTransportDecorator
+
+from portico.api import Host
+from portico_plugins.upstreams.grpc.dial import Identity, judged, opened
+
+from .card import Card
+from .config import A2aConfig
+from .interfaces import Interface
+from .web import Bridge, Web
+
+_GRACE: Final = 600.0
+"""Seconds calls on a channel that was replaced may still take."""
+_VERSION: Final = {"A2A-Version": "1.0"}
+
+
+class Link:
+    """How one agent is spoken to; replaced when its card names another interface, or its address is another.
+
+    Args:
+        config: Of the upstream.
+        host: Its host.
+        web: Sends HTTP requests.
+
+    Attributes:
+        transport: The operations of A2A; None before the first card.
+    """
+
+    def __init__(self, config: A2aConfig, host: Host, web: Web) -> None:
+        self.transport: ClientTransport | None = None
+        self._config = config
+        self._host = host
+        self._http = {
+            rpc: httpx.AsyncClient(
+                transport=Bridge(web, config.max_response_bytes, config.max_request_bytes, rpc=rpc),
+                trust_env=False,
+                timeout=None,  # noqa: S113  (calls have deadlines)
+            )
+            for rpc in (True, False)
+        }
+        self._interface: Interface | None = None
+        self._target = ""
+        self._channel: grpc.aio.Channel | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def use(self, card: Card) -> None:
+        """Speak to the agent as the card says, from the next request on.
+
+        Raises:
+            Unreachable: gRPC's: the agent has no address, or one that is forbidden.
+            OSError: The file of authorities cannot be read.
+        """
+        interface = card.interface
+        target = ""
+        tls: Identity | None = None
+        if interface.binding == "GRPC":
+            parts = urlsplit(interface.url)
+            found = await judged(
+                parts.hostname or "",
+                parts.port or 0,
+                self._config.connect_timeout,
+                allow_private=self._config.allow_private,
+            )
+            target = self._target if self._target in found else found[0]
+            if parts.scheme == "grpcs":
+                ca_file = self._config.ca_file
+                ca = await asyncio.to_thread((self._host.base / ca_file).read_bytes) if ca_file else None
+                tls = Identity(ca, None, None)
+        if self.transport is None or (interface, target) != (self._interface, self._target):
+            self._replace(interface, target, tls, card)
+
+    def _replace(self, interface: Interface, target: str, tls: Identity | None, card: Card) -> None:
+        old, self._channel = self._channel, None
+        if interface.binding == "GRPC":
+            parts = urlsplit(interface.url)
+            config = self._config
+            self._channel = opened(
+                target,
+                parts.hostname or "",
+                parts.port or 0,
+                tls,
+                config.max_response_bytes,
+                config.max_request_bytes,
+            )
+        self.transport = self._made(interface, card)
+        self._interface, self._target = interface, target
+        if old is not None:
+            self._retire(old.close(_GRACE))
+
+    def _made(self, interface: Interface, card: Card) -> ClientTransport:
+        rpc = interface.binding == "JSONRPC"
+        client = self._http[rpc]
+        base: ClientTransport
+        if interface.legacy:
+            from a2a.compat.v0_3.grpc_transport import CompatGrpcTransport
+            from a2a.compat.v0_3.jsonrpc_transport import CompatJsonRpcTransport
+            from a2a.compat.v0_3.rest_transport import CompatRestTransport
+
+            if self._channel is not None:
+                return CompatGrpcTransport(self._channel, card.message)
+            kind = CompatJsonRpcTransport if rpc else CompatRestTransport
+            return kind(client, card.message, interface.url, is_shared_httpx=True)
+        if self._channel is not None:
+            base = GrpcTransport(self._channel, card.message)
+        elif rpc:
+            base = JsonRpcTransport(client, card.message, interface.url, is_shared_httpx=True)
+        else:
+            base = RestTransport(client, card.message, interface.url, is_shared_httpx=True)
+        return TenantTransportDecorator(base, interface.tenant) if interface.tenant else base
+
+    @property
+    def paths(self) -> bool:
+        """Whether the ids of tasks are parts of the paths of requests."""
+        return self._interface is not None and self._interface.binding == "HTTP+JSON"
+
+    def parameters(self, headers: dict[str, str]) -> dict[str, str]:
+        """The headers of a request, with those of the protocol; gRPC and 0.3 have their own."""
+        plain = self._interface is None or self._interface.legacy or self._channel is not None
+        return headers if plain else {**headers, **_VERSION}
+
+    def _retire(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def close(self) -> None:
+        """Close every channel, and end what is left of the calls on them."""
+        for task in tuple(self._retiring):
+            task.cancel()
+        if self._retiring:
+            await asyncio.wait(self._retiring)
+        if self._channel is not None:
+            await self._channel.close()
+        for client in self._http.values():
+            await client.aclose()
+        self._channel = self.transport = None

@@ -1,0 +1,308 @@
+"""One A2A agent as an upstream: its card kept current, its skills called."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from portico.api import (
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    UPSTREAM_UNAVAILABLE,
+    Era,
+    Exchange,
+    Host,
+    Offer,
+    Refused,
+    Result,
+    State,
+    Target,
+)
+from portico_plugins.upstreams.grpc.dial import Unreachable as NoAddress
+from portico_plugins.upstreams.grpc.pauses import Backoff
+from portico_plugins.upstreams.http1 import HttpError, Unreachable, Unusable
+from portico_plugins.upstreams.mcp.limit import Limit
+
+from . import resources, tasks
+from .agent import Agent
+from .calls import Call
+from .card import BadCard, Card, Cards
+from .config import A2aConfig
+from .failures import Failures, Said, error_text
+from .handles import Handles
+from .headers import Headers
+from .link import Link
+from .messages import BadArguments, message_of
+from .outcome import BadEvent
+from .signing import Unsigned, Verifier
+from .skills import Skill, skills_of
+from .web import Web
+
+_GAP: Final = 1.0
+"""Seconds between two looks at an agent, whatever happens."""
+
+
+class A2aUpstream:
+    """An A2A agent.
+
+    Args:
+        config: Its configuration.
+        host: What the kernel offers.
+    """
+
+    def __init__(self, config: A2aConfig, host: Host) -> None:
+        self.state = State.STARTING
+        self.reason = "connecting"
+        self.offer = Offer(eras=frozenset(Era))
+        self._config = config
+        self._host = host
+        self._web = Web(config, host)
+        self._headers = Headers(config, host)
+        self._cards = Cards(config, host, self._web, self._headers)
+        self._link = Link(config, host, self._web)
+        self._agent = Agent(self._link, host)
+        self._handles = Handles(host.key("handles"))
+        self._tasks = tasks.Tasks(self._agent, self._handles, host.name, config.max_inline_bytes)
+        self._failures = Failures(host.name)
+        signers = config.signers
+        self._verifier = Verifier(signers, config, host, self._web) if signers is not None else None
+        self._card: Card | None = None
+        self._skills: Mapping[str, Skill] = {}
+        self._settled = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to look for the card; waits a little, so that a healthy agent is there from the start."""
+        self._task = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(self._config.start_grace):
+                await self._settled.wait()
+        except TimeoutError:
+            self._host.log.info("upstream_still_starting")
+
+    async def stop(self) -> None:
+        """End everything."""
+        self.state, self.reason = State.STOPPED, "stopped"
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._agent.close()
+        await self._link.close()
+        self._web.close()
+
+    async def refresh(self) -> None:
+        """Have the card asked for again, soon."""
+        self._wake.set()
+
+    async def probe(self) -> None:
+        """Have the agent say who it is.
+
+        Raises:
+            Refused: 50300: it cannot be reached. Any other: it answers, but not well.
+        """
+        try:
+            await self._look()
+        except (HttpError, NoAddress) as error:
+            failed = self._failures.of(error, None)
+            raise failed if isinstance(failed, Refused) else self._failures.bad("no_card", None) from None
+        except (BadCard, Unsigned) as error:
+            raise self._failures.bad(str(error).partition(" ")[0], None) from None
+        except TimeoutError:
+            raise self._failures.unavailable("card_timeout", None) from None
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    async def send(self, exchange: Exchange, target: Target) -> Result:
+        """Call the tool of a skill, or see to a task, or read a resource.
+
+        Raises:
+            Refused: -32602 for a tool there is not, or one of Portico's codes.
+        """
+        method = exchange.method
+        if method not in tasks.METHODS and method not in ("tools/call", "resources/read"):
+            raise Refused(METHOD_NOT_FOUND, "Method not found")
+        if not self._settled.is_set():
+            await self._settled.wait()
+        if self._card is None:
+            raise self._failures.unavailable(self.reason.partition(" ")[0] or "not_connected", exchange.id)
+        headers = await self._headers.of(exchange)
+        try:
+            if method == "tools/call":
+                return await self._call(exchange, target, headers)
+            context = self._agent.context(headers, self._left(exchange))
+            if method == "resources/read":
+                reader = resources.Reader(self._agent, self._handles, self._host.name)
+                return await reader.read(exchange, target.name, self._card, context)
+            return await self._tasks.send(exchange, target.name, context, self._host.clock.time())
+        except Refused:
+            raise
+        except BadEvent as error:
+            raise self._failures.bad(str(error), exchange.id) from None
+        except Exception as error:
+            raise self._refused(error, exchange) from None
+
+    def _refused(self, error: Exception, exchange: Exchange) -> Refused:
+        """The failure of a request that is none of a tool's."""
+        found = self._failed(error, exchange)
+        if isinstance(found, Refused):
+            return found
+        unknown = found.code == "TaskNotFound"
+        return Refused(
+            INVALID_PARAMS, "Unknown task" if unknown else f"The agent says: {found.message[:300]}"
+        )
+
+    async def _call(self, exchange: Exchange, target: Target, headers: dict[str, str]) -> Result:
+        skill = self._skills.get(target.name)
+        if skill is None:
+            raise Refused(INVALID_PARAMS, f"Unknown tool: {target.name[:128]}")
+        arguments = exchange.params.get("arguments")
+        try:
+            message = await message_of(
+                arguments if isinstance(arguments, dict) else {},
+                skill.id,
+                exchange.principal,
+                self._handles,
+                self._config,
+            )
+        except BadArguments as error:
+            return error_text(f"The arguments do not fit; nothing was sent: {error}")
+        call = Call(self._agent, exchange, headers, self._config, self._host)
+        seconds = self._config.call_timeout
+        try:
+            if seconds is None:
+                return await call.run(message, self._handles, None)
+            async with Limit(seconds) as limit:
+                return await call.run(message, self._handles, limit)
+        except asyncio.CancelledError:
+            call.give_up()
+            raise
+        except TimeoutError:
+            call.give_up()
+            raise self._failures.timed_out(exchange.id) from None
+        except BadEvent as error:
+            call.give_up()
+            raise self._failures.bad(str(error), exchange.id) from None
+        except Exception as error:
+            call.give_up()
+            failed = self._failed(error, exchange)
+            if isinstance(failed, Refused):
+                raise failed from None
+            return failed.result()
+
+    def _failed(self, error: Exception, exchange: Exchange) -> Refused | Said:
+        failed = self._failures.of(error, exchange.id)
+        if isinstance(failed, Refused):
+            if failed.code == UPSTREAM_UNAVAILABLE:
+                self._wake.set()
+            self._host.log.debug("a2a_call_failed", error=repr(error)[:500])
+        return failed
+
+    def _left(self, exchange: Exchange) -> float:
+        return max(0.001, exchange.deadline - self._host.clock.monotonic())
+
+    # --- looking after it -------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        backoff = Backoff()
+        while True:
+            self._wake.clear()
+            patience: float | None = None
+            try:
+                await self._look()
+                backoff.reset()
+                if self._host.wiring.tends(self._host.name):
+                    patience = self._cards.fresh or self._config.refresh_seconds
+            except (Unreachable, NoAddress) as error:
+                self._set(State.UNAVAILABLE, error.reason)
+                patience = backoff.next()
+            except Unusable as error:
+                self._set(State.DEGRADED, f"bad_card ({error.reason})")
+                patience = backoff.next()
+            except HttpError:
+                self._set(State.UNAVAILABLE, "connection_lost")
+                patience = backoff.next()
+            except TimeoutError:
+                self._set(State.UNAVAILABLE, "card_timeout")
+                patience = backoff.next()
+            except (BadCard, Unsigned) as error:
+                self._set(State.DEGRADED, str(error))
+                patience = backoff.next()
+            except Refused as refusal:
+                self._set(State.DEGRADED, refusal.message)
+                patience = backoff.next()
+            except OSError as error:
+                self._set(State.DEGRADED, f"file_not_readable ({error.strerror})")
+                patience = backoff.next()
+            except Exception as error:
+                self._host.log.error("upstream_connection_failed", error=repr(error))
+                self._set(State.DEGRADED, "internal error")
+                patience = backoff.next()
+            await asyncio.sleep(min(patience or _GAP, _GAP) * (0.75 + random.random() / 2))  # noqa: S311
+            try:
+                async with asyncio.timeout(patience):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self) -> None:
+        """Have the card, and speak to the agent as that says.
+
+        Raises:
+            HttpError: The agent cannot be reached, or its answer is of no use.
+            Unreachable: gRPC's: the agent has no address, or one that is forbidden.
+            BadCard: It says of itself what is of no use.
+            Unsigned: None of the signers says that it is what it says.
+            TimeoutError: It did not answer in time.
+            OSError: A configured file cannot be read.
+        """
+        card = await self._cards.fetch() or self._card
+        if card is None:
+            return
+        try:
+            if self._verifier is not None:
+                await self._verifier.verify(card.message)  # an unchanged one, too: keys are withdrawn
+            await self._use(card)
+        except BaseException:
+            self._cards.forget()
+            raise
+
+    async def _use(self, card: Card) -> None:
+        await self._link.use(card)
+        self._agent.streams = card.message.capabilities.streaming
+        found = skills_of(card.json, self._config)
+        offer = Offer(
+            tools=tuple(skill.definition for skill in found.tools.values()),
+            resources=resources.offered(self._host.name, card),
+            templates=resources.templates(self._host.name),
+            capabilities={
+                "tools": {"listChanged": True},
+                "resources": {"listChanged": True},
+                "extensions": {tasks.EXTENSION: {}},
+            },
+            eras=frozenset(Era),
+            info={"name": card.json["name"], "version": card.json.get("version", "")},
+            waits=True,
+        )
+        kinds = [kind for kind in ("tools", "resources") if getattr(offer, kind) != getattr(self.offer, kind)]
+        if self._card is not None and card.json != self._card.json and "resources" not in kinds:
+            kinds.append("resources")
+        self._card, self._skills = card, found.tools
+        if kinds:
+            self.offer = offer
+            for ident in found.left_out[:20]:
+                self._host.log.warning("skill_left_out", skill=ident)
+            self._host.log.info("upstream_ready", tools=len(offer.tools), binding=card.interface.binding)
+        if kinds or self.state is not State.READY:
+            self.state, self.reason = State.READY, ""
+            self._settled.set()
+            self._host.wiring.offer_changed(self._host.name, frozenset(kinds))
+
+    def _set(self, state: State, reason: str) -> None:
+        if (self.state, self.reason) != (state, reason):
+            self.state, self.reason = state, reason
+            self._host.log.warning("upstream_degraded", state=str(state), reason=reason)
+            self._host.wiring.offer_changed(self._host.name)
+        self._settled.set()

@@ -1,0 +1,194 @@
+"""Calls of tools: arguments checked, requests sent, answers made results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import jsonschema_rs
+
+from portico.api import (
+    INVALID_PARAMS,
+    UPSTREAM_TIMEOUT,
+    UPSTREAM_UNAVAILABLE,
+    Credential,
+    Exchange,
+    Host,
+    Json,
+    Refused,
+    Result,
+    failure,
+)
+from portico_plugins.upstreams.checks import header_problem
+
+from .answers import WrongAnswer, misshapen, result_of, shapable
+from .client import Client
+from .config import RestConfig
+from .grants import Grant
+from .paging import next_page
+from .requests import request_of
+from .security import Additions, chosen, fixed
+from .shaping import Shaper, Unshaped
+from .streams import Collector
+from .tools import Tool
+
+_MOST_FAULTS: Final = 5
+_MOST_COMPILED: Final = 256
+_LONGEST_FAULT: Final = 300
+
+
+class Calls:
+    """Calls on one upstream.
+
+    Args:
+        config: Its configuration.
+        host: Its host.
+        client: Sends the requests.
+    """
+
+    def __init__(self, config: RestConfig, host: Host, client: Client) -> None:
+        self._config = config
+        self._host = host
+        self._client = client
+        self._shaper = Shaper(config.max_response_bytes, config.shape_seconds)
+        self._credential: Credential | None = host.component(config.credential) if config.credential else None
+        self._fixed = fixed(config)
+        self._grants = {
+            name: Grant(own, client, host.clock, host.name)
+            for name, own in config.security.items()
+            if own.client_id
+        }
+        self._placed: Mapping[str, Additions] = {}
+        self._checks: dict[tuple[str, str], tuple[Json, jsonschema_rs.Draft202012Validator]] = {}
+
+    def take(self, placed: Mapping[str, Additions]) -> None:
+        """There are other tools now, with these secrets of security schemes."""
+        self._placed = placed
+        self._checks.clear()
+
+    async def close(self) -> None:
+        """End what runs."""
+        await self._shaper.close()
+
+    async def send(self, exchange: Exchange, tool: Tool, arguments: Any = None) -> Result:
+        """Call a tool.
+
+        Args:
+            exchange: The call.
+            tool: The tool.
+            arguments: What it is given; by default what the call says.
+
+        Raises:
+            Refused: -32602 for an argument that cannot be sent, or one of Portico's codes.
+        """
+        arguments = exchange.params.get("arguments") if arguments is None else arguments
+        arguments = {} if arguments is None else arguments
+        if not isinstance(arguments, dict):
+            raise Refused(INVALID_PARAMS, "Invalid params: arguments must be an object")
+        wrong = self._faults(tool, "inputSchema", arguments)
+        if wrong:
+            return unfit(wrong)
+        try:
+            async with asyncio.timeout(tool.timeout):
+                return await self._call(exchange, tool, arguments)
+        except TimeoutError:
+            text = "The upstream did not answer in time."
+            raise failure(
+                UPSTREAM_TIMEOUT,
+                text,
+                reason="call_timeout",
+                upstream=self._host.name,
+                request_id=exchange.id,
+            ) from None
+
+    async def _call(self, exchange: Exchange, tool: Tool, arguments: Json) -> Result:
+        seconds = tool.timeout if tool.timeout is not None else self._config.call_timeout
+        collector = Collector(self._config, exchange, seconds, self._host.clock, quiet=tool.shape is not None)
+        passed = {
+            own: exchange.headers[name.lower()]
+            for name, own in self._config.pass_headers.items()
+            if name.lower() in exchange.headers
+        }
+        schemes = chosen(tool.security, self._placed)
+        additions = [self._fixed, *(self._placed[name] for name in schemes)]
+        forget: list[Callable[[], None]] = []
+        for name in schemes:
+            if name in self._grants:
+                token, drop = await self._grants[name].addition(exchange.id)
+                additions.append(token)
+                forget.append(drop)
+        if tool.headers:
+            additions.append(Additions({name: value.reveal() for name, value in tool.headers.items()}))
+        if self._credential is not None:
+            additions.append(Additions(await self._authenticated(exchange, self._credential)))
+        request = request_of(tool, arguments, passed, additions, self._config.max_request_bytes)
+        answer = await self._client.send(request, exchange.id, collector.take)
+        if answer.status == 401:
+            for drop in forget:
+                drop()
+        promised = "outputSchema" in tool.definition
+        check = partial(self._faults, tool, "outputSchema") if promised else None
+        try:
+            page = None
+            whole = shapable(answer, tool)
+            if tool.shape is not None and whole is not None:
+                shape = tool.shape
+                page = next_page(answer, whole[0], tool, request)
+                try:
+                    answer.body = await self._shaper.shaped(shape.language, shape.program, answer.body)
+                except Unshaped as error:
+                    return misshapen(answer, shape, str(error))
+            return result_of(answer, tool, request, check, self._config.max_error_bytes, page)
+        except WrongAnswer as error:
+            raise self._client.bad_response(str(error), exchange.id) from None
+
+    async def _authenticated(self, exchange: Exchange, credential: Credential) -> Mapping[str, str]:
+        found = await credential.headers(exchange.principal, self._host.name)
+        if any(header_problem(name, value) for name, value in found.items()):
+            raise failure(
+                UPSTREAM_UNAVAILABLE,
+                "The upstream is not available.",
+                reason="bad_credential_header",
+                upstream=self._host.name,
+                request_id=exchange.id,
+            )
+        return found
+
+    def _faults(self, tool: Tool, key: str, value: Any) -> list[str]:
+        """What is wrong with a value, as of a schema of a tool."""
+        schema = tool.definition[key]
+        known = self._checks.get((tool.name, key))
+        if known is None or known[0] is not schema:  # there may be another tool of this name by now
+            if len(self._checks) >= _MOST_COMPILED:
+                self._checks.clear()
+            known = self._checks[tool.name, key] = (
+                schema,
+                jsonschema_rs.Draft202012Validator(schema, offline=True),
+            )
+        return faults(known[1], value)
+
+
+def faults(check: jsonschema_rs.Draft202012Validator, value: Any) -> list[str]:
+    """What is wrong with a value, the first few things."""
+    if check.is_valid(value):
+        return []
+    out = []
+    for error in check.iter_errors(value):
+        place = "/".join(str(step) for step in error.instance_path)
+        said = f"{place}: {error.message}" if place else error.message
+        out.append(said[:_LONGEST_FAULT])
+        if len(out) == _MOST_FAULTS:
+            break
+    return out
+
+
+def unfit(wrong: list[str]) -> Result:
+    """What a call gives whose arguments do not fit."""
+    return told("The arguments do not fit; nothing was sent: " + "; ".join(wrong))
+
+
+def told(said: str) -> Result:
+    """An error that the model is told of, to do better."""
+    return Result(value={"content": [{"type": "text", "text": said}], "isError": True})
