@@ -101,6 +101,7 @@ async def hangs_up(stream: Stream) -> None:
     stream.cut()
 
 
+LOST_NOW = (50300, "connection_lost")
 LOST = (50300, {"connection_lost"})
 ROWS: dict[Any, tuple[int, set[str]]] = {
     reset: (50200, {"answer_cut_short"}),
@@ -161,25 +162,21 @@ async def test_an_answer_that_is_none_is_one_error_and_the_next_call_is_served(
         assert count == 2  # nothing was sent twice
 
 
-async def test_a_call_that_meets_the_goodbye_of_a_server_unread_is_sent_again(base: Path) -> None:
+async def test_a_call_that_meets_the_goodbye_of_a_server_fails_and_is_not_sent_again(base: Path) -> None:
     seen: list[int] = []
 
     async def work(stream: Stream) -> None:
         seen.append(stream.number)
-        if len(seen) == 1:
-            stream.goaway(0)  # nothing was read, not this one either
-            return
-        stream.head()
-        stream.message(message("Order", id="fine").SerializeToString())
-        stream.status(0)
+        stream.goaway(0)
 
     async with (
         wire_server(work) as port,
         upstream(port, base=base, descriptors=Path("shop.pb")) as running,
     ):
-        result = await running.send(call("Orders_Get", {}))
-        assert b'"id":"fine"' in result.raw
-    assert len(seen) == 2
+        with pytest.raises(Refused) as caught:
+            await running.send(call("Orders_Get", {}, seconds=5))
+        assert (caught.value.code, caught.value.data["gateway"]["reason"]) == LOST_NOW
+    assert len(seen) == 1
 
 
 async def test_a_server_that_goes_away_kindly_may_finish_and_is_called_elsewhere_after(base: Path) -> None:
@@ -205,7 +202,7 @@ async def test_a_server_that_goes_away_kindly_may_finish_and_is_called_elsewhere
     ):
         first = asyncio.create_task(running.send(call("Orders_Watch", {})))
         await begun.wait()
-        # Whether or not gRPC has seen the goodbye: the server has not read this one.
+        await running.upstream._link.lost()  # gRPC has seen the goodbye
         second = await running.send(call("Orders_Watch", {}))
         going.set()
         for result in (await first, second):
