@@ -107,6 +107,13 @@ def corpus(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def tck(session: nox.Session) -> None:
+    """The A2A TCK, from GitHub, against an agent, direct and through the gateway, and a virtual server."""
+    session.install("-e", ".[test]", "pytest-html>=4.1", "jsonschema>=4.21")
+    session.run("python", "-m", "tests.interop.a2a.tck", *session.posargs)
+
+
+@nox.session(default=False)
 def clients(session: nox.Session) -> None:
     """Real MCP clients against real MCP servers through the gateway."""
     session.install("-e", ".[test]", NODE)

@@ -52,6 +52,7 @@ from portico._core.contracts import (
     Secret,
     Server,
     Share,
+    Speaks,
     State,
     Store,
     Successor,
@@ -95,8 +96,9 @@ from portico._core.errors import (
     Refused,
     failure,
 )
+from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
 from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
-from portico._core.owners import PROXIED
+from portico._core.owners import FORWARDED, PROXIED
 from portico._core.pins import OnChange
 from portico._core.protocol.calls import (
     Asking,
@@ -189,6 +191,7 @@ from portico._core.timers import Timer, timers
 __all__ = [
     "API_VERSION",
     "CIRCUIT_OPEN",
+    "FORWARDED",
     "GATEWAY",
     "HEADER_MISMATCH",
     "INTERNAL_ERROR",
@@ -260,6 +263,8 @@ __all__ = [
     "Event",
     "Exchange",
     "Factory",
+    "ForeignCall",
+    "ForeignEvent",
     "Frames",
     "FromFile",
     "Host",
@@ -308,6 +313,7 @@ __all__ = [
     "Session",
     "Share",
     "Sink",
+    "Speaks",
     "SseEvent",
     "SseParser",
     "SseTooLarge",
@@ -333,6 +339,7 @@ __all__ = [
     "answer_alone",
     "as_upstream",
     "at_least",
+    "carry_foreign",
     "carry_out",
     "catalog_at",
     "check_envelope",
@@ -343,6 +350,7 @@ __all__ = [
     "encode_header_value",
     "error_frame",
     "failure",
+    "foreign_call",
     "header_map",
     "hookimpl",
     "input_required",

@@ -53,19 +53,22 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def fixture(module: str, folder: Path, era: str | None = None) -> Iterator[Running]:
+def fixture(
+    module: str, folder: Path, era: str | None = None, words: Sequence[str] = ()
+) -> Iterator[Running]:
     """A fixture server on a port of its own.
 
     Args:
         module: A module of `tests.interop` with the fixtures' command line.
         folder: Where its log goes.
         era: `--era`, or None for the fixture's own default.
+        words: More arguments.
 
     Raises:
         NotReady: It did not print its ready line.
     """
     command = [sys.executable, "-m", f"tests.interop.{module}", "--port", "0"]
-    command += ["--era", era] if era is not None else []
+    command += [*(["--era", era] if era is not None else []), *words]
     log = folder / f"{module}.log"
     with (
         log.open("wb") as stderr,
@@ -100,13 +103,28 @@ def gateway(upstream: str, folder: Path, protocol: str = "auto") -> Iterator[Run
     Raises:
         NotReady: `/readyz` did not answer 200.
     """
-    port = free_port()
-    config = folder / "gateway.toml"
-    config.write_text(
-        f'[gateway]\nlisten = ["127.0.0.1:{port}"]\n\n'
+    config = (
         f'[upstreams.fixture]\nuse = "mcp"\nurl = "{upstream}"\nprotocol = "{protocol}"\n\n'
         '[servers.default]\nupstreams = ["fixture"]\nprefix = "never"\n'
     )
+    with served(config, folder) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def served(text: str, folder: Path) -> Iterator[Running]:
+    """A gateway on a port of its own.
+
+    Args:
+        text: Its config, without the table `gateway`.
+        folder: Where the config file and the log go.
+
+    Raises:
+        NotReady: `/readyz` did not answer 200.
+    """
+    port = free_port()
+    config = folder / "gateway.toml"
+    config.write_text(f'[gateway]\nlisten = ["127.0.0.1:{port}"]\n\n{text}')
     with serving(["serve", "--config", str(config)], port, folder / "gateway.log", folder) as running:
         yield running
 

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
+import trustme
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
@@ -297,6 +298,51 @@ async def test_a_reload_takes_the_tunnels_along(tmp_path: Path) -> None:
         await ready(running, 4)
         async with running.client(LATEST) as client:
             assert said(await client.call_tool("pid", {})).isdigit()
+
+
+async def test_a_restarted_gateway_that_knows_the_tools_has_calls_wait_for_the_tunnel(tmp_path: Path) -> None:
+    kept = 'state = "state"'
+    async with gateway(tmp_path, gateway=kept, upstream=f"start_grace = {PATIENCE}") as running:
+        async with tunnel(running.entrance, folder=tmp_path):
+            await ready(running)
+            running.process.signal(signal.SIGTERM)
+            assert await running.process.ended() == 0
+        await running.restart()
+        async with running.client(LATEST) as client:
+            call = asyncio.create_task(client.call_tool("pid", {}))
+            async with tunnel(running.entrance, folder=tmp_path):
+                assert said(await call).isdigit()
+
+
+async def test_nobody_is_waited_for_longer_than_that(tmp_path: Path) -> None:
+    kept = 'state = "state"'
+    async with gateway(tmp_path, gateway=kept, upstream="start_grace = 0.2") as running:
+        async with tunnel(running.entrance, folder=tmp_path):
+            await ready(running)
+            running.process.signal(signal.SIGTERM)
+            assert await running.process.ended() == 0
+        await running.restart()
+        async with running.client(LATEST) as client:
+            error = await refused(asyncio.create_task(client.call_tool("pid", {})))
+            assert (error.code, error.data["gateway"]["reason"]) == (50300, "no_tunnel")
+
+
+# --- TLS ------------------------------------------------------------------------------------------
+
+
+async def test_over_tls_it_is_the_same_and_a_stranger_s_certificate_is_not_believed(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    listener = '[listeners.http]\nuse = "hypercorn"\ncertfile = "pem"\nkeyfile = "pem"'
+    async with gateway(tmp_path, more=listener) as running:
+        url = running.entrance.replace("ws://", "https://")
+        offer = ("--stdio", SERVER, "--once")
+        async with tunnel(url, *offer, "--ca-file", "ca.pem", folder=tmp_path):
+            await ready(running)
+        async with tunnel(url, *offer, folder=tmp_path, wait=False) as stranger:
+            assert await stranger.ended() == 1
+            assert "certificate verify failed" in stranger.text
 
 
 # --- the command line -----------------------------------------------------------------------------

@@ -321,6 +321,22 @@ class Sent:
         self.nodes.append(node)
 
 
+async def test_the_other_workers_can_be_asked_whatever_the_request_names() -> None:
+    clock = LoopClock()
+    sent, back = Sent(), Back()
+    nodes = ["aa", "bb", "cc"]
+    owners = Owners("default", Seal(KEY, "aa", clock), sent, None, RecordingLog(), lambda: nodes)
+    assert owners.others() == ["bb", "cc"]
+    owners.ask("cc", request(), b"", back, back.is_lost)
+    assert sent.nodes == ["cc"]
+
+
+async def test_workers_are_those_with_a_socket_in_the_folder(tmp_path: Path) -> None:
+    for name in ("aa.sock", "bb.sock", "control.sock", "supervisor.pid"):
+        (tmp_path / name).touch()
+    assert sorted(Forwarder(tmp_path, RecordingLog()).nodes()) == ["aa", "bb"]
+
+
 async def test_only_another_workers_handle_of_the_same_principal_is_sent_on() -> None:
     clock = LoopClock()
     mine, theirs, strange = Seal(KEY, "aa", clock), Seal(KEY, "bb", clock), Seal(bytes(32), "bb", clock)

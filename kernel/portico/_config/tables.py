@@ -196,6 +196,13 @@ class GatewaySettings:
             example=[["mcp-server-time"]],
         ),
     )
+    managed_private: bool | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "Whether upstreams managed at run time may be at loopback and private addresses. By default only "
+            "of a gateway that listens on loopback itself and has no `public_url`."
+        ),
+    )
     separator: Literal["__", "-"] = attrs.field(
         default="__", metadata=doc("What stands between an upstream's name and a prefixed name.")
     )
@@ -242,6 +249,12 @@ class ServerSettings:
         default=None, metadata=doc("The `serverInfo` name; the table's by default.")
     )
     title: str | None = attrs.field(default=None, metadata=doc("The `serverInfo` title."))
+    as_upstream: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "Have its only upstream's `serverInfo` once that is known, and until then every capability."
+        ),
+    )
     version: str | None = attrs.field(
         default=None, metadata=doc("The `serverInfo` version; Portico's by default.")
     )

@@ -327,6 +327,8 @@ class Exchange:
         deadline: On the host clock's `monotonic()`; absolute.
         scratch: For policies, keyed by type.
         target: Where the router sends it; None before routing.
+        foreign: The method is another protocol's that its transport and the upstream in `target` both speak:
+            it goes there if that upstream is one of the virtual server's, and what comes back is left alone.
     """
 
     id: str
@@ -345,6 +347,7 @@ class Exchange:
     deadline: float
     scratch: dict[type, Any] = attrs.field(factory=dict)
     target: Target | None = None
+    foreign: bool = False
 
     def derived(self, method: str, params: Json, capabilities: Json, target: Target) -> Exchange:
         """The same exchange with other contents, for upstreams; policies keep seeing the original."""
@@ -365,6 +368,7 @@ class Exchange:
             self.deadline,
             self.scratch,
             target,
+            self.foreign,
         )
 
 
@@ -567,6 +571,16 @@ class Successor(Protocol):
         Args:
             before: The upstream of this name until now, of whatever kind.
         """
+        ...
+
+
+@runtime_checkable
+class Speaks(Protocol):
+    """An upstream that takes requests of protocols other than MCP; see `Exchange.foreign`."""
+
+    @property
+    def speaks(self) -> frozenset[str]:
+        """What methods of those begin with: `a2a` for `a2a/SendMessage`."""
         ...
 
 

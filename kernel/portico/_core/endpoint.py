@@ -325,9 +325,13 @@ class Endpoint:
         outcome = "ok"
         try:
             result = await self._pipeline.chain(exchange.method)(exchange)
+            if exchange.foreign:
+                return result
             return shape_result(result, exchange.method, exchange.era, self.lists.meta, self.lists.private)
         except Refused as refusal:
             outcome = str(refusal.code)
+            if exchange.foreign:
+                raise
             raise shape_error(refusal, exchange.method, exchange.params, exchange.era) from None
         except BaseException as error:
             outcome = type(error).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from portico._core.contracts import Event, Log, Principal, Reply, Scope
@@ -36,6 +36,7 @@ class Owners:
         forward: The way to the other workers.
         observe: Told of each request that is forwarded, if there are observers.
         log: The kernel's.
+        nodes: Gives the names of the other workers.
     """
 
     def __init__(
@@ -45,16 +46,34 @@ class Owners:
         forward: Forward,
         observe: Callable[[Event], None] | None,
         log: Log,
+        nodes: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._server = server
         self._seal = seal
         self._forward = forward
         self._observe = observe
         self._log = log
+        self._nodes = nodes
+
+    def others(self) -> Sequence[str]:
+        """The other workers that are there, by the names of their nodes."""
+        return [node for node in self._nodes() if node != self._seal.node]
+
+    def ask(self, node: str, scope: Scope, body: bytes, reply: Reply, lost: Lost) -> None:
+        """Have another worker answer a request, whatever is in it; that one passes it on to nobody.
+
+        Args:
+            node: The worker.
+            scope: The request.
+            body: Its body.
+            reply: Where the answer goes.
+            lost: Called when the worker does not exist any more, or ends before its answer has.
+        """
+        self._forward(node, scope, body, reply, lost)
 
     def elsewhere(
         self,
-        kind: Literal["session", "parked"],
+        kind: Literal["session", "parked", "a2a"],
         handle: Any,
         principal: Principal,
         scope: Scope,

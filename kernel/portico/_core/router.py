@@ -10,6 +10,7 @@ from portico._core.catalog import View
 from portico._core.contracts import Era, Exchange, Json, Result, Target, Upstream
 from portico._core.errors import (
     INVALID_PARAMS,
+    METHOD_NOT_FOUND,
     MISSING_CAPABILITY,
     UPSTREAM_BAD_RESPONSE,
     UPSTREAM_UNAVAILABLE,
@@ -60,6 +61,8 @@ class Router:
         Raises:
             Refused: Unknown name or method, or what the upstream or the bridge refuses with.
         """
+        if exchange.foreign:
+            return await self._elsewhere(exchange)
         method = exchange.method
         if method in LIST_KINDS or method == "server/discover":
             return self._lists.answer(exchange)
@@ -81,6 +84,16 @@ class Router:
                 renamed = {target.name: exchange.params["uri"], **renamed}
             result.value = rewrite_uris(result.value, renamed)
         return result
+
+    async def _elsewhere(self, exchange: Exchange) -> Result:
+        """Send what is not MCP where its transport says, and leave the answer alone."""
+        target = exchange.target
+        if target is None or target.upstream not in self.view.upstreams:
+            raise Refused(METHOD_NOT_FOUND, "Method not found")
+        protocol = exchange.method.partition("/")[0]
+        if protocol not in getattr(self._upstreams.get(target.upstream), "speaks", ()):
+            raise Refused(METHOD_NOT_FOUND, "Method not found")
+        return await self._forward(exchange, target, exchange.params)
 
     def _own_params(self, exchange: Exchange, target: Target) -> Json:
         """The params in the upstream's own words: the client's, where it has no others."""

@@ -7,7 +7,7 @@ itself, so whatever breaks means that the owner of the handle has gone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from portico._core.contracts import Log, Reply, Scope
-from portico._core.owners import Lost
+from portico._core.owners import PROXIED, Lost
+from portico._host.control import FILE
 from portico._host.frames import DATA, END, REQUEST, START, WHOLE, Framed
 
 Headers = list[tuple[bytes, bytes]]
@@ -36,6 +37,7 @@ class Request(msgspec.Struct, array_like=True):
     client: tuple[str, int] | None
     headers: Headers
     body: bytes
+    proxied: bool
 
 
 class Whole(msgspec.Struct, array_like=True):
@@ -82,6 +84,10 @@ class Forwarder:
         self.count = 0
         self.gone = 0
 
+    def nodes(self) -> Sequence[str]:
+        """The workers that take the others' requests; this one among them."""
+        return [path.stem for path in self._folder.glob("*.sock") if path.name != FILE]
+
     def __call__(self, node: str, scope: Scope, body: bytes, reply: Reply, lost: Lost) -> None:
         """Send a request to a worker and its answer to `reply`."""
         self.count += 1
@@ -97,6 +103,7 @@ class Forwarder:
             None if client is None else (client[0], client[1]),
             [(bytes(name), bytes(value)) for name, value in scope["headers"]],
             body,
+            bool(scope.get(PROXIED)),
         )
         idle = self._idle.get(node)
         while idle:

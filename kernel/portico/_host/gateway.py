@@ -195,6 +195,7 @@ class Composer:
             prompts=server.prompts,
             describe=server.describe,
             growing=self.roster is not None,
+            as_upstream=server.as_upstream,
         )
 
     def check_open(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> None:
@@ -263,7 +264,9 @@ class Composer:
             tell=self.plane.tell,
             observe=observe,
             on_call=self.on_call,
-            owners=Owners(name, self.seal, self.forwarder, observe, self.log) if self.forwarder else None,
+            owners=Owners(name, self.seal, self.forwarder, observe, self.log, self.forwarder.nodes)
+            if self.forwarder
+            else None,
         )
 
     def _observe(self, event: Event) -> None:

@@ -19,11 +19,18 @@ class Entrance:
     Args:
         endpoint: The virtual server.
         admitted: Serves those that have been let in.
+        stranger: Serves some that have not; False if a request is none of those.
     """
 
-    def __init__(self, endpoint: Endpoint, admitted: Callable[[Raw, Fields, Principal, Reply], None]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        admitted: Callable[[Raw, Fields, Principal, Reply], None],
+        stranger: Callable[[Raw, Fields, Challenge, Reply], bool] | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._admitted = admitted
+        self._stranger = stranger
         self._authenticating: set[asyncio.Task[None]] = set()
 
     async def over_asgi(self, handle: Callable[[Scope, bytes, Reply], None], scope: Scope, receive: Receive,
@@ -58,7 +65,8 @@ class Entrance:
 
     def _judged(self, raw: Raw, fields: Fields, verdict: Principal | Challenge, reply: Reply) -> None:
         if isinstance(verdict, Challenge):
-            send_problem(reply, verdict.status, *words_of(verdict))
+            if self._stranger is None or not self._stranger(raw, fields, verdict, reply):
+                send_problem(reply, verdict.status, *words_of(verdict))
         else:
             self._admitted(raw, fields, verdict, reply)
 

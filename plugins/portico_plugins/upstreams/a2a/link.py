@@ -14,6 +14,7 @@ from a2a.client.transports.grpc import GrpcTransport
 from a2a.client.transports.jsonrpc import JsonRpcTransport
 from a2a.client.transports.rest import RestTransport
 from a2a.client.transports.tenant_decorator import TenantTransportDecorator
+from a2a.types import AgentCard
 
 from portico.api import Host
 from portico_plugins.upstreams.grpc.dial import Identity, judged, opened
@@ -96,12 +97,12 @@ class Link:
                 config.max_response_bytes,
                 config.max_request_bytes,
             )
-        self.transport = self._made(interface, card)
+        self.transport = self._made(interface, _asking(card.message))
         self._interface, self._target = interface, target
         if old is not None:
             self._retire(old.close(_GRACE))
 
-    def _made(self, interface: Interface, card: Card) -> ClientTransport:
+    def _made(self, interface: Interface, card: AgentCard) -> ClientTransport:
         rpc = interface.binding == "JSONRPC"
         client = self._http[rpc]
         base: ClientTransport
@@ -111,15 +112,15 @@ class Link:
             from a2a.compat.v0_3.rest_transport import CompatRestTransport
 
             if self._channel is not None:
-                return CompatGrpcTransport(self._channel, card.message)
+                return CompatGrpcTransport(self._channel, card)
             kind = CompatJsonRpcTransport if rpc else CompatRestTransport
-            return kind(client, card.message, interface.url, is_shared_httpx=True)
+            return kind(client, card, interface.url, is_shared_httpx=True)
         if self._channel is not None:
-            base = GrpcTransport(self._channel, card.message)
+            base = GrpcTransport(self._channel, card)
         elif rpc:
-            base = JsonRpcTransport(client, card.message, interface.url, is_shared_httpx=True)
+            base = JsonRpcTransport(client, card, interface.url, is_shared_httpx=True)
         else:
-            base = RestTransport(client, card.message, interface.url, is_shared_httpx=True)
+            base = RestTransport(client, card, interface.url, is_shared_httpx=True)
         return TenantTransportDecorator(base, interface.tenant) if interface.tenant else base
 
     @property
@@ -148,3 +149,11 @@ class Link:
         for client in self._http.values():
             await client.aclose()
         self._channel = self.transport = None
+
+
+def _asking(card: AgentCard) -> AgentCard:
+    """A card whose transport asks for the extended one in any case: whether there is one, the agent says."""
+    made = AgentCard()
+    made.CopyFrom(card)
+    made.capabilities.extended_agent_card = True
+    return made

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import uuid
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from portico.api import Json, Principal, judge
-from portico_plugins.a2a.parts import base64_of, is_web
+from portico.api import Json, Principal
+from portico_plugins.a2a.parts import base64_of
 
 from .config import A2aConfig
+from .elsewhere import forbidden
 from .handles import Handles
 
 _KNOWN: Final = frozenset({"message", "data", "files", "contextId", "taskId", "referenceTaskIds"})
 _MOST_FILES: Final = 64
-_RESOLVING: Final = 5.0
 
 
 class BadArguments(ValueError):
@@ -119,31 +116,7 @@ async def _file(file: Any, place: str, config: A2aConfig) -> Json:
         except ValueError as error:
             raise BadArguments(f"{place}/base64: {error}") from None
     assert url is not None
-    why = await forbidden(url, config)
+    why = await forbidden(url, config.file_urls)
     if why:
         raise BadArguments(f"{place}/url: {why}")
     return {**made, "url": url}
-
-
-async def forbidden(url: str, config: A2aConfig) -> str:
-    """Why the agent may not be asked to fetch a file, "" when it may.
-
-    The agent resolves the name again, so this cannot keep a name from becoming another address; it keeps
-    clients from pointing at what they could just name.
-    """
-    if config.file_urls == "none":
-        return "files by URL are not taken here"
-    if not is_web(url) or not url.isascii():
-        return "expected http://host... or https://host..."
-    parts = urlsplit(url)
-    try:
-        port = parts.port or 443
-        async with asyncio.timeout(_RESOLVING):
-            loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(parts.hostname or "", port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError, ValueError, TimeoutError):
-        # A name that only the agent's network knows is none of a public address.
-        return "" if config.file_urls == "any" else "address_not_allowed"
-    allow_private = config.file_urls == "any"
-    bad = any(judge(str(each[4][0]), allow_private=allow_private) is not None for each in found)
-    return "address_not_allowed" if bad else ""

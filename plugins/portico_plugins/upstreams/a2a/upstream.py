@@ -36,6 +36,7 @@ from .headers import Headers
 from .link import Link
 from .messages import BadArguments, message_of
 from .outcome import BadEvent
+from .relay import PREFIX, Relay
 from .signing import Unsigned, Verifier
 from .skills import Skill, skills_of
 from .web import Web
@@ -56,6 +57,7 @@ class A2aUpstream:
         self.state = State.STARTING
         self.reason = "connecting"
         self.offer = Offer(eras=frozenset(Era))
+        self.speaks = frozenset({"a2a"}) if config.relayed else frozenset[str]()
         self._config = config
         self._host = host
         self._web = Web(config, host)
@@ -66,6 +68,7 @@ class A2aUpstream:
         self._handles = Handles(host.key("handles"))
         self._tasks = tasks.Tasks(self._agent, self._handles, host.name, config.max_inline_bytes)
         self._failures = Failures(host.name)
+        self._relay = Relay(self._link, self._headers, config, host, self._failures)
         signers = config.signers
         self._verifier = Verifier(signers, config, host, self._web) if signers is not None else None
         self._card: Card | None = None
@@ -90,6 +93,7 @@ class A2aUpstream:
             self._task.cancel()
             await asyncio.wait([self._task])
         await self._agent.close()
+        await self._relay.close()
         await self._link.close()
         self._web.close()
 
@@ -122,6 +126,8 @@ class A2aUpstream:
             Refused: -32602 for a tool there is not, or one of Portico's codes.
         """
         method = exchange.method
+        if method.startswith(PREFIX):
+            return await self._relayed(exchange)
         if method not in tasks.METHODS and method not in ("tools/call", "resources/read"):
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         if not self._settled.is_set():
@@ -143,6 +149,17 @@ class A2aUpstream:
             raise self._failures.bad(str(error), exchange.id) from None
         except Exception as error:
             raise self._refused(error, exchange) from None
+
+    async def _relayed(self, exchange: Exchange) -> Result:
+        """Carry out an operation of A2A as it is."""
+        if not self._settled.is_set():
+            await self._settled.wait()
+        try:
+            return await self._relay.send(exchange, self._card.json if self._card is not None else None)
+        except Refused as refusal:
+            if refusal.code == UPSTREAM_UNAVAILABLE:
+                self._wake.set()
+            raise
 
     def _refused(self, error: Exception, exchange: Exchange) -> Refused:
         """The failure of a request that is none of a tool's."""

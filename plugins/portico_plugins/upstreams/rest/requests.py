@@ -117,9 +117,9 @@ def _assembled(
         path, more = styles.filled(tool.path, places)
     except Unfit as reason:
         raise Refused(INVALID_PARAMS, f"Invalid params: {reason}") from None
-    origin, folder = _based(tool.base)
+    origin, begin = _begin(tool.base)
     written = "&".join(([more] if more else []) + [f"{name}={value}" for name, value in query])
-    target = f"{folder}{path}?{written}" if written else folder + path
+    target = f"{begin}{path}?{written}" if written else f"{begin}{path}"
     if len(target) > _LONGEST_TARGET:
         raise Refused(INVALID_PARAMS, "Invalid params: the arguments are too long for an address")
     if body is None and tool.method in ("POST", "PUT", "PATCH"):
@@ -127,9 +127,9 @@ def _assembled(
     return Request(tool.method, origin, target, headers, body)
 
 
-@lru_cache(maxsize=256)
-def _based(base: str) -> tuple[str, str]:
-    """The origin of a base URL, and its path as requests have it."""
+@lru_cache(1024)
+def _begin(base: str) -> tuple[str, str]:
+    """The origin of a base URL, and what every path begins with."""
     parts = urlsplit(base)
     return f"{parts.scheme}://{parts.netloc}", quote(parts.path, safe="/:@!$&()*+,;=~%")
 

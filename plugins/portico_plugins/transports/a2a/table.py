@@ -1,0 +1,145 @@
+"""The tasks of one virtual server: whose they are, how many there may be, and for how long."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+
+from portico.api import OVERLOADED, Endpoint, Log, Principal, failure
+from portico_plugins.transports.a2a.handles import HANDLE
+from portico_plugins.transports.a2a.running import Run
+from portico_plugins.transports.a2a.webhooks import Webhooks
+from portico_plugins.transports.a2a.work import Event, Work
+
+_TTL: Final = 365 * 86_400.0
+
+
+@attrs.frozen
+class Bounds:
+    """How much is remembered.
+
+    Attributes:
+        most: Tasks in all.
+        most_each: Tasks of one principal.
+        most_bytes: What they have said and made, all together.
+        kept: For how many seconds a task that is over stays.
+        waiting: For how many seconds one waits for its client.
+    """
+
+    most: int
+    most_each: int
+    most_bytes: int
+    kept: float
+    waiting: float
+
+
+@attrs.frozen(eq=False)
+class Entry:
+    """A task, and what carries it out."""
+
+    work: Work
+    run: Run
+
+
+class Table:
+    """Tasks by id.
+
+    Args:
+        endpoint: The virtual server.
+        bounds: How many, and how long.
+        log_level: The least severe log messages that tasks pass on; "" for none.
+        hooks: Tells webhooks of tasks; None if there are none.
+        log: The plugin's.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, bounds: Bounds, log_level: str, hooks: Webhooks | None, log: Log
+    ) -> None:
+        self._endpoint = endpoint
+        self._bounds = bounds
+        self._log_level = log_level
+        self._hooks = hooks
+        self._log = log
+        self._entries: dict[str, Entry] = {}  # the oldest first
+        self._owned: dict[Principal, dict[str, Entry]] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def open(self, owner: Principal, context: str) -> Entry:
+        """A new task.
+
+        Args:
+            owner: Whose it is.
+            context: The conversation it belongs to; "" for a new one.
+
+        Raises:
+            Refused: 50302: there are too many that are not over.
+        """
+        bounds, mine = self._bounds, self._owned.get(owner, {})
+        while len(mine) >= bounds.most_each:
+            self._make_room(mine)
+        while len(self._entries) >= bounds.most or self._bytes > bounds.most_bytes:
+            self._make_room(mine, self._entries)
+        ident = self._endpoint.seal.close(HANDLE, owner, secrets.token_hex(16), _TTL)
+        told = self._hooks.told if self._hooks is not None else _nobody
+        now = self._endpoint.clock.time
+        work = Work(ident, context or secrets.token_hex(16), owner, now, told, self._grew)
+        entry = Entry(work, Run(self._endpoint, work, self._log_level, self._log))
+        self._entries[ident] = self._owned.setdefault(owner, {})[ident] = entry
+        return entry
+
+    def _grew(self, size: int) -> None:
+        self._bytes += size
+
+    def _make_room(self, *among: dict[str, Entry]) -> None:
+        """Forget the oldest of some tasks that is over; of those named first, if there is one."""
+        for entries in among:
+            for ident, entry in entries.items():
+                if entry.work.over:
+                    self.forget(ident)
+                    return
+        raise failure(OVERLOADED, "Too many tasks are under way", reason="task_limit")
+
+    def forget(self, ident: str) -> None:
+        """It does not exist any more."""
+        work = self._entries.pop(ident).work
+        self._bytes -= work.size
+        mine = self._owned[work.owner]
+        del mine[ident]
+        if not mine:
+            del self._owned[work.owner]
+        if self._hooks is not None:
+            self._hooks.forget(ident)
+
+    def find(self, ident: str, owner: Principal) -> Entry | None:
+        """A task of this principal; anybody else's does not exist."""
+        entry = self._entries.get(ident)
+        return entry if entry is not None and entry.work.owner == owner else None
+
+    def of(self, owner: Principal) -> Iterator[Work]:
+        """The tasks of a principal."""
+        return (entry.work for entry in self._owned.get(owner, {}).values())
+
+    def sweep(self) -> None:
+        """Forget what has been over for long, and give up what nobody answers."""
+        now = self._endpoint.clock.time()
+        for ident, entry in list(self._entries.items()):
+            age = now - entry.work.changed
+            if entry.work.over and age > self._bounds.kept:
+                self.forget(ident)
+            elif entry.work.waits and age > self._bounds.waiting:
+                entry.run.give_up()
+
+    def close(self) -> None:
+        """End every task."""
+        for entry in self._entries.values():
+            entry.run.give_up("The agent is not there any more.")
+
+
+def _nobody(work: Work, event: Event) -> None:
+    """Nobody is told."""

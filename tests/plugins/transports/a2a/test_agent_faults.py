@@ -1,0 +1,191 @@
+"""What must not happen, and what becomes of it: faults, slow readers, nonsense, a missing extra."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from portico.api import ConfigError, Json
+from portico_plugins.a2a import missing
+from portico_plugins.transports.a2a import inside
+from tests.plugins.transports.web import PATIENCE, Web, gateway
+
+HEADERS = {"host": "localhost", "content-type": "application/json", "a2a-version": "1.0"}
+CARD = "/.well-known/agent-card.json"
+
+
+@pytest_asyncio.fixture
+async def web() -> AsyncIterator[Web]:
+    async with gateway("", "[transports.a2a]\nwebhooks_private = true") as made:
+        yield made
+
+
+def message(tool: str, arguments: Json | None = None) -> Json:
+    data = {"tool": tool, "arguments": arguments or {}}
+    return {"message": {"messageId": "1", "role": "ROLE_USER", "parts": [{"data": data}]}}
+
+
+def body(method: str, params: Any) -> bytes:
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+
+
+async def test_a_gateway_that_ends_says_so(web: Web) -> None:
+    web.gateway.plane.load.draining = True
+    card = web.open("GET", HEADERS, path=CARD)
+    assert (await card.head(), (await card.json())["error"]["status"]) == (503, "UNAVAILABLE")
+    refused = await web.open("POST", HEADERS, body("SendMessage", message("echo")), "/a2a").json()
+    assert refused["error"]["code"] == -32603
+    assert refused["error"]["message"] == "The gateway is shutting down"
+    assert refused["error"]["data"][0]["metadata"]["retryable"] == "True"
+    rest = web.open("POST", HEADERS, msgspec.json.encode(message("echo")), "/a2a/default/rest/message:send")
+    assert (await rest.head(), (await rest.json())["error"]["status"]) == (500, "INTERNAL")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "data"),
+    [
+        ("GET", CARD, b""),
+        ("POST", "/a2a", body("SendMessage", message("echo"))),
+        ("POST", "/a2a", body("SendStreamingMessage", message("echo"))),
+        ("POST", "/a2a/default/rest/message:send", msgspec.json.encode(message("echo"))),
+        ("POST", "/a2a/default/rest/message:stream", msgspec.json.encode(message("echo"))),
+    ],
+)
+async def test_of_a_fault_the_client_learns_nothing_and_the_log_everything(
+    web: Web,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    method: str,
+    path: str,
+    data: bytes,
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("/etc/secret")
+
+    monkeypatch.setattr("portico_plugins.transports.a2a.app.tools_of", broken)
+    monkeypatch.setattr("portico_plugins.transports.a2a.agent.tools_of", broken)
+    answer = web.open(method, HEADERS, data, path)
+    said = await answer.body()
+    assert answer.status == (200 if path == "/a2a" else 500)
+    assert b"nternal" in said
+    assert b"secret" not in said
+    logged = capfd.readouterr().err
+    assert '"event":"a2a.fault"' in logged
+    assert "/etc/secret" in logged
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off_and_the_task_goes_on(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inside, "PATIENCE", 0.05)
+    stream = web.open("POST", HEADERS, body("SendStreamingMessage", message("gate", {"n": 600})), "/a2a")
+    assert "task" in (await stream.message())["result"]
+    stream.reading.clear()
+    async with asyncio.timeout(PATIENCE):
+        await web.upstream.begun.wait()
+    await stream.over()
+    assert not stream.ended
+    web.upstream.gate.set()
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            listed = await web.open("POST", HEADERS, body("ListTasks", {}), "/a2a").json()
+            (task,) = listed["result"]["tasks"]
+            if task["status"]["state"] == "TASK_STATE_COMPLETED":
+                break
+
+
+async def test_without_the_extra_the_configuration_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(missing, "_NEEDED", (("no_such_module", "a2a-sdk"),))
+    missing.missing.cache_clear()
+    try:
+        with pytest.raises(ConfigError, match=r"pip install 'portico\[a2a\]'"):
+            async with gateway("", "[transports.a2a]"):
+                pass
+    finally:
+        missing.missing.cache_clear()
+
+
+# --- nonsense ------------------------------------------------------------------------------------------
+
+JUNK: list[Any] = [
+    None, True, 0, -1, 2**70, 0.5, "", "x", "\u0000", "é" * 300, [], {}, [[]], {"a": None}, "1.0",
+    "ROLE_USER", ["x", 7], {"data": {"tool": "echo"}}, "2026-01-01T00:00:00Z", "TASK_STATE_FAILED",
+]  # fmt: skip
+TEMPLATES: list[tuple[str, Json]] = [
+    (
+        "SendMessage",
+        {
+            **message("echo", {"n": 1}),
+            "configuration": {
+                "acceptedOutputModes": ["text/plain"],
+                "historyLength": 2,
+                "returnImmediately": False,
+                "taskPushNotificationConfig": {
+                    "url": "http://127.0.0.1:1/",
+                    "token": "t",
+                    "authentication": {"scheme": "Bearer", "credentials": "c"},
+                },
+            },
+            "metadata": {"k": "v"},
+        },
+    ),
+    ("GetTask", {"id": "x", "historyLength": 1}),
+    ("CancelTask", {"id": "x", "metadata": {}}),
+    (
+        "ListTasks",
+        {"contextId": "c", "status": "TASK_STATE_FAILED", "pageSize": 3, "includeArtifacts": True,
+         "statusTimestampAfter": "2026-01-01T00:00:00Z", "pageToken": ""},
+    ),
+    ("CreateTaskPushNotificationConfig", {"taskId": "x", "id": "y", "url": "http://127.0.0.1:1/"}),
+    ("GetTaskPushNotificationConfig", {"taskId": "x", "id": "y"}),
+    ("ListTaskPushNotificationConfigs", {"taskId": "x", "pageSize": 1}),
+    ("DeleteTaskPushNotificationConfig", {"taskId": "x", "id": "y"}),
+    ("GetExtendedAgentCard", {}),
+]  # fmt: skip
+
+
+def mutated(value: Any, dice: random.Random) -> Any:
+    """The same with something in it replaced, left out, or doubled."""
+    if isinstance(value, dict) and value and dice.random() < 0.85:
+        key = dice.choice(sorted(value))
+        rest = {k: v for k, v in value.items() if k != key}
+        way = dice.random()
+        if way < 0.1:
+            return rest
+        if way < 0.2:
+            return {**value, key + "X": value[key]}
+        return {**rest, key: mutated(value[key], dice)}
+    if isinstance(value, list) and value and dice.random() < 0.85:
+        at = dice.randrange(len(value))
+        return [*value[:at], mutated(value[at], dice), *value[at : at + (dice.random() < 0.2)]]
+    return dice.choice(JUNK)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_nonsense_is_answered_and_never_a_fault(web: Web, seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(40):
+        method, params = dice.choice(TEMPLATES)
+        for _ in range(dice.randint(1, 3)):
+            params = mutated(params, dice)
+            if not isinstance(params, dict):
+                break
+        answer = await web.open("POST", HEADERS, body(method, params), "/a2a").json()
+        assert ("result" in answer) is not ("error" in answer), (method, params)
+        if "error" in answer:
+            assert answer["error"]["code"] in (-32600, -32602, -32001, -32004, -32005), (params, answer)
+            assert "Traceback" not in answer["error"]["message"]
+        if method == "SendMessage" and isinstance(params, dict):
+            path = "/a2a/default/rest/message:send"
+            rest = web.open("POST", HEADERS, msgspec.json.encode(params), path)
+            assert await rest.head() in (200, 400, 404), params
+    assert not [line for line in web.log.lines if line.level == "error"]
+    assert {name for name, _ in web.upstream.calls} <= {"echo"}
