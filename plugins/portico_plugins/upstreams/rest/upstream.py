@@ -55,6 +55,7 @@ class RestUpstream:
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         self._wake = asyncio.Event()
+        self._lack = ""
         self.state = State.STARTING
         self.reason = "loading"
         self.offer = Offer(capabilities={"tools": {"listChanged": True}}, eras=frozenset(Era))
@@ -128,7 +129,7 @@ class RestUpstream:
             Unfit: It cannot be used.
         """
         if document is None and self._source.given:
-            self._set(State.READY, "")  # unchanged since the last time
+            self._settle()  # unchanged since the last time
             return
         found, directory = await asyncio.to_thread(self._made, document)
         placed_now = placed(found.schemes, self._config.security)
@@ -142,8 +143,15 @@ class RestUpstream:
         for key, reason in found.skipped[:20]:
             self._host.log.warning("operation_left_out", operation=key, reason=reason)
         self._host.log.info("upstream_ready", tools=len(definitions), left_out=len(found.skipped))
-        changed = before != self.offer.tools
-        self._set(State.READY, "", changed=changed)
+        self._lack = found.lack
+        self._settle(changed=before != self.offer.tools)
+
+    def _settle(self, *, changed: bool = False) -> None:
+        """The document was read: what came of it?"""
+        if self._lack:
+            self._set(State.DEGRADED, f"document: {self._lack}", changed=changed)
+        else:
+            self._set(State.READY, "", changed=changed)
 
     def _made(self, document: Document | None) -> tuple[Tools, Directory | None]:
         config = self._config
@@ -151,6 +159,7 @@ class RestUpstream:
         tools: dict[str, Tool] = {}
         schemes: Mapping[str, Json] = {}
         skipped: tuple[tuple[str, str], ...] = ()
+        lack = ""
         if document is not None:
             settings = {key: one for key, one in config.operations.items() if key not in config.tools}
             own = attrs.evolve(config, operations=settings)
@@ -158,9 +167,11 @@ class RestUpstream:
                 lot = Lot(document, own, config.openapi)
                 directory = Directory(document, lot, self._calls, self._host.log)
                 schemes, skipped = lot.schemes, tuple(lot.unknown())
+                lack = "" if lot.operations else lot.lack(skipped)
             else:
                 found = tools_of(document, own, config.openapi)
                 tools, schemes, skipped = dict(found.tools), found.schemes, found.skipped
+                lack = found.lack
             self._source.settle(document)
         for name, tool in config.tools.items():
             settings = {key: one for key, one in config.operations.items() if key == name}
@@ -172,7 +183,7 @@ class RestUpstream:
                     skipped += ((f"tools.{name}", f"the document has an operation {made!r} too"),)
                 else:
                     tools[made] = one
-        return Tools(tools, schemes, skipped), directory
+        return Tools(tools, schemes, skipped, lack), directory
 
     def _set(self, state: State, reason: str, *, changed: bool = False) -> None:
         if state is not State.READY and (self.state, self.reason) != (state, reason):
