@@ -11,6 +11,8 @@ from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from portico.api import State
+from portico_plugins.upstreams.grpc.descriptors import Unusable
+from portico_plugins.upstreams.grpc.reflection import Reflection
 from tests.plugins.upstreams.grpc_kit import (
     SERVICES,
     V1,
@@ -27,6 +29,7 @@ from tests.plugins.upstreams.grpc_kit import (
     tool,
     upstream,
 )
+from tests.plugins.upstreams.grpc_wire import Stream, wire_server
 from tests.plugins.upstreams.kit import call, text
 
 
@@ -255,3 +258,15 @@ async def test_reflection_that_does_not_answer_is_given_up() -> None:
 
     async with grpc_server(reflection([], shop(), [V1], info)) as port, upstream(port) as running:
         assert "does not answer in time" in running.upstream.reason
+
+
+async def test_reflection_that_is_refused_before_it_is_asked_is_not_there() -> None:
+    async def refuse(stream: Stream) -> None:
+        stream.refuse(12)
+
+    async with wire_server(refuse, early=True) as port:
+        for _ in range(60):
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                await channel.channel_ready()
+                with pytest.raises(Unusable, match="no server reflection"):
+                    await Reflection(channel, (), 30, 1000).services()
