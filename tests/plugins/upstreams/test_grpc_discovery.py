@@ -89,8 +89,19 @@ async def test_services_and_methods_are_chosen_by_pattern() -> None:
             assert names(running) == [
                 f"Orders_{each}" for each in ("Get", "Peek", "Ping", "Shout", "Free", "Slow", "Mirror")
             ]
-        async with upstream(port, services=("nothing.*",)) as running:
-            assert (names(running), running.upstream.state) == ([], State.READY)
+
+
+async def test_patterns_that_leave_nothing_or_fit_nothing_are_told() -> None:
+    async with grpc_server([*shop_handlers(Shop()), *reflection(SERVICES, shop())]) as port:
+        for more in ({"services": ("nothing.*",)}, {"exclude": ("*",)}, {"services": ("*/Nothing",)}):
+            async with upstream(port, **more) as running:
+                assert (names(running), running.upstream.state) == ([], State.DEGRADED)
+                assert running.upstream.reason.startswith("no_methods (`services` and `exclude` leave none")
+        patterns = ("acme.shop.v1.Orders", "acme.shop.v1.Line")
+        async with upstream(port, services=patterns, exclude=("*/C*",)) as running:
+            assert running.upstream.state is State.READY
+            told = [facts for _, event, facts in running.log.lines if event == "grpc_pattern_fits_nothing"]
+            assert told == [{"pattern": patterns[1], "hint": "did you mean 'acme.shop.v1.Lines'?"}]
 
 
 async def test_tools_of_one_short_name_have_their_full_names() -> None:

@@ -36,6 +36,7 @@ from .status import status_of, unreachable
 
 _GAP: Final = 1.0
 """Seconds between two looks at a server, whatever happens."""
+_NOTHING: Final = "no_methods (`services` and `exclude` leave none that can be a tool)"
 
 
 class GrpcUpstream:
@@ -160,7 +161,8 @@ class GrpcUpstream:
         """Until it is time to look again: it is due, something is odd, or the connection was lost."""
         least = _GAP if seconds is None else min(seconds, _GAP)
         await asyncio.sleep(least)
-        lost = asyncio.create_task(self._link.lost()) if self.state is State.READY else None
+        well = self.state is State.READY or self.reason == _NOTHING
+        lost = asyncio.create_task(self._link.lost()) if well else None
         woken = asyncio.create_task(self._wake.wait())
         tasks: list[asyncio.Task[object]] = [each for each in (lost, woken) if each is not None]
         try:
@@ -193,6 +195,10 @@ class GrpcUpstream:
             self.offer = Offer(tools=tools, capabilities=capabilities, eras=frozenset(Era))
         if not serving:
             raise NotServing
+        if not self._methods:
+            # Somebody who mistyped a pattern would wonder for long.
+            self._set(State.DEGRADED, _NOTHING)
+            return
         if changed or self.state is not State.READY:
             self._host.log.info("upstream_ready", tools=len(self.offer.tools))
         if changed:
