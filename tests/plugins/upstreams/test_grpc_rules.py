@@ -201,3 +201,9 @@ def test_messages_that_multiply_do_not_make_endless_schemas() -> None:
     pool = DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     assert len(json.dumps(made(pool, "M0", "simple"))) < 256 * 1024
+
+
+async def test_the_profile_of_an_upstream_is_that_of_its_tools() -> None:
+    async with shop_upstream() as strict, shop_upstream(schema_profile="simple") as simple:
+        assert "$defs" in tool(strict, "Orders_Create")["inputSchema"]
+        assert "$defs" not in tool(simple, "Orders_Create")["inputSchema"]

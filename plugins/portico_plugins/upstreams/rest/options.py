@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Literal
 
 import attrs
-from attrs.validators import gt, matches_re, optional
+from attrs.validators import gt, optional
 
 from portico.api import Json, Secret, doc, nearest
 from portico_plugins.upstreams import checks
@@ -14,6 +15,7 @@ from .parameters import STYLES, path_names
 from .shaping import Language
 
 _LONGEST_PROGRAM: Final = 8192
+_MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+*-]+/[A-Za-z0-9!#$&^_.+*-]+(;[\x20-\x7e]*)?")
 
 
 @attrs.frozen(kw_only=True)
@@ -196,6 +198,11 @@ def _method(_: Any, __: Any, value: str) -> None:
         raise ValueError("expected an HTTP method such as GET")
 
 
+def _media_type(_: Any, __: Any, value: str) -> None:
+    if not _MEDIA_TYPE.fullmatch(value):
+        raise ValueError("expected a media type such as application/json")
+
+
 @attrs.frozen(kw_only=True)
 class HandTool:
     """A tool written by hand."""
@@ -211,7 +218,7 @@ class HandTool:
     )
     body_type: str = attrs.field(
         default="application/json",
-        validator=matches_re(r"[^/\s]+/[^/\s]+(;.*)?"),
+        validator=_media_type,
         metadata=doc("The media type of the body."),
     )
     body_required: bool = attrs.field(default=True, metadata=doc("Whether there must be one."))

@@ -165,9 +165,9 @@ class Lot:
             skipped: What became no tool, and why.
         """
         if self.operations:
-            return f"none of its {len(self.operations)} operations can be a tool: {skipped[0][1]}"
+            return f"none of its operations ({len(self.operations)}) can be a tool: {skipped[0][1]}"
         found = sum(1 for _ in operations(self._document))
-        return f"`include` and `exclude` leave none of its {found} operations" if found else ""
+        return f"`include` and `exclude` leave none of its operations ({found})" if found else ""
 
 
 def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:

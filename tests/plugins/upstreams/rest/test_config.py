@@ -53,7 +53,7 @@ def toml(text: str) -> str:
         (HAND + " = { path = '/a', parameters = [{ name = 'b', style = 'from' }] }", "did you mean 'form'"),
         (HAND + " = { path = '/a', parameters = [{ name = 'b', schema = { type = 'no' } }] }", "JSON Schema"),
         (HAND + " = { path = '/a', method = 'POST', body = { type = 'no' } }", "no JSON Schema"),
-        (HAND + " = { path = '/a', method = 'POST', body = {}, body_type = 'json' }", "body_type"),
+        (HAND + " = { path = '/a', method = 'POST', body = {}, body_type = 'json' }", "a media type such as"),
         (HAND + " = { path = '/a', body = {} }", "a GET with a body is not sent"),
     ],
 )

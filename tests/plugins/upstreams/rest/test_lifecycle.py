@@ -189,8 +189,8 @@ async def test_nothing_secret_is_logged_or_printed() -> None:
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"include": (Match(tags=("none",)),)}, "`include` and `exclude` leave none of its 2 operations"),
-        ({"exclude": (Match(paths=("*",)),)}, "`include` and `exclude` leave none of its 2 operations"),
+        ({"include": (Match(tags=("none",)),)}, "`include` and `exclude` leave none of its operations (2)"),
+        ({"exclude": (Match(paths=("*",)),)}, "`include` and `exclude` leave none of its operations (2)"),
     ],
 )
 async def test_a_selection_that_selects_nothing_is_told(mode: str, more: Any, reason: str) -> None:
@@ -206,7 +206,7 @@ async def test_a_document_that_gives_no_tool_says_why() -> None:
     async with running(openapi_inline=root) as up:
         assert up.upstream.state is State.DEGRADED
         assert up.upstream.reason == (
-            "document: none of its 2 operations can be a tool: "
+            "document: none of its operations (2) can be a tool: "
             "the document does not say where the API is: set `base_url`"
         )
         assert up.log.events().count("operation_left_out") == 2
