@@ -35,6 +35,9 @@ def body(method: str, params: Any) -> bytes:
     return msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 
 
+SAID: Json = {"message": {"messageId": "1", "role": "ROLE_USER", "parts": [{"text": "hello"}]}}
+
+
 async def test_a_gateway_that_ends_says_so(web: Web) -> None:
     web.gateway.plane.load.draining = True
     card = web.open("GET", HEADERS, path=CARD)
@@ -51,10 +54,10 @@ async def test_a_gateway_that_ends_says_so(web: Web) -> None:
     ("method", "path", "data"),
     [
         ("GET", CARD, b""),
-        ("POST", "/a2a", body("SendMessage", message("echo"))),
-        ("POST", "/a2a", body("SendStreamingMessage", message("echo"))),
-        ("POST", "/a2a/default/rest/message:send", msgspec.json.encode(message("echo"))),
-        ("POST", "/a2a/default/rest/message:stream", msgspec.json.encode(message("echo"))),
+        ("POST", "/a2a", body("SendMessage", SAID)),
+        ("POST", "/a2a", body("SendStreamingMessage", SAID)),
+        ("POST", "/a2a/default/rest/message:send", msgspec.json.encode(SAID)),
+        ("POST", "/a2a/default/rest/message:stream", msgspec.json.encode(SAID)),
     ],
 )
 async def test_of_a_fault_the_client_learns_nothing_and_the_log_everything(
@@ -68,8 +71,8 @@ async def test_of_a_fault_the_client_learns_nothing_and_the_log_everything(
     async def broken(*_: Any) -> None:
         raise RuntimeError("/etc/secret")
 
-    monkeypatch.setattr("portico_plugins.transports.a2a.app.tools_of", broken)
-    monkeypatch.setattr("portico_plugins.transports.a2a.agent.tools_of", broken)
+    monkeypatch.setattr("portico_plugins.transports.a2a.app.pages_of", broken)
+    monkeypatch.setattr("portico_plugins.transports.a2a.agent.pages_of", broken)
     answer = web.open(method, HEADERS, data, path)
     said = await answer.body()
     assert answer.status == (200 if path == "/a2a" else 500)
