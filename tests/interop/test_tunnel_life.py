@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
+import trustme
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
@@ -297,6 +298,24 @@ async def test_a_reload_takes_the_tunnels_along(tmp_path: Path) -> None:
         await ready(running, 4)
         async with running.client(LATEST) as client:
             assert said(await client.call_tool("pid", {})).isdigit()
+
+
+# --- TLS ------------------------------------------------------------------------------------------
+
+
+async def test_over_tls_it_is_the_same_and_a_stranger_s_certificate_is_not_believed(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    listener = '[listeners.http]\nuse = "hypercorn"\ncertfile = "pem"\nkeyfile = "pem"'
+    async with gateway(tmp_path, more=listener) as running:
+        url = running.entrance.replace("ws://", "https://")
+        offer = ("--stdio", SERVER, "--once")
+        async with tunnel(url, *offer, "--ca-file", "ca.pem", folder=tmp_path):
+            await ready(running)
+        async with tunnel(url, *offer, folder=tmp_path, wait=False) as stranger:
+            assert await stranger.ended() == 1
+            assert "certificate verify failed" in stranger.text
 
 
 # --- the command line -----------------------------------------------------------------------------

@@ -240,9 +240,11 @@ async def test_a_name_is_taken_once(forge: Forge, api: str) -> None:
 
 
 async def test_cloud_metadata_is_never_called(forge: Forge) -> None:
-    await forge.ask("POST", "/tools", {"name": "w", "url": "http://169.254.169.254/latest"})
+    for url in ("http://169.254.169.254/latest", "http://2852039166/latest"):
+        said = await forge.ask("POST", "/tools", {"name": "w", "url": url}, 422)
+        assert "address_not_allowed (metadata)" in said["message"]
     answer = await forge.http.post("/tools/invoke/w", json={})
-    assert answer.status_code == 503, answer.text
+    assert answer.status_code == 404, answer.text
 
 
 async def test_many_tools_are_imported_and_called(forge: Forge, api: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -17,6 +18,7 @@ from portico._config import graph
 from portico._config.discovery import Plugins
 from portico._config.mcp_json import from_mcp_json, is_mcp_json
 from portico._config.memo import Memo
+from portico._config.reach import confined, forbidden, may_be_private
 from portico._config.sources import (
     Document,
     LookUp,
@@ -96,6 +98,17 @@ class Component:
         return tuple(graph.refs(self.config))
 
 
+class Reach(Enum):
+    """How far a component may reach, by who has written it."""
+
+    OPERATOR = "operator"
+    """It is in the configuration file: as far as it says."""
+    MANAGED = "managed"
+    """It is managed at run time: to where it says, if that can be connected to at all."""
+    CONFINED = "confined"
+    """Likewise, and to no private address."""
+
+
 @attrs.frozen
 class Managed:
     """What is managed at run time, as tables.
@@ -131,8 +144,18 @@ class Settings:
         return self.gateway.state or self.base / ".portico"
 
 
-def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) -> Component:
+def component(
+    kind: str, name: str, table: Any, plugins: Plugins, base: Path, reach: Reach = Reach.OPERATOR
+) -> Component:
     """One component from its table, wherever that comes from (a file, a registry).
+
+    Args:
+        kind: Its config table.
+        name: Its name there.
+        table: What it says.
+        plugins: What is installed.
+        base: The folder relative paths are relative to.
+        reach: How far it may reach.
 
     Raises:
         Wrong: With every problem there is.
@@ -155,12 +178,17 @@ def component(kind: str, name: str, table: Any, plugins: Plugins, base: Path) ->
     wrong: list[tuple[Place, str]] = [
         ((key,), f"unknown key{nearest(key, known, 'known keys')}") for key in table if key not in known
     ]
+    if reach is Reach.CONFINED:
+        table, found = confined(table, factory.config)
+        wrong += found
     made: dict[type, Any] = {}
     for cls, keys in ((UpstreamSettings, common), (factory.config, own)):
         try:
             made[cls] = structured({key: value for key, value in table.items() if key in keys}, cls, base)
         except Wrong as exc:
             wrong += exc.problems
+    if not wrong and reach is not Reach.OPERATOR:
+        wrong += forbidden(made[factory.config])
     if wrong:
         raise Wrong(wrong)
     config, said = made[factory.config], made[UpstreamSettings]
@@ -212,8 +240,9 @@ def load(
     raw = {kind: _tables(tables, kind, problems) or dict(DEFAULTS.get(kind, {})) for kind in KINDS}
     servers: dict[str, ServerSettings] = {}
     named = _tables(tables, "servers", problems)
-    run_time = managed.tables.get("servers", {}) if managed is not None else {}
-    implied = frozenset({"default"} - set(named) if all(name in run_time for name in named) else ())
+    run_time = managed.tables if managed is not None else {}
+    declared = [name for name in named if name not in run_time.get("servers", {})]
+    implied = frozenset({"default"} - set(named) if not declared else ())
     named |= {name: {} for name in implied}
     for name, table in named.items():
         server = _read(("servers", name), problems, partial(structured, table, ServerSettings, base))
@@ -225,9 +254,11 @@ def load(
     if any(ANONYMOUS in server.auth for server in servers.values()):
         raw["auth"].setdefault(ANONYMOUS, {})
     components: dict[Key, Component] = {}
+    reach = Reach.MANAGED if gateway is not None and may_be_private(gateway) else Reach.CONFINED
     for kind, instances in raw.items():
         for name, table in instances.items():
-            make = partial(component, kind, name, table, plugins, base)
+            own = Reach.OPERATOR if name not in run_time.get(kind, {}) else reach
+            make = partial(component, kind, name, table, plugins, base, own)
             made = _read((kind, name), problems, partial(made_before.made, (kind, name), table, make))
             if made is not None:
                 components[made.key] = made

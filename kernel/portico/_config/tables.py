@@ -196,6 +196,13 @@ class GatewaySettings:
             example=[["mcp-server-time"]],
         ),
     )
+    managed_private: bool | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "Whether upstreams managed at run time may be at loopback and private addresses. By default only "
+            "of a gateway that listens on loopback itself and has no `public_url`."
+        ),
+    )
     separator: Literal["__", "-"] = attrs.field(
         default="__", metadata=doc("What stands between an upstream's name and a prefixed name.")
     )

@@ -80,7 +80,7 @@ async def world(kind: str, folder: Path, **config: Any) -> AsyncIterator[World]:
     """A gateway in front of both."""
     is_rest = kind == "rest"
     bad = Server(http_api if is_rest else mcp(kind), (lambda _: True) if is_rest else is_tool_call)
-    config = {"call_timeout": 0.3} | config
+    config = {"call_timeout": 10.0} | config
     async with serving(bad), serving(Server(http_api, lambda _: False)) as fine:
         said = table(kind, bad, folder, **config) + FINE.format(fine.origin)
         async with running_gateway(said, base=folder) as gateway:
@@ -156,7 +156,7 @@ ROWS: dict[str, tuple[Failure, int, str, str]] = {
     ),
     "a head without end": (then(HEAD, "flood", b"X: " + b"y" * 1000 + b"\r\n"), BAD, "head_too_large", ""),
     "interim answers without end": (
-        then(b"", "flood", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        then(b"", "flood", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
         BAD,
         "head_too_large",
         "",
@@ -255,7 +255,7 @@ ROWS: dict[str, tuple[Failure, int, str, str]] = {
 @pytest.mark.parametrize("row", ROWS)
 async def test_a_server_that_fails_fails_its_own_call_only(row: str, kind: str, tmp_path: Path) -> None:
     failure, code, api_reason, mcp_reason = ROWS[row]
-    async with world(kind, tmp_path) as at:
+    async with world(kind, tmp_path, call_timeout=0.5 if code == LATE else 10.0) as at:
         assert not (await at.gateway.call("op")).get("isError")
         before = asyncio.all_tasks() - at.bad.tasks - at.fine.tasks
         at.bad.failure = failure

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from portico.api import Principal
+from portico.api import METHOD_NOT_FOUND, POLICY_DENIED, RATE_LIMITED, Principal, Refused
 
 REST: Final = "/rest"
 CARD: Final = "/.well-known/agent-card.json"
@@ -35,6 +35,9 @@ _KEPT: Final = 8
 """Cards whose text is kept for the next request."""
 
 VERSION: Final = "a2a-version"
+
+_NO_CARD: Final = {METHOD_NOT_FOUND: 404, POLICY_DENIED: 403, RATE_LIMITED: 429}
+"""HTTP status for a card that is refused; 503 for all other reasons."""
 
 
 @attrs.frozen(eq=False)
@@ -77,7 +80,7 @@ class Caller(User):
 
 
 Card = Callable[[Visit], Awaitable[AgentCard]]
-"""The public card, as a visitor may see it."""
+"""The public card, as a visitor may see it; may raise `Refused`."""
 
 
 def context_of(visit: Visit, version: str | None = None, extensions: Sequence[str] = ()) -> ServerCallContext:
@@ -136,7 +139,13 @@ def agent_routes(
 
     async def public_card(request: Request) -> Response:
         visit: Visit = request.scope[VISIT]
-        return shown.response(request, await card(visit), public=visit.principal is None)
+        try:
+            found = await card(visit)
+        except Refused as refusal:
+            status = _NO_CARD.get(refusal.code, 503)
+            body = {"error": {"code": status, "message": refusal.message}}
+            return Response(msgspec.json.encode(body), status, media_type="application/json")
+        return shown.response(request, found, public=visit.principal is None)
 
     rest = create_rest_routes(handler, contexts, enable_v0_3_compat=compat, path_prefix=path + REST)
     return (

@@ -98,6 +98,7 @@ class GrpcConfig:
         metadata=doc(
             "Where the server is: `grpc://HOST:PORT`, or `grpcs://HOST:PORT` for TLS.",
             example="grpc://127.0.0.1:50051",
+            outbound=True,
         ),
     )
     services: tuple[str, ...] = attrs.field(
@@ -247,8 +248,9 @@ class GrpcConfig:
         default=True,
         metadata=doc(
             "Whether the server may have a loopback or private address. On by default, which is right only "
-            "because whoever writes the config file runs the gateway. Cloud metadata addresses are refused "
-            "either way."
+            "because whoever writes the config file runs the gateway; for upstreams managed at run time "
+            "`gateway.managed_private` decides. Cloud metadata addresses are refused either way.",
+            managed=False,
         ),
     )
 

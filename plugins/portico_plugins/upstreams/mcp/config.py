@@ -50,7 +50,9 @@ class McpConfig:
         default="",
         validator=checks.url,
         metadata=doc(
-            "Where the server is; streamable HTTP or HTTP+SSE.", example="https://mcp.example.com/mcp"
+            "Where the server is; streamable HTTP or HTTP+SSE.",
+            example="https://mcp.example.com/mcp",
+            outbound=True,
         ),
     )
     command: tuple[str, ...] = attrs.field(
@@ -172,8 +174,9 @@ class McpConfig:
         default=True,
         metadata=doc(
             "Whether the server may have a loopback or private address. On by default, which is right only "
-            "because whoever writes the config file runs the gateway. Cloud metadata addresses are refused "
-            "either way."
+            "because whoever writes the config file runs the gateway; for upstreams managed at run time "
+            "`gateway.managed_private` decides. Cloud metadata addresses are refused either way.",
+            managed=False,
         ),
     )
     tls_verify: bool = attrs.field(default=True, metadata=doc("Check the server's certificate."))

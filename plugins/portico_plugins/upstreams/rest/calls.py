@@ -22,6 +22,7 @@ from portico.api import (
     failure,
 )
 from portico_plugins.upstreams.checks import header_problem
+from portico_plugins.upstreams.http1 import Answer
 
 from .answers import WrongAnswer, misshapen, result_of, shapable
 from .client import Client
@@ -104,8 +105,7 @@ class Calls:
             ) from None
 
     async def _call(self, exchange: Exchange, tool: Tool, arguments: Json) -> Result:
-        seconds = tool.timeout if tool.timeout is not None else self._config.call_timeout
-        collector = Collector(self._config, exchange, seconds, self._host.clock, quiet=tool.shape is not None)
+        take = partial(self._take, exchange, tool, self._host.clock.monotonic())
         passed = {
             own: exchange.headers[name.lower()]
             for name, own in self._config.pass_headers.items()
@@ -124,7 +124,7 @@ class Calls:
         if self._credential is not None:
             additions.append(Additions(await self._authenticated(exchange, self._credential)))
         request = request_of(tool, arguments, passed, additions, self._config.max_request_bytes)
-        answer = await self._client.send(request, exchange.id, collector.take)
+        answer = await self._client.send(request, exchange.id, take)
         if answer.status == 401:
             for drop in forget:
                 drop()
@@ -143,6 +143,13 @@ class Calls:
             return result_of(answer, tool, request, check, self._config.max_error_bytes, page)
         except WrongAnswer as error:
             raise self._client.bad_response(str(error), exchange.id) from None
+
+    async def _take(self, exchange: Exchange, tool: Tool, began: float, answer: Answer) -> None:
+        """Collect a stream that a call is answered with."""
+        ends = began + (tool.timeout if tool.timeout is not None else self._config.call_timeout)
+        quiet = tool.shape is not None
+        collector = Collector(self._config, exchange, began, ends, self._host.clock, quiet=quiet)
+        await collector.take(answer)
 
     async def _authenticated(self, exchange: Exchange, credential: Credential) -> Mapping[str, str]:
         found = await credential.headers(exchange.principal, self._host.name)

@@ -83,7 +83,9 @@ class RestConfig:
     openapi: str = attrs.field(
         default="",
         validator=checks.url,
-        metadata=doc("The URL of the OpenAPI document.", example="https://api.example.com/openapi.json"),
+        metadata=doc(
+            "The URL of the OpenAPI document.", example="https://api.example.com/openapi.json", outbound=True
+        ),
     )
     openapi_file: Path | None = attrs.field(
         default=None, metadata=doc("The OpenAPI document as a file.", operator_only=True)
@@ -95,6 +97,7 @@ class RestConfig:
         metadata=doc(
             "Origins that references of the document may lead to, besides its own.",
             example=["https://schemas.example.com"],
+            outbound=True,
         ),
     )
     ref_folder: Path | None = attrs.field(
@@ -109,7 +112,9 @@ class RestConfig:
         default="",
         validator=checks.url,
         metadata=doc(
-            "Where the API is; by default where the document says.", example="https://api.example.com/v1"
+            "Where the API is; by default where the document says.",
+            example="https://api.example.com/v1",
+            outbound=True,
         ),
     )
     server_variables: dict[str, str] = attrs.field(
@@ -239,8 +244,9 @@ class RestConfig:
         default=True,
         metadata=doc(
             "Whether the API may have a loopback or private address. On by default, which is right only "
-            "because whoever writes the config file runs the gateway. Cloud metadata addresses are refused "
-            "either way."
+            "because whoever writes the config file runs the gateway; for upstreams managed at run time "
+            "`gateway.managed_private` decides. Cloud metadata addresses are refused either way.",
+            managed=False,
         ),
     )
     tls_verify: bool = attrs.field(default=True, metadata=doc("Check the server's certificate."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
@@ -29,6 +29,7 @@ _CURSORS: Final = (
     "endcursor",
 )
 _MORE: Final = ("hasmore", "hasnext", "hasnextpage", "more")
+_TELLING: Final = frozenset((*_URLS, *_CURSORS, *_MORE))
 """Names of members, letters and digits only, in lower case."""
 _INSIDE: Final = frozenset(
     {
@@ -47,6 +48,7 @@ _INSIDE: Final = frozenset(
 )
 """Members in which they may be, one level down."""
 _LONGEST: Final = 2000
+_LONGEST_NAME: Final = 64
 _MOST: Final = 100
 """Members that are looked at."""
 _NOT_NAME: Final = re.compile(r"[^a-z0-9]")
@@ -74,40 +76,48 @@ def next_page(answer: Answer, value: Any, tool: Tool, request: Request) -> NextP
         tool: The tool that was called.
         request: What was sent.
     """
-    found = _NEXT.search(answer.headers.get(b"link", b"").decode("latin-1"))
+    link = answer.headers.get(b"link")
+    found = _NEXT.search(link.decode("latin-1")) if link else None
     if found is not None:
         return _of_url(found[1], tool, request)
-    members = list(_members(value))
-    if any(key in _MORE and said is False for key, said in members):
+    members = _members(value) if isinstance(value, dict) else ()
+    if not members or any(key in _MORE and said is False for key, said in members):
         return None
     for key, said in members:
         if key in _URLS and isinstance(said, dict):
             said = said.get("href")
         if key in _URLS and isinstance(said, str) and "?" in said:
             return _of_url(said, tool, request)
-        if key in (*_CURSORS, "next") and isinstance(said, str | int) and not isinstance(said, bool):
+        if (key in _CURSORS or key == "next") and isinstance(said, str | int) and not isinstance(said, bool):
             page = _of_cursor(key, said, tool)
             if page is not None:
                 return page
     return None
 
 
-@lru_cache(2048)  # answers of one API have the same names again and again
 def _plain(name: str) -> str:
     return _NOT_NAME.sub("", name.lower())
 
 
-def _members(value: Any) -> Iterator[tuple[str, Any]]:
+@lru_cache(2048)  # answers of one API have the same names again and again
+def _role(name: str) -> str:
+    """What a member may tell, going by its name; "" for nothing."""
+    key = _plain(name[:_LONGEST_NAME])
+    return key if key in _INSIDE or key in _TELLING else ""
+
+
+def _members(value: Json) -> list[tuple[str, Any]]:
     """The members of an answer that may tell, and of what it has for that purpose."""
-    if not isinstance(value, dict):
-        return
-    for name, item in islice(value.items(), _MOST):
-        key = _plain(name)
-        if key in _INSIDE and isinstance(item, dict):
-            for below, inner in islice(item.items(), _MOST):
-                yield _plain(below), inner
-        else:
-            yield key, item
+    there = [(key, item) for name, item in islice(value.items(), _MOST) if (key := _role(name))]
+    return [
+        pair
+        for key, item in there
+        for pair in (
+            [(_role(name), inner) for name, inner in islice(item.items(), _MOST)]
+            if key in _INSIDE and isinstance(item, dict)
+            else [(key, item)]
+        )
+    ]
 
 
 def _of_url(url: str, tool: Tool, request: Request) -> NextPage | None:

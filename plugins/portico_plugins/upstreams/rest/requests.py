@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -116,14 +117,21 @@ def _assembled(
         path, more = styles.filled(tool.path, places)
     except Unfit as reason:
         raise Refused(INVALID_PARAMS, f"Invalid params: {reason}") from None
-    parts = urlsplit(tool.base)
+    origin, begin = _begin(tool.base)
     written = "&".join(([more] if more else []) + [f"{name}={value}" for name, value in query])
-    target = f"{quote(parts.path, safe='/:@!$&()*+,;=~%')}{path}" + (f"?{written}" if written else "")
+    target = f"{begin}{path}?{written}" if written else f"{begin}{path}"
     if len(target) > _LONGEST_TARGET:
         raise Refused(INVALID_PARAMS, "Invalid params: the arguments are too long for an address")
     if body is None and tool.method in ("POST", "PUT", "PATCH"):
         body = b""
-    return Request(tool.method, f"{parts.scheme}://{parts.netloc}", target, headers, body)
+    return Request(tool.method, origin, target, headers, body)
+
+
+@lru_cache(1024)
+def _begin(base: str) -> tuple[str, str]:
+    """The origin of a base URL, and what every path begins with."""
+    parts = urlsplit(base)
+    return f"{parts.scheme}://{parts.netloc}", quote(parts.path, safe="/:@!$&()*+,;=~%")
 
 
 def _add(headers: dict[str, tuple[str, str]], name: str, value: str) -> None:

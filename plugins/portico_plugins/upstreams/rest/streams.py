@@ -94,21 +94,28 @@ class Collector:
     Args:
         config: With the limits.
         exchange: The call.
-        seconds: How long the call may take.
+        began: When the call began.
+        ends: When it must have ended.
         clock: Time.
         quiet: Whether progress shows no items.
     """
 
     def __init__(
-        self, config: RestConfig, exchange: Exchange, seconds: float, clock: Clock, *, quiet: bool
+        self,
+        config: RestConfig,
+        exchange: Exchange,
+        began: float,
+        ends: float,
+        clock: Clock,
+        *,
+        quiet: bool,
     ) -> None:
         self._config = config
         self._exchange = exchange
         self._clock = clock
         self._quiet = quiet
-        now = clock.monotonic()
-        seconds = max(0.0, min(seconds, exchange.deadline - now))
-        self._ends = now + max(seconds - _MARGIN, seconds * 0.9)
+        seconds = max(0.0, min(ends, exchange.deadline) - began)
+        self._ends = began + max(seconds - _MARGIN, seconds * 0.9)
         self._items: list[bytes] = []
         self._size = 0
 
