@@ -1,9 +1,16 @@
 // The TypeScript SDK v2.
 
-import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { Client, SSEClientTransport, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { main, Peer, Unsupported } from "./acts.mjs";
 
 const MODES = { legacy: "legacy", auto: "auto", modern: { pin: "2026-07-28" } };
+
+const OVER = { http: StreamableHTTPClientTransport, sse: SSEClientTransport };
+
+function transport({ way, url, command: [command, ...args] }) {
+  return command ? new StdioClientTransport({ command, args }) : new OVER[way](new URL(url));
+}
 
 class V2 extends Peer {
   connection() {
@@ -37,7 +44,7 @@ class V2 extends Peer {
   }
 
   async close() {
-    if (this.client.getProtocolEra() === "legacy") await this.transport.terminateSession();
+    if (this.client.getProtocolEra() === "legacy") await this.transport.terminateSession?.();
     await this.client.close();
   }
 }
@@ -53,7 +60,7 @@ await main(async (plan) => {
   client.setNotificationHandler("notifications/message", () => peer.logged.resolve());
   client.setNotificationHandler("notifications/resources/updated", () => peer.updated.resolve());
   peer.client = client;
-  peer.transport = new StreamableHTTPClientTransport(new URL(plan.url));
+  peer.transport = transport(plan);
   await client.connect(peer.transport);
   return peer;
 });
