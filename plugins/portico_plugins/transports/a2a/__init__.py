@@ -92,7 +92,7 @@ class A2aConfig:
         metadata=doc("Seconds for which a task that is over can still be asked for."),
     )
     wait: float = attrs.field(
-        default=3600.0,
+        default=600.0,
         validator=positive,
         metadata=doc("Seconds for which a task waits for the answer to what it has asked."),
     )
