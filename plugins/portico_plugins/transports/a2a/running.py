@@ -150,6 +150,11 @@ class Run:
             self._let(self._long.cancel())
             self._long = None
 
+    @property
+    def calling(self) -> bool:
+        """Whether a call is under way that waits for nobody."""
+        return self._call is not None and self._call.outcome is None and self.questions is None
+
     def give_up(self, why: str = "Nobody has answered in time.") -> None:
         """End it, if it is not over."""
         self._work.say(TaskState.TASK_STATE_FAILED, [text_part(why)])

@@ -143,6 +143,12 @@ class Table:
             elif entry.work.waits and age > self._bounds.waiting:
                 entry.run.give_up()
 
+    def drain(self) -> None:
+        """The gateway ends: what only waits ends now, what is under way may finish."""
+        for entry in self._entries.values():
+            if not entry.run.calling:
+                entry.run.give_up("The gateway is shutting down.")
+
     def close(self) -> None:
         """End every task."""
         for entry in self._entries.values():
