@@ -7,8 +7,10 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import pytest
 
+from portico._config.discovery import discover
 from portico._config.reach import may_be_private
 from portico._config.tables import GatewaySettings
 from portico.api import Change, ConfigError, Json
@@ -48,12 +50,21 @@ def told(kind: str, url: str) -> Json:
         return {"use": "rest", "openapi_inline": {"openapi": "3.1.0"}, "base_url": url}
     if kind == "refs":
         return {"use": "rest", "openapi_inline": {"openapi": "3.1.0"}, "ref_origins": ["https://a.test", url]}
+    if kind == "a2a":
+        return {"use": "a2a", "url": url}
     if kind == "grpc":
         return {"use": "grpc", "url": url.replace("http:", "grpc:")}
     return {"use": "mcp", "url": f"{url}/mcp"}
 
 
-FIELD = {"rest": "openapi", "base": "base_url", "refs": "ref_origins", "grpc": "url", "mcp": "url"}
+FIELD = {
+    "rest": "openapi",
+    "base": "base_url",
+    "refs": "ref_origins",
+    "grpc": "url",
+    "a2a": "url",
+    "mcp": "url",
+}
 
 
 @pytest.mark.parametrize("kind", FIELD)
@@ -106,6 +117,16 @@ async def test_a_record_cannot_allow_it_to_itself(shelf: str) -> None:
                 await mgmt.change([Change("upstreams", "x", config)], ALICE)
             assert [where for where, _ in caught.value.problems] == ["upstreams.x.allow_private"]
             assert "managed_private" in caught.value.problems[0][1]
+
+
+async def test_what_is_the_operators_is_so_in_tables_within_tables(shelf: str) -> None:
+    config = {"use": "a2a", "url": "https://a.test", "signers": {"file": "/etc/hostname"}}
+    async with managed(shelf) as (_, mgmt):
+        with pytest.raises(ConfigError) as caught:
+            await mgmt.change([Change("upstreams", "x", config)], ALICE)
+        assert caught.value.problems == [
+            ("upstreams.x.signers.file", "only the configuration file may set this"),
+        ]
 
 
 async def test_a_name_that_leads_to_a_private_address_is_not_connected_to(
@@ -161,3 +182,15 @@ async def test_where_it_is_allowed_it_is_connected_to(shelf: str) -> None:
 )
 def test_unless_it_is_said_only_a_gateway_of_ones_own_machine_allows_it(said: Any, allowed: bool) -> None:
     assert may_be_private(GatewaySettings(**said)) is allowed
+
+
+def test_every_kind_of_upstream_that_connects_to_addresses_is_confined() -> None:
+    seen = set()
+    for plugin in discover().records:
+        for factory in plugin.factories.get("upstreams", ()):
+            fields = attrs.fields_dict(factory.config)
+            if "allow_private" in fields:
+                seen.add(factory.name)
+                assert fields["allow_private"].metadata["managed"] is False, factory.name
+                assert any(field.metadata.get("outbound") for field in fields.values()), factory.name
+    assert {"mcp", "rest", "grpc", "a2a"} <= seen

@@ -131,3 +131,12 @@ def test_a_digest_does_not_depend_on_the_order_of_members_but_on_everything_else
 
 def test_a_digest_can_be_made_of_very_big_integers() -> None:
     assert digest({"a": 10**30}) != digest({"a": 10**30 + 1})
+
+
+def test_a_key_for_one_purpose_is_always_the_same_and_tells_nothing_of_others() -> None:
+    made = {seal().derived("upstreams/a/x"), seal(node="node-2").derived("upstreams/a/x")}
+    assert len(made) == 1
+    assert (
+        len({*made, seal().derived("upstreams/a/y"), seal(key=bytes(32)).derived("upstreams/a/x"), KEY}) == 4
+    )
+    assert {len(key) for key in made} == {32}

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 
 from portico._core.protocol.eras import TASKS_EXTENSION
@@ -326,3 +327,13 @@ async def test_odd_extensions_of_a_client_are_no_obstacle() -> None:
     up = TaskUpstream(DONE)
     result = await World({"a": up}).modern("tools/call", CALL, capabilities={"extensions": ["x"]})
     assert result["content"] == []
+
+
+async def test_an_upstream_that_waits_by_itself_is_not_asked_for_a_task_by_who_knows_none() -> None:
+    async def act(exchange: Exchange, target: Target) -> Result:
+        assert "extensions" not in exchange.capabilities
+        return Result(value={"content": [2]})
+
+    own = offer("t", capabilities=HAS_TASKS)
+    up = StubUpstream(attrs.evolve(own, waits=True), act)
+    assert (await World({"a": up}).modern("tools/call", CALL))["content"] == [2]

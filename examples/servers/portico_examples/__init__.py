@@ -1,1 +1,1 @@
-"""MCP servers over local data, for trying Portico out: `notes` (stdio) and `tables` (streamable HTTP)."""
+"""Servers for trying Portico out: `notes`, `calendar` and `tables` speak MCP, `clerk` is an A2A agent."""

@@ -10,6 +10,7 @@ from typing import Final
 import grpc
 from a2a.client.client import ClientCallContext
 from a2a.client.errors import A2AClientError
+from a2a.utils.errors import MethodNotFoundError, UnsupportedOperationError
 
 from portico.api import Exchange, Host, Json, Refused, Result
 from portico_plugins.a2a.states import AUTH_REQUIRED, INPUT_REQUIRED
@@ -30,8 +31,10 @@ _PATIENT: Final = 5
 """How often in a row an agent may fail to say how a task is, before that is taken for an answer."""
 _ASKING: Final = 30.0
 """Seconds an agent may take to say how a task is."""
-_PAUSE: Final = (0.1, 2.0)
-"""Seconds between two questions how a task is: a fifth of what it has taken, within these."""
+_PAUSE: Final = (0.02, 2.0)
+"""Seconds between two questions how a task is: a quarter of what it has taken, within these."""
+_NAMING: Final = 2.0
+"""Seconds an agent has to name a task that nobody waits for any more."""
 _ROUNDS: Final = 10
 """How often a client is asked in one call."""
 
@@ -107,7 +110,8 @@ class Call:
     async def _known(self, first: asyncio.Future[Json | None]) -> str:
         """The id of the task that was asked for, "" if it is none."""
         try:
-            event = await first
+            async with asyncio.timeout(_NAMING):
+                event = await first
             if event is not None:
                 self.outcome.take(event)
             return self.outcome.task if self.outcome.running else ""
@@ -138,14 +142,23 @@ class Call:
         context = self._context()
         if self._agent.streams and self._config.streaming:
             events = self._events = self._agent.stream(message, context)
-            event = await self._begun(anext(events, None))
-            async with aclosing(events):
-                await self._streamed(event, events)
+            try:
+                event = await self._begun(anext(events, None))
+            except (MethodNotFoundError, UnsupportedOperationError):
+                self._host.log.warning("a2a_streaming_unsupported")
+                self._agent.streams = False  # whatever its card says, until that is another
+                await self._sent(message, context)
+            else:
+                async with aclosing(events):
+                    await self._streamed(event, events)
         else:
-            event = await self._begun(self._agent.send(message, context))
-            if event is not None:
-                await self._take(event)
+            await self._sent(message, context)
         await self._follow()
+
+    async def _sent(self, message: Json, context: ClientCallContext) -> None:
+        event = await self._begun(self._agent.send(message, context))
+        if event is not None:
+            await self._take(event)
 
     async def _begun(self, work: Awaitable[Json | None]) -> Json | None:
         """The first that comes of a message: before that its task has no name to cancel it by."""
@@ -177,7 +190,7 @@ class Call:
         failed = 0
         while not self.outcome.settled or self.outcome.status == stay:
             elapsed = self._loop.time() - self._began
-            await asyncio.sleep(min(max(elapsed / 5, _PAUSE[0]), _PAUSE[1]))
+            await asyncio.sleep(min(max(elapsed / 4, _PAUSE[0]), _PAUSE[1]))
             patience = asyncio.timeout(_ASKING)
             try:
                 async with patience:

@@ -142,7 +142,7 @@ class Failures:
         """The failure of an answer that is of no use."""
         return failure(
             UPSTREAM_BAD_RESPONSE,
-            "The upstream sent an answer that cannot be used.",
+            "The upstream's answer could not be used.",
             reason=reason,
             upstream=self._upstream,
             request_id=request_id,

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
 import grpc
+import trustme
 from a2a.compat.v0_3 import a2a_v0_3_pb2_grpc
 from a2a.compat.v0_3.grpc_handler import CompatGrpcHandler
 from a2a.server.agent_execution import AgentExecutor, RequestContext
@@ -171,6 +173,26 @@ class Scripted(AgentExecutor):
         self.gone.set()
 
 
+@attrs.frozen
+class Tls:
+    """Files of a certificate, its key, and who vouches for it."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+def certified(folder: Path) -> Tls:
+    """A certificate for `localhost`."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    made = Tls(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
+    made.certificate.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(str(made.key))
+    authority.cert_pem.write_to_path(str(made.authority))
+    return made
+
+
 @attrs.define(eq=False)
 class Serving:
     """A running agent.
@@ -214,7 +236,7 @@ def card(streaming: bool = True, skills: Sequence[tuple[str, Sequence[str]]] = S
 
 
 @contextlib.asynccontextmanager
-async def hypercorn(app: ASGIApp) -> AsyncIterator[int]:
+async def hypercorn(app: ASGIApp, tls: Tls | None = None) -> AsyncIterator[int]:
     """An ASGI app on a free port, which is given."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
@@ -222,6 +244,8 @@ async def hypercorn(app: ASGIApp) -> AsyncIterator[int]:
     config.bind = [f"fd://{sock.fileno()}"]
     config.graceful_timeout = 0.1
     config.errorlog = None
+    if tls is not None:
+        config.certfile, config.keyfile = str(tls.certificate), str(tls.key)
     over = asyncio.Event()
     port = int(sock.getsockname()[1])
     sock.listen()
@@ -242,6 +266,7 @@ async def agent(
     path: str = "",
     change: Callable[[AgentCard], object] | None = None,
     wrap: Callable[[ASGIApp], ASGIApp] | None = None,
+    tls: Tls | None = None,
     **shape: Any,
 ) -> AsyncIterator[Serving]:
     """A running agent.
@@ -253,6 +278,7 @@ async def agent(
         path: Where it is below the root.
         change: Changes the card before it is served.
         wrap: Put around the whole application.
+        tls: With TLS; the agent is then called `localhost`.
         shape: Of `card`.
     """
     script, made, paths = Scripted(), card(**shape), list[str]()
@@ -282,9 +308,16 @@ async def agent(
         a2a_v0_3_pb2_grpc.add_A2AServiceServicer_to_server(CompatGrpcHandler(handler), server)  # type: ignore[no-untyped-call]
     else:
         a2a_pb2_grpc.add_A2AServiceServicer_to_server(GrpcHandler(handler), server)  # type: ignore[no-untyped-call]
-    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    async with hypercorn(counted) as port:
-        origin = f"http://127.0.0.1:{port}"
+    if tls is None:
+        host, scheme = "127.0.0.1", ""
+        target = f"{host}:{server.add_insecure_port('127.0.0.1:0')}"
+    else:
+        host, scheme = "localhost", "s"
+        pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+        credentials = grpc.ssl_server_credentials([pair])
+        target = f"{host}:{server.add_secure_port('127.0.0.1:0', credentials)}"
+    async with hypercorn(counted, tls) as port:
+        origin = f"http{scheme}://{host}:{port}"
         urls = {"JSONRPC": f"{origin}{path}/rpc", "HTTP+JSON": f"{origin}{rest}", "GRPC": target}
         for binding in bindings:
             made.supported_interfaces.append(
@@ -297,7 +330,7 @@ async def agent(
         if "GRPC" in bindings:
             await server.start()
         try:
-            served.append(Serving(f"{origin}{path}", script, made, paths, f"grpc://{target}"))
+            served.append(Serving(f"{origin}{path}", script, made, paths, f"grpc{scheme}://{target}"))
             yield served[0]
         finally:
             script.release.set()

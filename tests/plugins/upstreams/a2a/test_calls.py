@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -12,7 +13,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico.api import Json, Principal, Ref, Refused, Secret, State
-from tests.plugins.upstreams.a2a.agent_server import agent
+from tests.plugins.upstreams.a2a.agent_server import agent, certified
 from tests.plugins.upstreams.a2a.kit import running, structured
 from tests.plugins.upstreams.kit import BOB, call, exchange, text
 
@@ -304,3 +305,16 @@ async def test_a_tool_there_is_not_is_refused() -> None:
             await up.send(exchange("prompts/get", {"name": "x"}))
     assert refused.value.code == -32602
     assert not served.script.heard
+
+
+@pytest.mark.parametrize("binding", BINDINGS)
+async def test_an_agent_is_spoken_to_by_tls_and_has_to_be_who_it_is(binding: str, tmp_path: Path) -> None:
+    tls = certified(tmp_path)
+    (tmp_path / "other").mkdir()
+    other = certified(tmp_path / "other")
+    async with agent([binding], tls=tls) as served:
+        async with running(served.url, origins=[served.grpc], ca_file=tls.authority) as up:
+            assert text(await up.send(call("greet", {"message": "you"}))) == "Hello, you!"
+        async with running(served.url, ca_file=other.authority) as up:
+            assert (up.upstream.state, up.upstream.reason) == (State.UNAVAILABLE, "tls_failed")
+    assert len(served.script.heard) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from typing import Any
 
@@ -279,6 +280,44 @@ async def test_a_card_that_does_not_come_is_waited_for_no_longer_than_configured
 
 
 # --- a card that lies, and addresses ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [-32601, -32004])
+async def test_an_agent_that_cannot_stream_after_all_is_asked_without(code: int) -> None:
+    no = http({"jsonrpc": "2.0", "id": "1", "error": {"code": code, "message": "no"}})
+    async with (
+        raw(streaming=True, SendStreamingMessage=no, SendMessage=rpc(task())) as server,
+        running(server.origin) as up,
+    ):
+        for _ in range(2):
+            assert structured(await up.send(call("send", {"message": "x"})))["state"] == "completed"
+    assert server.methods() == ["SendStreamingMessage", "SendMessage", "SendMessage"]
+
+
+async def test_an_agent_that_answers_at_once_where_it_should_stream_is_understood() -> None:
+    async with raw(streaming=True, SendStreamingMessage=rpc(task())) as server, running(server.origin) as up:
+        assert structured(await up.send(call("send", {"message": "x"})))["state"] == "completed"
+
+
+async def test_a_card_of_endless_words_makes_tools_of_a_reasonable_size() -> None:
+    words = "x" * 20_000
+    skills = [{"id": words, "name": words, "description": words, "examples": [words], "tags": [words]}] * 2
+    async with raw() as server:
+        server.card = card_for(f"{server.origin}/rpc", skills=skills)
+        async with running(server.origin) as up:
+            assert max(len(json.dumps(tool)) for tool in up.upstream.offer.tools) < 8000
+
+
+async def test_grpc_where_there_is_none_is_told_as_such() -> None:
+    async with (
+        raw() as other,
+        agent(["GRPC"]) as served,
+        running(served.url, origins=[served.grpc, other.origin.replace("http", "grpc")]) as up,
+    ):
+        assert text(await up.send(call("greet", {"message": "you"}))) == "Hello, you!"
+        served.card.supported_interfaces[0].url = other.origin.removeprefix("http://")
+        await up.upstream.probe()
+        assert (await refused(up, "greet"))[0] == 50300
 
 
 @pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON", "GRPC"])

@@ -72,6 +72,7 @@ async def test_work_that_takes_long_becomes_a_task_and_its_result_is_the_tools(s
         assert working["createdAt"] == begun["createdAt"]
         served.script.release.set()
         done = await until(running, begun["taskId"], "completed")
+    assert (done["resultType"], working["resultType"]) == ("complete", "complete")
     assert done["result"]["content"][0]["text"] == "waited x"
     assert done["result"]["structuredContent"]["state"] == "completed"
     assert not served.script.cancelled
@@ -180,3 +181,18 @@ async def test_the_sdks_client_is_asked_in_either_era(mode: str) -> None:
     assert "step 1" in told
     assert '"name":"Greeter"' in card.contents[0].text
     assert "127.0.0.1" not in card.contents[0].text
+
+
+async def test_ids_outlive_a_gateway_that_has_a_secret_and_are_nothing_to_another() -> None:
+    async def said(secret: str, arguments: Json) -> Json:
+        config = f'[gateway]\nsecret = "{secret * 8}"\n' + CONFIG.format(url=served.url, after=5)
+        async with running_gateway(config) as running:
+            return await running.call("greet", {"message": "you", **arguments})
+
+    async with agent() as served:
+        first = await said("abcd", {})
+        again = {"contextId": first["structuredContent"]["contextId"]}
+        assert not (await said("abcd", again))["isError"]
+        assert (await said("efgh", again))["isError"]
+    assert served.script.heard[1]["contextId"] == served.script.heard[0]["contextId"]
+    assert len(served.script.heard) == 2
