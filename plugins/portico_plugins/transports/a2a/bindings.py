@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from portico.api import METHOD_NOT_FOUND, POLICY_DENIED, RATE_LIMITED, Principal, Refused
+from portico.api import Principal
 
 REST: Final = "/rest"
 CARD: Final = "/.well-known/agent-card.json"
@@ -32,9 +32,6 @@ VISIT: Final = "portico.a2a.visit"
 """Where in the ASGI scope the `Visit` is."""
 
 VERSION: Final = "a2a-version"
-
-_NO_CARD: Final = {METHOD_NOT_FOUND: 404, POLICY_DENIED: 403, RATE_LIMITED: 429}
-"""HTTP status for a card that is refused; 503 for all other reasons."""
 
 
 @attrs.frozen(eq=False)
@@ -136,13 +133,7 @@ def agent_routes(
 
     async def public_card(request: Request) -> Response:
         visit: Visit = request.scope[VISIT]
-        try:
-            shown = await card(visit)
-        except Refused as refusal:
-            status = _NO_CARD.get(refusal.code, 503)
-            body = {"error": {"code": status, "message": refusal.message}}
-            return Response(msgspec.json.encode(body), status, media_type="application/json")
-        return card_response(request, shown, max_age, public=visit.principal is None)
+        return card_response(request, await card(visit), max_age, public=visit.principal is None)
 
     rest = create_rest_routes(handler, contexts, enable_v0_3_compat=compat, path_prefix=path + REST)
     return (
