@@ -23,8 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from portico.api import METHOD_NOT_FOUND, POLICY_DENIED, RATE_LIMITED, Principal, Refused
-from portico_plugins.transports.a2a.bodies import rest_error
+from portico.api import Principal
 
 REST: Final = "/rest"
 CARD: Final = "/.well-known/agent-card.json"
@@ -36,13 +35,6 @@ _KEPT: Final = 8
 """Cards whose text is kept for the next request."""
 
 VERSION: Final = "a2a-version"
-
-_NO_CARD: Final = {
-    METHOD_NOT_FOUND: (404, "NOT_FOUND"),
-    POLICY_DENIED: (403, "PERMISSION_DENIED"),
-    RATE_LIMITED: (429, "RESOURCE_EXHAUSTED"),
-}
-"""HTTP status and word for a card that is refused; 503 for all other reasons."""
 
 
 @attrs.frozen(eq=False)
@@ -144,13 +136,7 @@ def agent_routes(
 
     async def public_card(request: Request) -> Response:
         visit: Visit = request.scope[VISIT]
-        try:
-            found = await card(visit)
-        except Refused as refusal:
-            status, word = _NO_CARD.get(refusal.code, (503, "UNAVAILABLE"))
-            body = rest_error(status, word, refusal.message)
-            return Response(body, status, media_type="application/json")
-        return shown.response(request, found, public=visit.principal is None)
+        return shown.response(request, await card(visit), public=visit.principal is None)
 
     rest = create_rest_routes(handler, contexts, enable_v0_3_compat=compat, path_prefix=path + REST)
     return (

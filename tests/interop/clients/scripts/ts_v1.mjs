@@ -27,7 +27,7 @@ class V1 extends Peer {
   }
 
   call(name, args, options = {}) {
-    const onprogress = ({ progress }) => this.progress.push(progress);
+    const onprogress = () => {};
     return this.client.callTool({ name, arguments: args }, CallToolResultSchema, { onprogress, ...options });
   }
 
@@ -58,5 +58,11 @@ await main(async (plan) => {
   // Only some transports keep the version; all that keep one are told.
   peer.transport.setProtocolVersion = tell(peer, peer.transport.setProtocolVersion);
   await client.connect(peer.transport);
+  // The SDK drops progress that comes in one piece with the answer: what counts here is what arrives.
+  const { onmessage } = peer.transport;
+  peer.transport.onmessage = (message, extra) => {
+    if (message.method === "notifications/progress") peer.progress.push(message.params.progress);
+    onmessage(message, extra);
+  };
   return peer;
 });

@@ -23,7 +23,7 @@ class V2 extends Peer {
   }
 
   call(name, args, options = {}) {
-    const onprogress = ({ progress }) => this.progress.push(progress);
+    const onprogress = () => {};
     return this.client.callTool({ name, arguments: args }, { onprogress, ...options });
   }
 
@@ -62,5 +62,11 @@ await main(async (plan) => {
   peer.client = client;
   peer.transport = transport(plan);
   await client.connect(peer.transport);
+  // The SDK drops progress that comes in one piece with the answer: what counts here is what arrives.
+  const { onmessage } = peer.transport;
+  peer.transport.onmessage = (message, extra) => {
+    if (message.method === "notifications/progress") peer.progress.push(message.params.progress);
+    onmessage(message, extra);
+  };
   return peer;
 });
