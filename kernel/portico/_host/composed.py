@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -228,16 +228,25 @@ def _check_operator_only(settings: Settings, wanted: Mapping[Key, Record]) -> No
     problems: list[Problem] = []
     for key, record in wanted.items():
         component = settings.components.get(key)
-        config: Any = type(component.config) if component is not None else type(None)
-        for name in _operator_only(config):
-            if name not in record.config:
-                continue
-            said = record.config[name]
+        config = component.config if component is not None else None
+        for place, said in _held(config, record.config, f"{key[0]}.{key[1]}"):
             if not isinstance(said, list) or tuple(said) not in allowed:
                 hint = _COMMAND if isinstance(said, list) else ""
-                problems.append((f"{key[0]}.{key[1]}.{name}", _OPERATOR + hint))
+                problems.append((place, _OPERATOR + hint))
     if problems:
         raise ConfigError(problems)
+
+
+def _held(config: Any, said: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    """What a record sets that it may not simply set, in tables below it, too: where, and to what."""
+    kind: Any = type(config)
+    for name in _operator_only(kind):
+        if name in said:
+            yield f"{place}.{name}", said[name]
+    for name, value in said.items():
+        below = getattr(config, name, None) if isinstance(value, Mapping) else None
+        if attrs.has(type(below)):
+            yield from _held(below, value, f"{place}.{name}")
 
 
 @lru_cache(256)

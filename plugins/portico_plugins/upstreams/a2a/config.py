@@ -114,6 +114,7 @@ class A2aConfig:
             "Where the agent is, its card below it at `/.well-known/agent-card.json`; or the URL of the card "
             "itself, if it ends with `.json`.",
             example="https://agents.example.com/travel",
+            outbound=True,
         ),
     )
     bindings: tuple[Binding, ...] = attrs.field(
@@ -127,6 +128,7 @@ class A2aConfig:
             "Other origins at which the card may say the agent is to be reached, and be sent messages and "
             "credentials; by default only the one of `url`. gRPC has its own scheme and port.",
             example=["grpcs://agents.example.com:50051"],
+            outbound=True,
         ),
     )
     skills: tuple[str, ...] = attrs.field(
@@ -235,8 +237,9 @@ class A2aConfig:
         default=True,
         metadata=doc(
             "Whether the agent may have a loopback or private address. On by default, which is right only "
-            "because whoever writes the config file runs the gateway. Cloud metadata addresses are refused "
-            "either way."
+            "because whoever writes the config file runs the gateway; for upstreams managed at run time "
+            "`gateway.managed_private` decides. Cloud metadata addresses are refused either way.",
+            managed=False,
         ),
     )
     tls_verify: bool = attrs.field(
