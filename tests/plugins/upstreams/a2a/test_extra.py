@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from portico.api import ConfigError
+from portico.api import ConfigError, Secret
 from portico.testing import make_host
 from portico_plugins.a2a import missing
 from portico_plugins.upstreams.a2a import A2A
@@ -51,6 +51,10 @@ async def test_nothing_of_the_sdk_is_imported_before_there_is_such_an_upstream()
         ({"url": "http://\u00e4"}, "ASCII"),
         ({"url": "http://a b"}, "no spaces"),
         ({"bindings": ()}, "at least one of the `bindings`"),
+        ({"headers": {"A2A-Version": Secret("2")}}, "set by the gateway itself"),
+        ({"headers": {"X-A": Secret("\u00e4")}}, "other than ASCII"),
+        ({"headers": {"X-A": Secret("a\r\nb")}}, "no header may have"),
+        ({"pass_headers": {"Authorization": "X-A"}}, "never passed on"),
         ({"origins": ("a.example",)}, "is no origin"),
         ({"origins": ("https://a/path",)}, "is no origin"),
         ({"origins": ("https://u@a",)}, "is no origin"),
