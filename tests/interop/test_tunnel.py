@@ -188,6 +188,20 @@ async def test_what_is_too_long_is_refused_alone(tmp_path: Path) -> None:
         assert len(dialler.events("tunnel_connected")) == 1
 
 
+async def test_more_sessions_than_the_far_end_takes_are_refused_and_those_it_has_go_on(
+    tmp_path: Path,
+) -> None:
+    offer = ("--stdio", FAR, "--set", "transports.tunnel_client.max_sessions=1")
+    async with gateway(tmp_path) as running, tunnel(running.entrance, *offer, folder=tmp_path):
+        await ready(running)  # whose own session is the one
+        async with running.client("2026-07-28") as client:
+            assert len((await client.list_tools()).tools) == 3
+            with pytest.raises(MCPError) as full:
+                await client.call_tool("echo", {})
+            assert full.value.error.code == 50302
+            assert full.value.error.data["gateway"]["reason"] == "too_many_sessions"
+
+
 # --- whose it is ----------------------------------------------------------------------------------
 
 

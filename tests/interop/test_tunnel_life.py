@@ -300,6 +300,33 @@ async def test_a_reload_takes_the_tunnels_along(tmp_path: Path) -> None:
             assert said(await client.call_tool("pid", {})).isdigit()
 
 
+async def test_a_restarted_gateway_that_knows_the_tools_has_calls_wait_for_the_tunnel(tmp_path: Path) -> None:
+    kept = 'state = "state"'
+    async with gateway(tmp_path, gateway=kept, upstream=f"start_grace = {PATIENCE}") as running:
+        async with tunnel(running.entrance, folder=tmp_path):
+            await ready(running)
+            running.process.signal(signal.SIGTERM)
+            assert await running.process.ended() == 0
+        await running.restart()
+        async with running.client(LATEST) as client:
+            call = asyncio.create_task(client.call_tool("pid", {}))
+            async with tunnel(running.entrance, folder=tmp_path):
+                assert said(await call).isdigit()
+
+
+async def test_nobody_is_waited_for_longer_than_that(tmp_path: Path) -> None:
+    kept = 'state = "state"'
+    async with gateway(tmp_path, gateway=kept, upstream="start_grace = 0.2") as running:
+        async with tunnel(running.entrance, folder=tmp_path):
+            await ready(running)
+            running.process.signal(signal.SIGTERM)
+            assert await running.process.ended() == 0
+        await running.restart()
+        async with running.client(LATEST) as client:
+            error = await refused(asyncio.create_task(client.call_tool("pid", {})))
+            assert (error.code, error.data["gateway"]["reason"]) == (50300, "no_tunnel")
+
+
 # --- TLS ------------------------------------------------------------------------------------------
 
 

@@ -135,6 +135,17 @@ async def test_tools_progress_and_questions_pass_between_all_eras(remote: tuple[
         assert missing.value.error.code == (-32002 if mode == "legacy" else -32602)
 
 
+async def test_it_calls_itself_what_the_remote_does(remote: tuple[str, str]) -> None:
+    url, era = remote
+    async with Client(url, mode="legacy" if era == "legacy" else "2026-07-28") as direct:
+        await direct.list_tools()
+        known = direct.server_info
+    async with connected("legacy", "--url", url) as (client, _):
+        assert client.server_info is not None
+        assert client.server_info.name in (f"portico-bridge-{era}", "portico")
+        assert known is None or client.server_info == known
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_that_the_tools_have_changed_reaches_the_client(
     tmp_path_factory: pytest.TempPathFactory, mode: str
@@ -192,6 +203,8 @@ async def test_a_remote_that_is_not_there_yet_is_waited_for(mode: str) -> None:
         told_of_changes(client, heard, mode),
     ):
         assert (await client.list_tools()).tools == []
+        assert (await client.list_prompts()).prompts == []
+        assert (await client.list_resources()).resources == []
         async with bridge("--stdio", SERVER, port=port), asyncio.timeout(PATIENCE):
             await heard.changed.wait()
             names = [each.name for each in (await client.list_tools(cache_mode="bypass")).tools]
@@ -293,6 +306,27 @@ async def test_it_ends_at_once_and_leaves_nothing_behind(how: str, remote_is: st
         async with asyncio.timeout(5):
             assert await process.wait() == 0
         await gone(family)
+
+
+async def test_it_ends_when_its_client_is_killed() -> None:
+    """A client that dies says nothing: its end of stdin is closed for it."""
+    starting = (
+        "import subprocess, sys\n"
+        "wrapper = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)\n"
+        "print(wrapper.pid, flush=True)\n"
+        "wrapper.wait()\n"
+    )
+    async with bridge("--stdio", SERVER) as remote:
+        client = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", starting, GATEWAY, "wrapper", "--url", remote.url),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert client.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            started_it = psutil.Process(int(await client.stdout.readline()))
+        client.kill()
+        await client.wait()
+        await gone([started_it])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -263,3 +264,30 @@ def test_a_cursor_expires() -> None:
     cursor = pages.get()["nextCursor"]
     pages.clock.advance(CURSOR_TTL + 1)
     assert pages.refused(params={"cursor": cursor}).code == INVALID_PARAMS
+
+
+# --- standing for an upstream -------------------------------------------------------------------------
+
+
+def standing_for(*offers: Offer) -> Lists:
+    """The lists of a server that is what its only upstream is."""
+    lists = Lists("default", INFO, None, 0, False, Seal(KEY, "n", FakeClock()))
+    named = {f"u{index}": each for index, each in enumerate(offers)}
+    lists.view = build_view(ServerSpec("default", tuple(named), as_upstream=True), named)
+    return lists
+
+
+def test_a_server_that_stands_for_its_only_upstream_calls_itself_what_that_does() -> None:
+    other = {"name": "remote", "version": "7", "title": "Remote"}
+    known = attrs.evolve(offer(tool("a")), info=other)
+    assert standing_for(known).info == other
+    assert standing_for(known, known).info == INFO
+    for nonsense in ({"name": "remote"}, {"name": 1, "version": "7"}, [], None):
+        assert standing_for(attrs.evolve(known, info=nonsense)).info == INFO
+
+
+def test_while_nothing_is_known_of_that_upstream_it_declares_whatever_it_may_bring() -> None:
+    everything = {"tools", "resources", "prompts", "completions"}
+    assert standing_for(Offer()).discover()["capabilities"].keys() == everything
+    assert standing_for(offer(tool("a"))).discover()["capabilities"].keys() == {"tools"}
+    assert standing_for(Offer()).info == INFO

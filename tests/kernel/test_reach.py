@@ -7,8 +7,10 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import pytest
 
+from portico._config.discovery import discover
 from portico._config.reach import may_be_private
 from portico._config.tables import GatewaySettings
 from portico.api import Change, ConfigError, Json
@@ -58,9 +60,14 @@ def told(kind: str, url: str) -> Json:
 
 
 FIELD = {
-    "rest": "openapi", "base": "base_url", "refs": "ref_origins", "grpc": "url", "mcp": "url",
-    "a2a": "url", "origins": "origins",
-}  # fmt: skip
+    "rest": "openapi",
+    "base": "base_url",
+    "refs": "ref_origins",
+    "grpc": "url",
+    "a2a": "url",
+    "mcp": "url",
+    "origins": "origins",
+}
 
 
 @pytest.mark.parametrize("kind", FIELD)
@@ -113,6 +120,16 @@ async def test_a_record_cannot_allow_it_to_itself(shelf: str) -> None:
                 await mgmt.change([Change("upstreams", "x", config)], ALICE)
             assert [where for where, _ in caught.value.problems] == ["upstreams.x.allow_private"]
             assert "managed_private" in caught.value.problems[0][1]
+
+
+async def test_what_is_the_operators_is_so_in_tables_within_tables(shelf: str) -> None:
+    config = {"use": "a2a", "url": "https://a.test", "signers": {"file": "/etc/hostname"}}
+    async with managed(shelf) as (_, mgmt):
+        with pytest.raises(ConfigError) as caught:
+            await mgmt.change([Change("upstreams", "x", config)], ALICE)
+        assert caught.value.problems == [
+            ("upstreams.x.signers.file", "only the configuration file may set this"),
+        ]
 
 
 async def test_a_name_that_leads_to_a_private_address_is_not_connected_to(
@@ -179,3 +196,15 @@ async def test_a_file_in_a_table_below_is_the_operators_too(shelf: str) -> None:
         assert [where for where, _ in caught.value.problems] == ["upstreams.x.signers.file"]
         config["signers"] = {"url": "https://keys.example/jwks.json"}
         await mgmt.change([Change("upstreams", "x", config)], ALICE, dry_run=True)
+
+
+def test_every_kind_of_upstream_that_connects_to_addresses_is_confined() -> None:
+    seen = set()
+    for plugin in discover().records:
+        for factory in plugin.factories.get("upstreams", ()):
+            fields = attrs.fields_dict(factory.config)
+            if "allow_private" in fields:
+                seen.add(factory.name)
+                assert fields["allow_private"].metadata["managed"] is False, factory.name
+                assert any(field.metadata.get("outbound") for field in fields.values()), factory.name
+    assert {"mcp", "rest", "grpc", "a2a"} <= seen

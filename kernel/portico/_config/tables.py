@@ -249,6 +249,12 @@ class ServerSettings:
         default=None, metadata=doc("The `serverInfo` name; the table's by default.")
     )
     title: str | None = attrs.field(default=None, metadata=doc("The `serverInfo` title."))
+    as_upstream: bool = attrs.field(
+        default=False,
+        metadata=doc(
+            "Have its only upstream's `serverInfo` once that is known, and until then every capability."
+        ),
+    )
     version: str | None = attrs.field(
         default=None, metadata=doc("The `serverInfo` version; Portico's by default.")
     )

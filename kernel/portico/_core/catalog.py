@@ -11,7 +11,7 @@ from portico._core.protocol.eras import LIST_KINDS
 from portico._core.resources import collisions, resources_of
 from portico._core.shown import Shown
 from portico._core.steps import Steps, finished
-from portico._core.union import capabilities_of, instructions_of
+from portico._core.union import capabilities_of, info_of, instructions_of
 from portico._core.uris import Template
 from portico._core.view import ServerSpec, View
 
@@ -95,11 +95,12 @@ def view_steps(
         headers=tools.headers,
         fills={method: overriding for method, overriding in fills.items() if overriding},
         renamed_uris=renamed_uris,
-        capabilities=capabilities_of(chosen, spec.growing),
+        capabilities=capabilities_of(chosen, spec.growing or (spec.as_upstream and not listed)),
         instructions=instructions_of(chosen, unheard),
         ttl_ms=min((offer.ttl_ms for offer in listed), default=0),
         public=bool(listed) and all(offer.public for offer in listed),
         conflicts=conflicts,
         upstreams=spec.upstreams,
         held=held_back,
+        info=info_of(chosen) if spec.as_upstream else None,
     )

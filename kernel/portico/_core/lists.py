@@ -37,12 +37,18 @@ class Lists:
 
     def change(self, info: Json, instructions: str | None, page_size: int, private: bool) -> None:
         """Say something else of itself; see the class for what."""
-        self.info = info
-        self.meta = server_info_member(info)
+        self._own_info = info
         self._instructions = instructions
         self._page_size = page_size
         self.private = private
         self._encoded: dict[tuple[str, Era], bytes] = {}
+        self._introduce()
+
+    def _introduce(self) -> None:
+        """Work out what it calls itself."""
+        other = self._view.info if self._view is not None else None
+        self.info = self._own_info if other is None else other
+        self.meta = server_info_member(self.info)
 
     @property
     def view(self) -> View:
@@ -54,6 +60,7 @@ class Lists:
     def view(self, view: View) -> None:
         self._view = view
         self._encoded = {}
+        self._introduce()
 
     @property
     def instructions(self) -> str:

@@ -54,6 +54,13 @@ def has_tasks(capabilities: Json) -> bool:
     return isinstance(extensions, dict) and TASKS_EXTENSION in extensions
 
 
+def info_of(chosen: Sequence[tuple[str, Offer]]) -> Json | None:
+    """The `serverInfo` of an only upstream; None where there is none to be had."""
+    info = as_object(chosen[0][1].info) if len(chosen) == 1 else {}
+    told = all(isinstance(info.get(key), str) for key in ("name", "version"))
+    return info if told else None
+
+
 def instructions_of(chosen: Sequence[tuple[str, Offer]], unheard: Collection[str] = ()) -> str:
     """Their instructions, each under its upstream's name where there are several upstreams.
 

@@ -37,7 +37,8 @@ class ServerSpec:
     """What the configuration says of a virtual server's view.
 
     `growing` ones may get other upstreams at run time. Clients hear once what a server can do, when they
-    begin; so it says from the start that it can do whatever upstreams bring.
+    begin; so it says from the start that it can do whatever upstreams bring. One `as_upstream` stands for its
+    only upstream: it calls itself what that does, and says the same while nothing is known of that.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ServerSpec:
     prompts: Selection = attrs.field(factory=Selection)
     describe: Mapping[str, str] = attrs.field(factory=dict)
     growing: bool = False
+    as_upstream: bool = False
 
 
 @attrs.frozen
@@ -76,6 +78,7 @@ class View:
         conflicts: `(kind, name, kept, left out)`, upstream names.
         upstreams: All it may show things of.
         held: What it would show, had an upstream not changed it; None for nothing.
+        info: The `serverInfo` of the upstream that it stands for; None for its own.
     """
 
     items: Mapping[str, Sequence[tuple[str, bytes]]]
@@ -98,6 +101,7 @@ class View:
     conflicts: Sequence[tuple[str, str, str, str]]
     upstreams: tuple[str, ...]
     held: Held | None = None
+    info: Json | None = None
 
     def lacks(self, method: str) -> bool:
         """Whether a method belongs to a capability this server does not advertise."""

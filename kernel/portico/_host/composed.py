@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -228,32 +228,47 @@ def _check_operator_only(settings: Settings, wanted: Mapping[Key, Record]) -> No
     problems: list[Problem] = []
     for key, record in wanted.items():
         component = settings.components.get(key)
-        config = component.config if component is not None else None
-        for place, said in _held(config, record.config, f"{key[0]}.{key[1]}"):
+        if component is None:
+            continue
+        for place, said in _operators(component.config, record.config):
             if not isinstance(said, list) or tuple(said) not in allowed:
                 hint = _COMMAND if isinstance(said, list) else ""
-                problems.append((place, _OPERATOR + hint))
+                problems.append((dotted((*key, *place)), _OPERATOR + hint))
     if problems:
         raise ConfigError(problems)
 
 
-def _held(config: Any, said: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
-    """What a record sets that it may not simply set, in tables below it, too: where, and to what."""
-    kind: Any = type(config)
-    for name in _operator_only(kind):
-        if name in said:
-            yield f"{place}.{name}", said[name]
+def _operators(config: Any, said: Any) -> Iterator[tuple[Place, Any]]:
+    """What was written that is the operator's to set, tables within tables included, with its place.
+
+    Args:
+        config: What became of it.
+        said: What was written.
+    """
+    if not isinstance(said, Mapping):
+        return
+    fields = attrs.fields_dict(type(config))
     for name, value in said.items():
-        below = getattr(config, name, None) if isinstance(value, Mapping) else None
-        if attrs.has(type(below)):
-            yield from _held(below, value, f"{place}.{name}")
+        if name not in fields:
+            continue  # it is of every upstream, not of this kind
+        if fields[name].metadata.get("operator_only"):
+            yield (name,), value
+            continue
+        made = getattr(config, name)
+        for step, below, written in _below(made, value):
+            for place, found in _operators(below, written):
+                yield (name, *step, *place), found
 
 
-@lru_cache(256)
-def _operator_only(config: Any) -> tuple[str, ...]:
-    """The names of the fields of a config class that a record may not simply set."""
-    fields = attrs.fields(config) if attrs.has(config) else ()
-    return tuple(field.name for field in fields if field.metadata.get("operator_only"))
+def _below(made: Any, said: Any) -> Iterator[tuple[Place, Any, Any]]:
+    """The tables that a value is, or consists of: where they are, what became of them, what was written."""
+    if attrs.has(type(made)):
+        yield (), made, said
+    elif isinstance(made, Mapping) and isinstance(said, Mapping):
+        yield from (((key,), made[key], said[key]) for key in said if attrs.has(type(made.get(key))))
+    elif isinstance(made, tuple) and isinstance(said, list):
+        pairs = enumerate(zip(made, said, strict=False))
+        yield from (((at,), one, written) for at, (one, written) in pairs if attrs.has(type(one)))
 
 
 _OPERATOR: Final = "only the configuration file may set this"

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from portico._core.contracts import Log, Reply, Scope
-from portico._core.owners import Lost
+from portico._core.owners import PROXIED, Lost
 from portico._host.control import FILE
 from portico._host.frames import DATA, END, REQUEST, START, WHOLE, Framed
 
@@ -37,6 +37,7 @@ class Request(msgspec.Struct, array_like=True):
     client: tuple[str, int] | None
     headers: Headers
     body: bytes
+    proxied: bool
 
 
 class Whole(msgspec.Struct, array_like=True):
@@ -102,6 +103,7 @@ class Forwarder:
             None if client is None else (client[0], client[1]),
             [(bytes(name), bytes(value)) for name, value in scope["headers"]],
             body,
+            bool(scope.get(PROXIED)),
         )
         idle = self._idle.get(node)
         while idle:

@@ -195,6 +195,7 @@ class Composer:
             prompts=server.prompts,
             describe=server.describe,
             growing=self.roster is not None,
+            as_upstream=server.as_upstream,
         )
 
     def check_open(self, name: str, server: ServerSettings, live: Mapping[Key, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from portico._core.contracts import Direct, Log, Scope
-from portico._core.owners import FORWARDED
+from portico._core.owners import FORWARDED, PROXIED
 from portico._host.forward import Request, Start, Whole, socket_path
 from portico._host.frames import DATA, END, REQUEST, START, WHOLE, Framed
 
@@ -118,6 +118,7 @@ class _Caller(Framed):
             "server": None,
             "state": {},
             FORWARDED: True,
+            PROXIED: request.proxied,
         }
         self._answer = answer = _Answer(self)
         self._serve(scope, request.body, answer)

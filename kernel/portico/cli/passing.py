@@ -190,7 +190,8 @@ def on_stdio(upstreams: Mapping[str, Json], flags: Mapping[str, Any]) -> None:
     from portico._host.serve import serve_io
     from portico.cli.running import run
 
-    _, settings = passing(upstreams, {"stdio": {}}, flags)
+    as_upstream = (("servers", "default", "as_upstream"), True)
+    _, settings = passing(upstreams, {"stdio": {}}, flags, [as_upstream])
     run(serve_io, settings, lambda gateway, _: None)
 
 

@@ -98,7 +98,8 @@ class TunnelConfig:
         default=5.0,
         validator=ge(0),
         metadata=doc(
-            "Seconds a change of this upstream waits for the first listing, where it is dialled in."
+            "Seconds after the start of the gateway, or of a worker, in which calls wait for somebody to "
+            "dial in instead of failing."
         ),
     )
     max_message_bytes: int = attrs.field(

@@ -24,7 +24,7 @@ from .link import Link, Pace
 from .links import Held, Links, links_of
 from .tries import Tries
 
-_LOOK: Final = 0.2
+_LOOK: Final = 0.1
 """Seconds between two looks at whether the gateway is about to end."""
 
 _SELDOM: Final = 1.0
@@ -152,7 +152,9 @@ class Entrance:
             log.warning("tunnel_refused", peer=peer, reason=str(error), **known)
             await _close(socket, Code.REFUSED, "refused")
             return None
-        except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
+        except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError) as error:
+            if isinstance(error, TimeoutError):  # it has kept a place from others
+                self._tries.wrong(peer)
             log.info("tunnel_unproven", peer=peer)
             await _close(socket, Code.REFUSED, "refused")
             return None

@@ -21,7 +21,7 @@ from .link import Link, Pace
 from .serving import Conversations
 
 _FIRST: Final = 0.25
-_SOON: Final = 0.1
+_SOON: Final = 0.05
 """Seconds before the next attempt where another worker is looked for."""
 
 _STABLE: Final = 5.0
@@ -92,7 +92,7 @@ class Keeper:
         """
         log = self._host.log
         log.info("tunnel_connecting", gateway=self._shown, name=self._name)
-        searching = Backoff(_SOON, 2.0)
+        searching = Backoff(_SOON, 0.5)
         while True:
             self._news.clear()
             if self._config.once and self._had and not self._held:

@@ -157,6 +157,7 @@ class TunnelUpstream(McpUpstream):
     def __init__(self, config: TunnelConfig, host: Host) -> None:
         self.tunnel_links = Links(config.secrets, config.connections, config.max_message_bytes, self._dialled)
         self._waiting = True
+        # A command stands for whatever is reached by a pipe; here, `pipe` makes it.
         common = McpConfig(
             command=("tunnel",),
             shared=config.shared,
@@ -188,14 +189,21 @@ class TunnelUpstream(McpUpstream):
         waiting, self._waiting = self._waiting, not self.tunnel_links.usable
         if waiting and not self._waiting:
             self._changed("")
+            self._catalog.arrived()
 
     async def start(self) -> None:
-        """Begin; with the tunnels of the upstream it is to take the place of, if there is one."""
+        """Begin; with the tunnels of the upstream it is to take the place of, if there is one.
+
+        A process has none when it starts: nobody waits for that, but calls do for a while.
+        """
         before = links_of(self._host.wiring.upstreams.get(self._host.name))
         if before is not None:
             self.tunnel_links.share(before)
             self._waiting = not self.tunnel_links.usable
-        await super().start()
+        if self._waiting:
+            self._catalog.start(self._config.start_grace)
+        else:
+            await super().start()
 
     def succeed(self, before: Upstream) -> None:
         """Stand where `before` stood."""

@@ -1,7 +1,7 @@
 """Real clients, through a gateway, to real servers.
 
-`python -m tests.interop.clients [--only CLIENT ...] [--json] [--cache DIR] [--output DIR]`. Exit status 1
-when any client could not do what it can do.
+`python -m tests.interop.clients [--only CLIENT ...] [--way WAY ...] [--json] [--cache DIR] [--output DIR]`.
+Exit status 1 when any client could not do what it can do.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="+", choices=names, default=names, metavar="CLIENT", help=", ".join(names)
     )
+    ways = list(dict.fromkeys(client.way for client in CLIENTS))
+    parser.add_argument("--way", nargs="+", choices=ways, default=ways, metavar="WAY", help=", ".join(ways))
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where clients and servers are installed")
     parser.add_argument("--output", type=Path, help="keep all logs here")
@@ -66,8 +68,9 @@ def main() -> int:
             scratch = (arguments.output or Path(temporary)).resolve()
             scratch.mkdir(parents=True, exist_ok=True)
             with stage(installed, scratch) as running:
-                for client in CLIENTS:
-                    for server in client.servers if client.name in arguments.only else ():
+                chosen = [c for c in CLIENTS if c.name in arguments.only and c.way in arguments.way]
+                for client in chosen:
+                    for server in client.servers:
                         print(f"{client.label} at {server}", file=sys.stderr)
                         outcomes += run(client, server, running, installed, scratch)
     except (InstallFailed, NotReady) as error:

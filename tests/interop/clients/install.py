@@ -22,7 +22,7 @@ NPM = (
 
 PYTHON = {
     "py-v2": ("mcp==2.3.0",),
-    "py-v1": ("mcp==1.30.0",),
+    "py-v1": ("mcp[ws]==1.30.0",),
     # 4.1.4 and 4.1.6 want a newer certifi than package mirrors tend to have.
     "fastmcp": ("fastmcp==4.1.2",),
     "langchain": ("langchain-mcp-adapters==0.3.2",),

@@ -18,6 +18,11 @@ from tests.interop.clients.stage import Stage
 SCRIPTS = Path(__file__).with_name("scripts")
 GATEWAY = str(Path(sys.executable).with_name("gateway"))
 RUN_SECONDS = 240
+COMMANDS = {
+    "wrapper": (GATEWAY, "wrapper", "--url", "{url}"),
+    "connect": (GATEWAY, "bridge", "--connect", "{url}", "--stdio"),
+}
+"""Ways in that are a command for the client to start."""
 
 
 @attrs.frozen
@@ -30,7 +35,8 @@ class Client:
         mode: What it is told about eras: `legacy`, `auto` or `modern`.
         era: The era it has to end up in.
         servers: The virtual servers it talks to.
-        wrapped: Whether it starts `gateway wrapper` as its server, in front of the gateway.
+        way: How it comes in: a transport of the gateway (`http`, `sse`, `websocket`), or a command before
+            it (`wrapper`, and `connect`, which is `gateway bridge --connect URL --stdio`).
     """
 
     name: str
@@ -38,20 +44,21 @@ class Client:
     mode: str
     era: str
     servers: tuple[str, ...] = ("default",)
-    wrapped: bool = False
+    way: str = "http"
 
     @property
     def label(self) -> str:
         """Its column's head."""
         mode = "" if self.mode == self.era == "legacy" else f"/{self.mode}"
-        return f"{self.name}{mode}{'/wrapper' if self.wrapped else ''}"
+        return f"{self.name}{mode}{'' if self.way == 'http' else '/' + self.way}"
 
 
-ALL = ("default", "http", "sse")
+ALL = ("default", "http", "sse", "bridge")
+"""Virtual servers of one gateway, and `gateway bridge` in front of a process."""
 
 CLIENTS = (
-    Client("inspector", "inspector.py", "legacy", "legacy"),
-    Client("inspector", "inspector.py", "modern", "modern"),
+    Client("inspector", "inspector.py", "legacy", "legacy", ("default", "bridge")),
+    Client("inspector", "inspector.py", "modern", "modern", ("default", "bridge")),
     Client("ts-v1", "ts_v1.mjs", "legacy", "legacy", ALL),
     Client("ts-v2", "ts_v2.mjs", "legacy", "legacy"),
     Client("ts-v2", "ts_v2.mjs", "auto", "modern", ALL),
@@ -62,11 +69,26 @@ CLIENTS = (
     Client("fastmcp", "fastmcp_client.py", "legacy", "legacy"),
     Client("fastmcp", "fastmcp_client.py", "auto", "modern"),
     Client("langchain", "langchain_client.py", "legacy", "legacy"),
-    Client("inspector", "inspector.py", "legacy", "legacy", wrapped=True),
-    Client("inspector", "inspector.py", "modern", "modern", wrapped=True),
-    Client("py-v1", "py_v1.py", "legacy", "legacy", wrapped=True),
-    Client("py-v2", "py_v2.py", "legacy", "legacy", wrapped=True),
-    Client("py-v2", "py_v2.py", "auto", "modern", wrapped=True),
+    Client("inspector", "inspector.py", "legacy", "legacy", ("default", "bridge"), "sse"),
+    Client("ts-v1", "ts_v1.mjs", "legacy", "legacy", ("default", "bridge"), "sse"),
+    Client("ts-v2", "ts_v2.mjs", "legacy", "legacy", ("default", "bridge"), "sse"),
+    Client("py-v1", "py_v1.py", "legacy", "legacy", ("default", "bridge"), "sse"),
+    Client("py-v2", "py_v2.py", "legacy", "legacy", ("default", "bridge"), "sse"),
+    Client("fastmcp", "fastmcp_client.py", "legacy", "legacy", ("default",), "sse"),
+    Client("ts-v1", "ts_v1.mjs", "legacy", "legacy", ("default", "bridge"), "websocket"),
+    Client("py-v1", "py_v1.py", "legacy", "legacy", ("default", "bridge"), "websocket"),
+    Client("inspector", "inspector.py", "legacy", "legacy", way="wrapper"),
+    Client("inspector", "inspector.py", "modern", "modern", way="wrapper"),
+    Client("ts-v1", "ts_v1.mjs", "legacy", "legacy", way="wrapper"),
+    Client("ts-v2", "ts_v2.mjs", "legacy", "legacy", way="wrapper"),
+    Client("ts-v2", "ts_v2.mjs", "auto", "modern", way="wrapper"),
+    Client("py-v1", "py_v1.py", "legacy", "legacy", way="wrapper"),
+    Client("py-v2", "py_v2.py", "legacy", "legacy", way="wrapper"),
+    Client("py-v2", "py_v2.py", "auto", "modern", way="wrapper"),
+    Client("fastmcp", "fastmcp_client.py", "auto", "modern", way="wrapper"),
+    Client("inspector", "inspector.py", "modern", "modern", way="connect"),
+    Client("py-v1", "py_v1.py", "legacy", "legacy", way="connect"),
+    Client("py-v2", "py_v2.py", "auto", "modern", way="connect"),
 )
 
 
@@ -94,8 +116,9 @@ def run(client: Client, server: str, stage: Stage, installed: Installed, scratch
     token = f"{client.label}-{server}".replace("/", "-")
     acts = expect.acts(server)
     plan = {
-        "url": stage.url(server),
-        "command": [GATEWAY, "wrapper", "--url", stage.url(server)] if client.wrapped else [],
+        "url": stage.url(server, client.way),
+        "way": "stdio" if client.way in COMMANDS else client.way,
+        "command": [word.format(url=stage.url(server)) for word in COMMANDS.get(client.way, ())],
         "era": client.mode,
         "acts": acts,
         "folder": str(stage.folder),
@@ -117,10 +140,20 @@ def run(client: Client, server: str, stage: Stage, installed: Installed, scratch
             lines, end = done.stdout, f"the client ended with {done.returncode}"
         except subprocess.TimeoutExpired as error:
             lines, end = error.stdout or b"", f"the client ran longer than {RUN_SECONDS} s"
-    told = {line["act"]: line for line in map(json.loads, lines.splitlines())}
+    told = {line["act"]: line for line in map(_line, lines.splitlines()) if "act" in line}
     doing = expect.Doing(client.era, server, token, stage.memory)
     missing = {"failed": f"{end} before this: {stderr.read_text()[-500:]}"}
     return [_judge(client, doing, act, told.get(act, missing)) for act in [*acts, "close"]]
+
+
+def _line(text: bytes) -> dict[str, object]:
+    """One line of what a client reports; libraries may print lines of their own between."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        print(f"not a report: {text[:200]!r}", file=sys.stderr)
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _judge(client: Client, doing: expect.Doing, act: str, told: dict[str, object]) -> Outcome:

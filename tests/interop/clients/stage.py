@@ -1,10 +1,11 @@
-"""A gateway in front of five real servers, one of them over three transports."""
+"""A gateway in front of five real servers, one over three transports, and a bridge in front of one."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ class Stage:
 
     Attributes:
         gateway: The gateway's address, without a path.
+        bridge: The bridge's.
         folder: The clients' only root, within what the filesystem server may touch without asking for roots.
         repository: A Git repository with one commit and one untracked file.
         memory: The memory server's file.
@@ -33,14 +35,18 @@ class Stage:
     """
 
     gateway: str
+    bridge: str
     folder: Path
     repository: Path
     memory: Path
     log: Path
 
-    def url(self, server: str) -> str:
-        """The MCP endpoint of a virtual server."""
-        return f"{self.gateway}/mcp" if server == "default" else f"{self.gateway}/servers/{server}/mcp"
+    def url(self, server: str, way: str = "http") -> str:
+        """The MCP endpoint of a virtual server for a transport; for a command, that of streamable HTTP."""
+        end = {"sse": "sse", "websocket": "ws"}.get(way, "mcp")
+        base = self.bridge if server == "bridge" else self.gateway
+        base = base.replace("http", "ws", 1) if way == "websocket" else base
+        return f"{base}/{end}" if server in ("default", "bridge") else f"{base}/servers/{server}/{end}"
 
 
 @contextlib.contextmanager
@@ -53,21 +59,21 @@ def stage(installed: Installed, scratch: Path) -> Iterator[Stage]:
     folder, repository, memory = scratch / "files/work", scratch / "repository", scratch / "memory.jsonl"
     folder.mkdir(parents=True)
     _repository(repository)
-    port, http, sse = free_port(), free_port(), free_port()
+    port, bridge, http, sse = free_port(), free_port(), free_port(), free_port()
     config = scratch / "gateway.toml"
     config.write_text(_config(installed, port, http, sse, folder, memory))
     everything = [str(installed.node), str(installed.script("mcp-server-everything"))]
     log = scratch / "gateway.log"
+    command = str(Path(sys.executable).with_name("gateway"))
+    bridging = ["bridge", "--stdio", shlex.join([*everything, "stdio"]), "--port", str(bridge)]
+    bridging += ["--expose", "streamable-http,sse,websocket"]
     with (
         _started([*everything, "streamableHttp"], scratch / "http.log", _answers(http), PORT=str(http)),
         _started([*everything, "sse"], scratch / "sse.log", _answers(sse), PORT=str(sse)),
-        _started(
-            [str(Path(sys.executable).with_name("gateway")), "serve", "--config", str(config)],
-            log,
-            _ready(port),
-        ),
+        _started([command, "serve", "--config", str(config)], log, _ready(port)),
+        _started([command, *bridging], scratch / "bridge.log", _ready(bridge)),
     ):
-        yield Stage(f"http://127.0.0.1:{port}", folder, repository, memory, log)
+        yield Stage(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{bridge}", folder, repository, memory, log)
 
 
 def _repository(folder: Path) -> None:
@@ -121,6 +127,10 @@ url = "http://127.0.0.1:{http}/mcp"
 [upstreams.everything_sse]
 use = "mcp"
 url = "http://127.0.0.1:{sse}/sse"
+
+[transports.streamable_http]
+[transports.sse]
+[transports.websocket]
 
 [servers.default]
 upstreams = ["everything", "filesystem", "memory", "git", "time"]

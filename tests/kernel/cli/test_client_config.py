@@ -6,6 +6,7 @@ import json
 import shlex
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import Result
@@ -20,6 +21,14 @@ def test_claude_desktop_gets_a_bridge(cli: Cli) -> None:
     entry = json.loads(cli("client-config", "claude", "--token-env", "T").stdout)["mcpServers"]["portico"]
     assert entry["args"][-2:] == ["--header", "Authorization:${PORTICO_AUTHORIZATION}"]
     assert entry["env"] == {"PORTICO_AUTHORIZATION": "Bearer THE_VALUE_OF_T"}
+
+
+def test_a_client_that_starts_commands_gets_the_wrapper(cli: Cli) -> None:
+    entry = json.loads(cli("client-config", "stdio").stdout)["mcpServers"]["portico"]
+    assert Path(entry["command"]).name == "gateway"
+    assert (entry["args"], entry["env"]) == (["wrapper"], {"MCP_SERVER_URL": URL})
+    entry = json.loads(cli("client-config", "stdio", "--token-env", "T").stdout)["mcpServers"]["portico"]
+    assert entry["env"] == {"MCP_SERVER_URL": URL, "MCP_AUTH": "Bearer THE_VALUE_OF_T"}
 
 
 def test_claude_code_gets_a_command(cli: Cli) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from portico.api import LATEST_MODERN, Json
+from portico.api import LATEST_MODERN, PROXIED, Json
+from portico_plugins.transports.over_http.fields import fields_of
 from tests.plugins.transports.kit import META, TOKENS
 from tests.plugins.transports.web import BASE, Web, frame, gateway
 
@@ -206,3 +207,9 @@ async def test_of_two_schemes_either_will_do() -> None:
             ("alice", "people"),
             ("robot", "machines"),
         ]
+
+
+@pytest.mark.parametrize("marks", [{}, {PROXIED: True}])
+def test_an_auth_scheme_is_told_whether_the_request_came_through_a_proxy(marks: dict[str, bool]) -> None:
+    scope = {"type": "http", "scheme": "http", "headers": [], "client": ("127.0.0.1", 1), **marks}
+    assert fields_of(scope, "default").credentials.proxied is bool(marks)

@@ -20,12 +20,12 @@ from portico._host.board import Board, Slot
 from portico._host.gateway import started
 from portico._host.peers import Peers
 from portico._host.places import Place
-from portico.api import Json
+from portico.api import PROXIED, Challenge, Credentials, Json, Principal
 from portico.testing import RecordingLog
 from tests.plugins.transports import scripted
 from tests.plugins.transports.kit import ALICE, BOB, TOKENS, YES, error_of, happened
 from tests.plugins.transports.scripted import Scripted
-from tests.plugins.transports.web import PATIENCE, Answer, Legacy, Web
+from tests.plugins.transports.web import PATIENCE, Answer, Legacy, Web, frame
 
 ASKABLE: Json = {"elicitation": {}}
 KEY = bytes(32)
@@ -125,6 +125,25 @@ async def test_a_call_is_answered_by_the_worker_that_has_the_session(pair: Pair)
     assert [name for name, _ in pair.owner.web.upstream.calls] == ["echo"]
     assert pair.other.web.upstream.calls == []
     assert pair.forwarded == [{"server": "default", "kind": "session", "http_method": "POST", "node": "aa"}]
+
+
+@pytest.mark.parametrize("marks", [{}, {PROXIED: True}])
+async def test_the_owner_knows_whether_the_request_came_through_a_proxy(
+    pair: Pair, marks: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await pair.owner.web.session()
+    endpoint = pair.owner.web.gateway.plane.endpoints["default"]
+    seen: list[Credentials] = []
+    recognise = endpoint.recognise
+
+    def look(credentials: Credentials) -> Principal | Challenge | None:
+        seen.append(credentials)
+        return recognise(credentials)
+
+    monkeypatch.setattr(endpoint, "recognise", look)
+    ping = frame(1, "ping", {})
+    assert await pair.other.web.open("POST", session.headers, ping, **marks).head() == 200
+    assert [credentials.proxied for credentials in seen] == [bool(marks)]
 
 
 async def test_big_results_keep_their_bytes(pair: Pair) -> None:

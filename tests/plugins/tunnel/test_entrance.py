@@ -153,12 +153,13 @@ def test_as_many_checks_are_made_for_every_name(monkeypatch: pytest.MonkeyPatch)
     assert counts == [4, 4, 4]
 
 
-async def test_who_proves_nothing_in_time_is_closed() -> None:
-    async with served("handshake_timeout = 0.05") as it:
+async def test_who_proves_nothing_in_time_is_closed_and_that_counts_as_wrong() -> None:
+    async with served("handshake_timeout = 0.05\nwrong_tries = 1") as it:
         socket = await it.connect()
         await heard(socket)
         assert await closed(socket) == Code.REFUSED
         assert len(it.events("tunnel_unproven")) == 1
+        assert (await handshake(it)).status == 429
 
 
 async def test_only_so_many_may_have_proven_nothing_yet() -> None:

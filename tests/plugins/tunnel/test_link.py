@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portico.testing import FakeClock
 from portico_plugins.tunnel.channel import Channel, ChannelLost, TooLong
@@ -315,6 +317,26 @@ async def test_what_still_comes_for_a_closed_channel_is_nothing() -> None:
     both.gateway.open({}).close()
     both.gateway.take(frame(Kind.LAST, 1, b"late"))
     assert not both.gateway.ended
+
+
+@given(
+    st.lists(
+        st.binary(max_size=40)
+        | st.builds(frame, st.sampled_from(Kind), st.integers(0, 3), st.binary(max_size=20)),
+        max_size=20,
+    )
+)
+def test_whatever_comes_is_taken_or_is_a_violation(data: list[bytes]) -> None:
+    async def take() -> None:
+        both = ends(longest=64)
+        both.gateway.open({}).received = lambda message: None
+        for link in (both.gateway, both.dialler):
+            with contextlib.suppress(Violation):
+                for each in data:
+                    link.take(each)
+            assert len(link.channels) <= 20
+
+    asyncio.run(take())
 
 
 @pytest.mark.parametrize("said", [b"", b"[]", b"\xff", b"[" * 32_000])

@@ -373,7 +373,7 @@ async def test_many_callers_with_many_payloads_each_get_their_own_answer(sdk_htt
 
 
 async def test_a_list_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portico_plugins.upstreams.mcp.catalog._PATIENCE", 0.1)
+    monkeypatch.setattr("portico_plugins.upstreams.mcp.listing._PATIENCE", 0.1)
     app = Scripted()
 
     async def never(_: Seen) -> Response:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -48,6 +50,15 @@ def _claude(wanted: Wanted) -> str:
         arguments += ["--header", "Authorization:${PORTICO_AUTHORIZATION}"]
         entry["env"] = {"PORTICO_AUTHORIZATION": f"Bearer THE_VALUE_OF_{wanted.variable}"}
     return _json({"mcpServers": {wanted.name: entry}})
+
+
+def _stdio(wanted: Wanted) -> str:
+    # By its whole path: programs with windows rarely see the PATH of a shell.
+    command = Path(sys.executable).with_name("gateway")
+    env = {"MCP_SERVER_URL": wanted.url}
+    if wanted.variable:
+        env["MCP_AUTH"] = f"Bearer THE_VALUE_OF_{wanted.variable}"
+    return _json({"mcpServers": {wanted.name: {"command": str(command), "args": ["wrapper"], "env": env}}})
 
 
 def _claude_code(wanted: Wanted) -> str:
@@ -99,6 +110,7 @@ _CLIENTS: Final[dict[str, tuple[str, Callable[[Wanted], str]]]] = {
     "vscode": (".vscode/mcp.json of a workspace, or the user's mcp.json", _vscode),
     "codex": ("~/.codex/config.toml", _codex),
     "gemini": ("~/.gemini/settings.json", _gemini),
+    "stdio": ("any client that starts servers, on this machine: `gateway wrapper` in between", _stdio),
     "inspector": ("run this command", _inspector),
 }
 """Client -> where its snippet goes, and what makes it. All but commands are merged into the file."""

@@ -143,6 +143,13 @@ class A2aConfig:
         validator=positive,
         metadata=doc("Seconds before the second attempt; before each later one it is twice as long."),
     )
+    agents: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "Whether the agents behind virtual servers are served, too, at `/a2a/SERVER/agents/UPSTREAM`. "
+            "Filters of a virtual server's tools say nothing about them."
+        ),
+    )
     stream_seconds: float = attrs.field(
         default=3600.0,
         validator=positive,
@@ -189,6 +196,7 @@ class A2a:
             grpc=self.grpc_address,
             tenant=config.grpc.tenant if config.grpc is not None else "",
             stream_seconds=config.stream_seconds,
+            agents=config.agents,
         )
 
         def make(endpoint: Endpoint) -> AgentApp:

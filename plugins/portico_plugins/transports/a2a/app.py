@@ -72,6 +72,7 @@ class Manner:
         grpc: `host:port` of the gRPC binding as clients reach it, "" for none.
         tenant: Which agent is meant there by a client that names none.
         stream_seconds: How long a stream from an agent behind may last.
+        agents: Whether the agents behind are served.
     """
 
     url: str
@@ -84,6 +85,7 @@ class Manner:
     grpc: str = ""
     tenant: str = ""
     stream_seconds: float = 3600.0
+    agents: bool = True
 
 
 @attrs.frozen(eq=False)
@@ -127,6 +129,7 @@ class AgentApp:
             compat=manner.compat,
             max_age=manner.max_age,
             stream_seconds=manner.stream_seconds,
+            offered=manner.agents,
         )
         routes = agent_routes(
             self.handler, self.card, self._path, compat=manner.compat, max_age=manner.max_age

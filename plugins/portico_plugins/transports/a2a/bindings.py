@@ -74,7 +74,7 @@ class Caller(User):
 
 
 Card = Callable[[Visit], Awaitable[AgentCard]]
-"""The public card, as a visitor may see it."""
+"""The public card, as a visitor may see it; may raise `Refused`."""
 
 
 def context_of(visit: Visit, version: str | None = None, extensions: Sequence[str] = ()) -> ServerCallContext:

@@ -9,14 +9,22 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Scope
 
-from portico.api import Refused, Reply
+from portico.api import METHOD_NOT_FOUND, POLICY_DENIED, RATE_LIMITED, Refused, Reply
 from portico_plugins.transports.a2a.bodies import rest_error
 from portico_plugins.transports.over_http.wire import JSON
 
 PATIENCE: float = 30.0
 """Seconds a client may take nothing of what waits for it before it is cut off."""
 
-_WORDS: Final = {404: "NOT_FOUND", 405: "UNIMPLEMENTED", 503: "UNAVAILABLE"}
+_WORDS: Final = {
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+_REFUSED: Final = {METHOD_NOT_FOUND: 404, POLICY_DENIED: 403, RATE_LIMITED: 429}
+"""HTTP status of what is refused before the SDK has answered; 503 for all other reasons."""
 _DROPPED: Final = frozenset({b"content-length", b"connection"})  # the server's own business
 _WHOLE_FLOAT: Final = re.compile(
     rb'("(?:[^"\\]++|\\.)*+"?)|(?<=[\s:,\[])(-?\d++)\.0(?=[\s,\]}]|\Z)', re.DOTALL
@@ -104,5 +112,6 @@ def _said(error: Exception) -> tuple[int, str, str]:
     if isinstance(error, HTTPException):
         return error.status_code, _WORDS.get(error.status_code, "UNKNOWN"), error.detail
     if isinstance(error, Refused):
-        return 503, _WORDS[503], error.message
+        status = _REFUSED.get(error.code, 503)
+        return status, _WORDS[status], error.message
     return 500, "INTERNAL", "Internal error"

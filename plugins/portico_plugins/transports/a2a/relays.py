@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 import attrs
 from a2a.server.request_handlers.request_handler import RequestHandler
 from a2a.types import AgentCard
-from starlette.exceptions import HTTPException
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from portico.api import METHOD_NOT_FOUND, Endpoint, Log, Refused
+from portico.api import Endpoint, Log
 from portico_plugins.transports.a2a.bindings import Visit, agent_routes
 from portico_plugins.transports.a2a.cards import Ways, interfaces_of, secure
 from portico_plugins.transports.a2a.guarded import Guarded
@@ -45,6 +44,7 @@ class Relays:
         compat: Whether A2A 0.3 is spoken, too.
         max_age: For how many seconds clients may keep a card.
         stream_seconds: How long a stream may last.
+        offered: Whether there are any.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Relays:
         compat: bool,
         max_age: int,
         stream_seconds: float,
+        offered: bool = True,
     ) -> None:
         self._endpoint = endpoint
         self._path = path + AGENTS
@@ -71,6 +72,7 @@ class Relays:
         self._compat = compat
         self._max_age = max_age
         self._stream_seconds = stream_seconds
+        self._offered = offered
         self._made: dict[str, Relayed] = {}
 
     def base_of(self, path: str) -> str:
@@ -89,7 +91,7 @@ class Relays:
 
     def find(self, name: str) -> Relayed | None:
         """An agent by its name, if the virtual server may have one of that name."""
-        if name not in self._endpoint.view.upstreams:
+        if not self._offered or name not in self._endpoint.view.upstreams:
             self._made.pop(name, None)
             return None
         found = self._made.get(name)
@@ -117,11 +119,7 @@ class Relays:
 
         async def public_card(visit: Visit) -> AgentCard:
             assert visit.principal is not None  # strangers do not get here
-            try:
-                return await shown(await agent.card(visit.principal, visit.headers), visit)
-            except Refused as refusal:
-                status = 404 if refusal.code == METHOD_NOT_FOUND else 503
-                raise HTTPException(status, None if status == 404 else refusal.message) from None
+            return await shown(await agent.card(visit.principal, visit.headers), visit)
 
         handler = Guarded(agent, self._log)
         routes = agent_routes(handler, public_card, path, compat=self._compat, max_age=self._max_age)

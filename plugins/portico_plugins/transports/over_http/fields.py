@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 from starlette.types import Scope
 
-from portico.api import ROUTING_HEADERS, Credentials
+from portico.api import PROXIED, ROUTING_HEADERS, Credentials
 
 Lines = tuple[tuple[str, str], ...]
 
@@ -79,7 +79,13 @@ def _read(scope: Scope, server: str) -> Fields:
         lines,
         headers,
         tuple([line for line in lines if line[0] in ROUTING_HEADERS]),
-        Credentials(headers, client[0] if client else "", server, scope["scheme"] in ("https", "wss")),
+        Credentials(
+            headers,
+            client[0] if client else "",
+            server,
+            scope["scheme"] in ("https", "wss"),
+            bool(scope.get(PROXIED)),
+        ),
         untyped,
         untyped or _unacceptable(accept),
         0 <= stream < json,

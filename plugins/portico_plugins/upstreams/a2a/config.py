@@ -185,6 +185,13 @@ class A2aConfig:
             "metadata's, or none."
         ),
     )
+    relay: bool | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "Whether A2A clients reach the agent itself, too, where the transport `a2a` is. By default, if "
+            "all its skills are tools: what `skills` and `exclude` leave out, they could ask it for."
+        ),
+    )
     push_urls: Literal["public", "any", "none"] = attrs.field(
         default="public",
         metadata=doc(
@@ -258,3 +265,8 @@ class A2aConfig:
         """Refuse combinations that mean nothing."""
         if not self.bindings:
             raise ValueError("expected at least one of the `bindings`")
+
+    @property
+    def relayed(self) -> bool:
+        """Whether A2A clients reach the agent itself."""
+        return self.relay if self.relay is not None else self.skills == ("*",) and not self.exclude

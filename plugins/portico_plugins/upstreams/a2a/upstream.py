@@ -53,12 +53,11 @@ class A2aUpstream:
         host: What the kernel offers.
     """
 
-    speaks = frozenset({"a2a"})
-
     def __init__(self, config: A2aConfig, host: Host) -> None:
         self.state = State.STARTING
         self.reason = "connecting"
         self.offer = Offer(eras=frozenset(Era))
+        self.speaks = frozenset({"a2a"}) if config.relayed else frozenset[str]()
         self._config = config
         self._host = host
         self._web = Web(config, host)

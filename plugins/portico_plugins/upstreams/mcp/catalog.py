@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -12,12 +11,10 @@ from portico.api import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     UNSUPPORTED_VERSION,
-    UPSTREAM_BAD_RESPONSE,
     UPSTREAM_TIMEOUT,
     UPSTREAM_UNAVAILABLE,
     Era,
     Host,
-    Json,
     Offer,
     Refused,
     State,
@@ -30,6 +27,7 @@ from .connect import Link, connect
 from .http import reason_of
 from .legs import Legs
 from .listening import Listening, announced
+from .reasons import ANSWERED, REACHABLE, UNREACHABLE
 from .restarts import Backoff
 from .session import SessionExpired
 
@@ -37,21 +35,9 @@ _POLL: Final = 300.0
 _LEAST_POLL: Final = 5.0
 _GAP: Final = 0.25
 """Seconds between two fetches, however often a server announces changes."""
-_PATIENCE: Final = 30.0
-"""Seconds one page of a list may take."""
 _CHECK_GAP: Final = 1.0
 _ALONE: Final = 4.0
 """Seconds between attempts up to which every worker tries: its connection may have reasons of its own."""
-_UNREACHABLE: Final = frozenset(
-    {"address_not_allowed", "command_not_found", "command_not_runnable", "connect_timeout", "cwd_not_found"}
-    | {"connection_refused", "handshake_timeout", "name_not_found", "no_endpoint_event", "no_tunnel"}
-    | {"tls_failed"}
-)
-"""Reasons for which a call need not be tried: it would fail in the same way, only later."""
-_REACHABLE: Final = frozenset({"upstream_unauthorized", "bad_credential_header"})
-"""Reasons for which it is not available to us, though it is there."""
-_ANSWERED: Final = frozenset({UPSTREAM_BAD_RESPONSE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE})
-"""With any other code, a refusal is the server's own answer."""
 
 
 class Catalog:
@@ -76,6 +62,8 @@ class Catalog:
         self._legs = legs
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
+        self._arrival = asyncio.Event()
+        self._grace: asyncio.TimerHandle | None = None
         self._pending: set[str] = set()
         self._missed = False
         self._suspected = False
@@ -84,13 +72,26 @@ class Catalog:
         self._link: Link | None = None
         self._listening = Listening(host, config.connect_timeout, self._unheard, lambda: self.changed(""))
 
-    def start(self) -> None:
-        """Begin to connect."""
+    def start(self, grace: float = 0.0) -> None:
+        """Begin to connect; for `grace` seconds, calls wait for a server that is not there yet."""
+        if grace:
+            self._grace = asyncio.get_running_loop().call_later(grace, self._graceless)
         self._task = asyncio.create_task(self._run())
+
+    def _graceless(self) -> None:
+        self._grace = None
+        if self.state is not State.STARTING:
+            self.settled.set()
+
+    def arrived(self) -> None:
+        """What leads to the server is there now: connect at once."""
+        self._arrival.set()
 
     async def stop(self) -> None:
         """Disconnect."""
         self.state, self.reason = State.STOPPED, "stopped"
+        if self._grace is not None:
+            self._grace.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -122,12 +123,13 @@ class Catalog:
         connected = 0.0
         while True:
             link: Link | None = None
+            self._arrival.clear()
             try:
                 link = self._link = await connect(self._legs, self._host)
                 connected = asyncio.get_running_loop().time()
                 self._pending.clear()
                 offer = await listing.fetch(
-                    _asker(link, self._host.name), link.offer, listing.KINDS, self._host
+                    listing.asker(link, self._host.name), link.offer, listing.KINDS, self._host
                 )
                 self._ready(offer)
                 backoff.reset()
@@ -163,7 +165,12 @@ class Catalog:
         self._suspected = False
         self._wake.clear()
         least = min(seconds, _CHECK_GAP)
-        await asyncio.sleep(least)
+        try:
+            async with asyncio.timeout(least):
+                await self._arrival.wait()
+            return
+        except TimeoutError:
+            pass
         try:
             async with asyncio.timeout(seconds - least):
                 await self._wake.wait()
@@ -193,8 +200,8 @@ class Catalog:
             reason = f"restart_budget ({reason})"
         if self._config.command and self._legs.pipe is None:
             reason = f"{reason}: {self._config.command[0]}"
-        self.down = refusal if reason.partition(" ")[0].rstrip(":") in _UNREACHABLE else None
-        there = refusal.code != UPSTREAM_UNAVAILABLE or reason_of(refusal) in _REACHABLE
+        self.down = refusal if reason.partition(" ")[0].rstrip(":") in UNREACHABLE else None
+        there = refusal.code != UPSTREAM_UNAVAILABLE or reason_of(refusal) in REACHABLE
         state = State.DEGRADED if there else State.UNAVAILABLE
         if (self.state, self.reason) != (state, reason):
             self._host.log.warning("upstream_degraded", state=str(state), reason=reason)
@@ -202,7 +209,8 @@ class Catalog:
 
     def _set(self, state: State, reason: str) -> None:
         self.state, self.reason = state, reason
-        self.settled.set()
+        if state is State.READY or self._grace is None:
+            self.settled.set()
         self._host.wiring.offer_changed(self._host.name)
 
     # --- while connected ---------------------------------------------------------------------
@@ -315,21 +323,21 @@ class Catalog:
             other = link.era is Era.MODERN and refusal.code in (INVALID_REQUEST, UNSUPPORTED_VERSION)
             if other and not link.blind:
                 self.suspect()  # it may have been replaced by a server of the other era
-            elif reason_of(refusal) in _REACHABLE:
+            elif reason_of(refusal) in REACHABLE:
                 raise wire.bad_response(self._host.name, reason_of(refusal)) from None
-            elif refusal.code in _ANSWERED:
+            elif refusal.code in ANSWERED:
                 raise
 
     async def _refetch(self, link: Link) -> None:
         kinds = frozenset(self._pending)
         self._pending.clear()
-        self.offer = await listing.fetch(_asker(link, self._host.name), self.offer, kinds, self._host)
+        self.offer = await listing.fetch(listing.asker(link, self._host.name), self.offer, kinds, self._host)
         self._fetched = asyncio.get_running_loop().time()
         self._host.wiring.offer_changed(self._host.name, kinds)
 
     async def _poll(self, link: Link) -> None:
         old, self._missed = self.offer, False
-        self.offer = await listing.fetch(_asker(link, self._host.name), old, listing.KINDS, self._host)
+        self.offer = await listing.fetch(listing.asker(link, self._host.name), old, listing.KINDS, self._host)
         self._fetched = asyncio.get_running_loop().time()
         new = self.offer
         changed = {kind for kind in ("tools", "prompts") if getattr(old, kind) != getattr(new, kind)}
@@ -337,15 +345,3 @@ class Catalog:
             changed.add("resources")
         if changed:
             self._host.wiring.offer_changed(self._host.name, changed)
-
-
-def _asker(link: Link, name: str) -> Callable[[str, Json | None], Awaitable[bytes]]:
-    async def ask(method: str, params: Json | None) -> bytes:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                return await link.ask(method, params, None)
-        except TimeoutError:
-            text = "The upstream did not answer in time."
-            raise failure(UPSTREAM_TIMEOUT, text, reason="list_timeout", upstream=name) from None
-
-    return ask

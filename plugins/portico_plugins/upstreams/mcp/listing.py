@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import msgspec
 
-from portico.api import METHOD_NOT_FOUND, Host, Json, Offer, Refused, invalid_header_reason
+from portico.api import (
+    METHOD_NOT_FOUND,
+    UPSTREAM_TIMEOUT,
+    Host,
+    Json,
+    Offer,
+    Refused,
+    failure,
+    invalid_header_reason,
+)
 
 from . import wire
+
+if TYPE_CHECKING:
+    from .connect import Link
 
 Ask = Callable[[str, Json | None], Awaitable[bytes]]
 """Makes a request of the gateway's own; gives the result's bytes."""
@@ -26,6 +39,8 @@ _LISTS: Final = {
 }
 _MOST_PAGES: Final = 1000
 _MOST_ITEMS: Final = 50_000
+_PATIENCE: Final = 30.0
+"""Seconds one page of a list may take."""
 
 
 class _Page(msgspec.Struct):
@@ -114,3 +129,17 @@ def _sound(tool: Json, host: Host) -> bool:
     if reason is not None:
         host.log.warning("upstream_tool_excluded", tool=str(name)[:128], reason=reason)
     return reason is None
+
+
+def asker(link: Link, upstream: str) -> Ask:
+    """Makes requests on the gateway's own connection to a server, each of which may take a while."""
+
+    async def ask(method: str, params: Json | None) -> bytes:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await link.ask(method, params, None)
+        except TimeoutError:
+            text = "The upstream did not answer in time."
+            raise failure(UPSTREAM_TIMEOUT, text, reason="list_timeout", upstream=upstream) from None
+
+    return ask

@@ -18,7 +18,7 @@ class ModernPipe(Session):
     Args:
         wire: What it runs on.
         own: Makes the params of a request of the gateway's own.
-        wanted: Which changed lists to listen for, as a subscription filter: what changed in a caller's own
+        wanted: Which changed lists to listen for, as a subscription filter: what changes in a caller's own
             process, only that says. Empty for none.
     """
 

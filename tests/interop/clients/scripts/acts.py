@@ -37,9 +37,10 @@ class Answer:
 
 @dataclass
 class Plan:
-    """What the runner wants done, at a URL or at a stdio server."""
+    """What the runner wants done, at a URL (by `http`, `sse` or `websocket`) or at a stdio server."""
 
     url: str
+    way: str
     command: list[str]
     era: str
     acts: list[str]

@@ -12,6 +12,7 @@ import mcp_types as types
 from acts import Answer, Peer, Plan, Unsupported, main
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
+from fastmcp.client.transports import SSETransport, StdioTransport
 from mcp.client.subscriptions import listen
 
 MODES = {"legacy": "legacy", "auto": "auto", "modern": "2026-07-28"}
@@ -97,6 +98,14 @@ class FastMcp(Peer):
         await self.client.set_logging_level(level)
 
 
+def _transport(plan: Plan) -> Any:
+    """Where the plan wants it to go, and how."""
+    if plan.command:
+        program, *arguments = plan.command
+        return StdioTransport(program, arguments)
+    return SSETransport(plan.url) if plan.way == "sse" else plan.url
+
+
 @asynccontextmanager
 async def connect(plan: Plan) -> AsyncIterator[Peer]:
     """Connect in the plan's era."""
@@ -120,7 +129,7 @@ async def connect(plan: Plan) -> AsyncIterator[Peer]:
         await anyio.lowlevel.checkpoint()
 
     async with Client(
-        plan.url,
+        _transport(plan),
         mode=MODES[plan.era],
         elicitation_handler=elicit,
         sampling_handler=sample,

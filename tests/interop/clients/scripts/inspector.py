@@ -51,7 +51,7 @@ class Inspector(Peer):
         if self.plan.command:
             command += ["--transport", "stdio", "--", *self.plan.command]
         else:
-            command += ["--server-url", self.plan.url, "--transport", "http"]
+            command += ["--server-url", self.plan.url, "--transport", self.plan.way]
         done = await anyio.run_process(command, stderr=subprocess.PIPE, check=False)
         text = (done.stdout.strip() or done.stderr.strip()).decode()
         answer = json.loads(text) if text.startswith("{") else {}

@@ -11,8 +11,10 @@ import anyio
 import mcp.types as types
 from acts import Answer, Peer, Plan, main
 from mcp import ClientSession, StdioServerParameters
+from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.client.websocket import websocket_client
 from pydantic import AnyUrl
 
 
@@ -93,6 +95,15 @@ class V1(Peer):
         await self.session.set_logging_level(level)
 
 
+def _transport(plan: Plan) -> Any:
+    """How the plan wants it to come in."""
+    if plan.command:
+        program, *arguments = plan.command
+        return stdio_client(StdioServerParameters(command=program, args=arguments))
+    over = {"http": streamable_http_client, "sse": sse_client, "websocket": websocket_client}
+    return over[plan.way](plan.url)
+
+
 @asynccontextmanager
 async def connect(plan: Plan) -> AsyncIterator[Peer]:
     """Open a session."""
@@ -119,12 +130,9 @@ async def connect(plan: Plan) -> AsyncIterator[Peer]:
         ):
             peer.updated.set()
 
-    program, *arguments = plan.command or [""]
     try:
         async with (
-            stdio_client(StdioServerParameters(command=program, args=arguments))
-            if program
-            else streamable_http_client(plan.url) as (incoming, outgoing, *_),
+            _transport(plan) as (incoming, outgoing, *_),
             ClientSession(
                 incoming,
                 outgoing,

@@ -11,6 +11,7 @@ import anyio
 import mcp_types as types
 from acts import Answer, Peer, Plan, Unsupported, main
 from mcp import Client, StdioServerParameters
+from mcp.client.sse import sse_client
 
 MODES = {"legacy": "legacy", "auto": "auto", "modern": "2026-07-28"}
 
@@ -111,6 +112,14 @@ class V2(Peer):
         await self.client.set_logging_level(level)
 
 
+def _server(plan: Plan) -> Any:
+    """Where the plan wants it to go, and how."""
+    if plan.command:
+        program, *arguments = plan.command
+        return StdioServerParameters(command=program, args=arguments)
+    return sse_client(plan.url) if plan.way == "sse" else plan.url
+
+
 @asynccontextmanager
 async def connect(plan: Plan) -> AsyncIterator[Peer]:
     """Connect in the plan's era."""
@@ -135,9 +144,8 @@ async def connect(plan: Plan) -> AsyncIterator[Peer]:
         if isinstance(message, types.ResourceUpdatedNotification):
             peer.updated.set()
 
-    program, *arguments = plan.command or [""]
     async with Client(
-        StdioServerParameters(command=program, args=arguments) if program else plan.url,
+        _server(plan),
         mode=MODES[plan.era],
         elicitation_callback=elicit,
         sampling_callback=sample,

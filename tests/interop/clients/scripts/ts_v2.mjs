@@ -1,9 +1,16 @@
 // The TypeScript SDK v2.
 
-import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { Client, SSEClientTransport, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { main, Peer, Unsupported } from "./acts.mjs";
 
 const MODES = { legacy: "legacy", auto: "auto", modern: { pin: "2026-07-28" } };
+
+const OVER = { http: StreamableHTTPClientTransport, sse: SSEClientTransport };
+
+function transport({ way, url, command: [command, ...args] }) {
+  return command ? new StdioClientTransport({ command, args }) : new OVER[way](new URL(url));
+}
 
 class V2 extends Peer {
   connection() {
@@ -16,7 +23,7 @@ class V2 extends Peer {
   }
 
   call(name, args, options = {}) {
-    const onprogress = ({ progress }) => this.progress.push(progress);
+    const onprogress = () => {};
     return this.client.callTool({ name, arguments: args }, { onprogress, ...options });
   }
 
@@ -37,7 +44,7 @@ class V2 extends Peer {
   }
 
   async close() {
-    if (this.client.getProtocolEra() === "legacy") await this.transport.terminateSession();
+    if (this.client.getProtocolEra() === "legacy") await this.transport.terminateSession?.();
     await this.client.close();
   }
 }
@@ -53,7 +60,13 @@ await main(async (plan) => {
   client.setNotificationHandler("notifications/message", () => peer.logged.resolve());
   client.setNotificationHandler("notifications/resources/updated", () => peer.updated.resolve());
   peer.client = client;
-  peer.transport = new StreamableHTTPClientTransport(new URL(plan.url));
+  peer.transport = transport(plan);
   await client.connect(peer.transport);
+  // The SDK drops progress that comes in one piece with the answer: what counts here is what arrives.
+  const { onmessage } = peer.transport;
+  peer.transport.onmessage = (message, extra) => {
+    if (message.method === "notifications/progress") peer.progress.push(message.params.progress);
+    onmessage(message, extra);
+  };
   return peer;
 });

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from a2a.client import ClientConfig, create_client
+from a2a.client import AgentCardResolutionError, ClientConfig, create_client
 from a2a.client.client import ClientCallContext
 from a2a.types import (
     CancelTaskRequest,
@@ -288,55 +288,48 @@ async def test_push_configurations_are_the_agents(tmp_path: Path, binding: str) 
         assert not (await client.list_task_push_notification_configs(every)).configs
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://127.0.0.1/x",
-        "http://localhost/x",
-        "http://[::1]/x",
-        "http://169.254.169.254/latest",
-        "http://10.0.0.1/x",
-        "http://0x7f.1/x",
-        "file:///etc/passwd",
-        "http://user@example.com/",
-        "http://no-such-name.invalid/",
-    ],
+FORBIDDEN = (
+    "http://127.0.0.1/x",
+    "http://localhost/x",
+    "http://[::1]/x",
+    "http://169.254.169.254/latest",
+    "http://10.0.0.1/x",
+    "http://0x7f.1/x",
+    "file:///etc/passwd",
+    "http://user@example.com/",
+    "http://no-such-name.invalid/",
 )
-async def test_a_webhook_at_a_forbidden_address_never_reaches_the_agent(tmp_path: Path, url: str) -> None:
+UNSOUND = ("../../../secret", "a/b", "a?b", "a#b", "%2e%2e/x", "..", ".", "a b", "a\nb")
+
+
+async def test_a_webhook_at_a_forbidden_address_never_reaches_the_agent(tmp_path: Path) -> None:
     async with behind(tmp_path, push=True) as found, found.client() as client:
         task = await task_of(client, saying("tck-input-required"))
-        asked = len(found.agent.script.asked)
-        with pytest.raises(InvalidParamsError, match="cannot be used"):
-            await client.create_task_push_notification_config(
-                TaskPushNotificationConfig(task_id=task.id, url=url)
-            )
-        request = saying("tck-complete-task")
-        request.configuration.task_push_notification_config.url = url
-        with pytest.raises(InvalidParamsError, match="cannot be used"):
-            await sent(client, request)
-        assert len(found.agent.script.asked) == asked
-        every = ListTaskPushNotificationConfigsRequest(task_id=task.id)
-        assert not (await client.list_task_push_notification_configs(every)).configs
+        asked = len(found.agent.paths)
+        for url in FORBIDDEN:
+            config = TaskPushNotificationConfig(task_id=task.id, url=url)
+            with pytest.raises(InvalidParamsError, match="cannot be used"):
+                await client.create_task_push_notification_config(config)
+            request = saying("tck-complete-task")
+            request.configuration.task_push_notification_config.url = url
+            with pytest.raises(InvalidParamsError, match="cannot be used"):
+                await sent(client, request)
+        assert len(found.agent.paths) == asked
 
 
-@pytest.mark.parametrize(
-    "ident", ["../../../secret", "a/b", "a?b", "a#b", "%2e%2e/x", "..", ".", "a b", "a\nb"]
-)
-async def test_no_id_makes_another_url_of_an_agents(tmp_path: Path, ident: str) -> None:
-    async with (
-        behind(tmp_path, ways=["HTTP+JSON"], push=True) as found,
-        found.client() as client,
-    ):
+async def test_no_id_makes_another_url_of_an_agents(tmp_path: Path) -> None:
+    async with behind(tmp_path, ways=["HTTP+JSON"], push=True) as found, found.client() as client:
         task = await task_of(client, saying("tck-input-required"))
-        paths = len(found.agent.paths)
-        for which in ({"task_id": task.id, "id": ident}, {"task_id": ident, "id": "h"}):
-            with pytest.raises(TaskNotFoundError):
-                await client.get_task_push_notification_config(GetTaskPushNotificationConfigRequest(**which))
-            with pytest.raises(TaskNotFoundError):
-                await client.delete_task_push_notification_config(
-                    DeleteTaskPushNotificationConfigRequest(**which)
-                )
-        assert len(found.agent.paths) == paths
+        asked = len(found.agent.paths)
+        for ident in UNSOUND:
+            for which in ({"task_id": task.id, "id": ident}, {"task_id": ident, "id": "h"}):
+                get = GetTaskPushNotificationConfigRequest(**which)
+                with pytest.raises(TaskNotFoundError):
+                    await client.get_task_push_notification_config(get)
+                delete = DeleteTaskPushNotificationConfigRequest(**which)
+                with pytest.raises(TaskNotFoundError):
+                    await client.delete_task_push_notification_config(delete)
+        assert len(found.agent.paths) == asked
 
 
 @pytest.mark.parametrize("allowed", ["any", "public", "none"])
@@ -368,13 +361,22 @@ async def test_an_agent_that_dies_in_mid_stream_is_an_error_and_says_nothing_of_
             await sent(client, saying("tck-complete-task"))
 
 
-@each_binding
-async def test_only_agents_of_the_virtual_server_are_there(tmp_path: Path, binding: str) -> None:
+async def test_only_agents_of_the_virtual_server_are_there(tmp_path: Path) -> None:
     async with behind(tmp_path) as found:
         base = found.url.removesuffix("default/agents/scripted")
         for path in ("other/agents/scripted", "default/agents/tools", "default/agents/nobody", "nobody"):
-            with pytest.raises(A2AError):
+            with pytest.raises(AgentCardResolutionError) as caught:
                 await found.card(url=base + path)
+            assert caught.value.status_code == 404
+
+
+async def test_the_card_of_an_agent_that_is_away_is_not_there_for_now(tmp_path: Path) -> None:
+    async with behind(tmp_path) as found:
+        upstream: Any = found.running.gateway.plane.upstreams["scripted"]
+        upstream._card = None
+        with pytest.raises(AgentCardResolutionError) as caught:
+            await found.card()
+        assert caught.value.status_code == 503
 
 
 @each_way
@@ -424,3 +426,28 @@ async def test_clients_of_version_0_3_are_served_too_where_that_is_wanted(
         assert events[-1].status_update.status.state == TaskState.TASK_STATE_COMPLETED
         got = await client.get_task(GetTaskRequest(id=events[0].task.id))
         assert got.artifacts[0].parts[0].text == "Stream hello from TCK"
+
+
+@pytest.mark.parametrize(
+    ("upstream", "transport"),
+    [
+        ("relay = false", ""),
+        ('exclude = ["tag:internal"]', ""),
+        ('skills = ["script"]', ""),
+        ("", "agents = false"),
+    ],
+)
+async def test_an_agent_that_is_not_to_be_reached_itself_is_not(
+    tmp_path: Path, upstream: str, transport: str
+) -> None:
+    async with behind(tmp_path, upstream=upstream, transport=transport) as found:
+        with pytest.raises(AgentCardResolutionError) as caught:
+            await found.card()
+        assert caught.value.status_code == 404
+        card = await found.card(url=found.url.removesuffix("/agents/scripted"))
+        assert card.skills
+
+
+async def test_an_agent_with_fewer_skills_may_be_reached_itself_if_that_is_said(tmp_path: Path) -> None:
+    async with behind(tmp_path, upstream='skills = ["script"]\nrelay = true') as found:
+        assert (await found.card()).name == "Scripted"

@@ -136,14 +136,15 @@ async def test_what_is_no_json_is_not_given_away_unshaped(answer: bytes, why: st
         ("def f: f; f", "too long"),
         ("repeat(1)", "more than 4096 bytes"),
         ("[limit(5000; repeat(1))]", "more than 4096 bytes"),
-        (r'[range(3e6) | "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\(.)"] | length', ""),
-        ("reduce range(1000000) as $i (1; [.])", ""),
+        ('reduce range(40) as $i ("x"; . + .) | length', "ended its process, or takes too much memory"),
+        ("reduce range(1000000) as $i (1; [.])", "ended its process"),
     ],
 )
 async def test_a_program_that_fails_is_an_error_that_names_it_and_shows_no_value(
     program: str, why: str
 ) -> None:
-    found = await shaped(http(PETS), Shape(jq=program), shape_seconds=0.5, max_response_bytes=4096)
+    seconds = 0.5 if why == "too long" else 10
+    found = await shaped(http(PETS), Shape(jq=program), shape_seconds=seconds, max_response_bytes=4096)
     assert found["isError"] is True
     said = found["content"][0]["text"]
     assert f"the jq program `{program}` failed: " in said
@@ -162,9 +163,9 @@ async def test_a_pattern_that_takes_for_ever_is_ended_and_the_next_answer_is_sha
     hand = {"slow": HandTool(path="/x"), "fine": HandTool(path="/x")}
     async with (
         raw(http(body)) as server,
-        running(tools=hand, base_url=server.origin, operations=operations, shape_seconds=0.3) as up,
+        running(tools=hand, base_url=server.origin, operations=operations, shape_seconds=1.5) as up,
     ):
-        for _ in range(3):
+        for _ in range(2):
             assert "too long" in text(await up.send(call("slow")))
             assert (await up.send(call("fine"))).value["structuredContent"].startswith("aaa")
 

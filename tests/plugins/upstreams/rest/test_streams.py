@@ -169,8 +169,8 @@ async def test_a_stream_without_end_is_ended_at_the_limit(limits: Json, why: str
 async def test_what_came_in_time_is_the_result_when_time_is_up(nearer: str) -> None:
     slow = Slow()
     slow.lines.put_nowait(b"1\n")
-    own = {"op": OperationSettings(timeout=0.5)} if nearer == "timeout" else {}
-    seconds = 0.5 if nearer == "deadline" else 20
+    own = {"op": OperationSettings(timeout=1.5)} if nearer == "timeout" else {}
+    seconds = 1.5 if nearer == "deadline" else 20
     async with (
         slow.serving() as origin,
         running(openapi_inline=simple(), base_url=origin, operations=own) as up,
