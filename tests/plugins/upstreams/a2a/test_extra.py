@@ -41,6 +41,15 @@ async def test_nothing_of_the_sdk_is_imported_before_there_is_such_an_upstream()
     assert await process.wait() == 0
 
 
+async def test_what_verifies_signatures_is_imported_only_where_there_are_signers() -> None:
+    code = (
+        "import sys, portico_plugins.upstreams.a2a.upstream;"
+        "sys.exit(any(name in sys.modules for name in ('jwt', 'cryptography')))"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    assert await process.wait() == 0
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
