@@ -24,17 +24,19 @@ class Endpoint:
         tool: The name it gives the stub's tool `echo`; of several, with commas between them, each connection
             calls one.
         headers: Sent with every request.
+        argument: What the text is called.
         inside: The argument, an object, that has the text; "" for none.
     """
 
     path: str = "/mcp"
     tool: str = "echo"
     headers: tuple[tuple[str, str], ...] = ()
+    argument: str = "text"
     inside: str = ""
 
     def words(self) -> list[str]:
         """It, as arguments of the load generator."""
-        words = ["--path", self.path, "--tool", self.tool]
+        words = ["--path", self.path, "--tool", self.tool, "--argument", self.argument]
         for name, value in self.headers:
             words += ["--header", f"{name}: {value}"]
         return [*words, "--inside", self.inside] if self.inside else words
@@ -45,7 +47,8 @@ class Shape:
     """One kind of load.
 
     Attributes:
-        era: `legacy` or `modern`; or `plain`, which is JSON over HTTP without MCP.
+        era: `legacy` or `modern`; or `plain`, which is JSON over HTTP without MCP, or `agent`, which is
+            `SendMessage` of A2A.
         method: `tools/call`, `tools/list`, `prompts/get` or `resources/read`.
         connections: How many carry it, each with one call in flight.
         tools: How many tools the upstream has.

@@ -1,8 +1,8 @@
 /* The bench's load generator: N keep-alive connections to one MCP endpoint, each with one call in flight.
  *
  * Usage: load --port N [--path /mcp] [--connections N] [--seconds S] [--warmup S]
- *             [--era legacy|modern|plain] [--method tools/call|tools/list|prompts/get|resources/read]
- *             [--tool echo[,more]] [--inside NAME] [--calls N] [--frames N]
+ *             [--era legacy|modern|plain|agent] [--method tools/call|tools/list|prompts/get|resources/read]
+ *             [--tool echo[,more]] [--argument text] [--inside NAME] [--calls N] [--frames N]
  *        load --port N [--path /mcp] --sessions N
  *        load --port N [--path /mcp] [--era legacy|modern] --streams N
  * and in each form any number of [--header 'Name: value'], sent with every request.
@@ -11,7 +11,8 @@
  * {"event": "start"}, calls for `seconds` more, prints {"event": "stop"}, waits for what is in flight and prints
  * one line of figures. Whoever wants to read CPU clocks reads them at the two events. With `calls` it stops at that
  * many, and at `seconds` at the latest. Of several tools, the connections call one each, in turn. With `frames` each call asks for that many progress notifications and must get
- * every one, in order, before its result. With `inside`, the text is in an object that is the argument of that name.
+ * every one, in order, before its result. `argument` is what the text is
+ * called; with `inside`, it is in an object that is the argument of that name.
  * The second form opens and leaves that many legacy sessions and prints how many it got.
  * The third opens that many event streams (legacy: a session and its GET; modern: subscriptions/listen, acknowledged),
  * prints how many it got, holds them until its stdin ends and prints how many are still open then.
@@ -19,7 +20,7 @@
  * An answer counts only when it is a 200 with the request's id, a result, and in it the text sent (tools/call,
  * prompts/get), a tool of the name (tools/list) or the URI that `tool` is then (resources/read); anything else is an
  * error. Answers are JSON or SSE, sized or chunked. `plain` is no MCP: the arguments of the call are the body, and the
- * answer's body has to have the text sent. */
+ * answer's body has to have the text sent. `agent` is SendMessage of A2A 1.0 by JSON-RPC, to be answered with a message. */
 #include "wire.h"
 
 #include <arpa/inet.h>
@@ -59,11 +60,11 @@ static struct {
     int port, connections;
     long sessions, streams, calls, frames;
     double seconds, warmup;
-    const char *path, *method, *inside, *tools[MOST_TOOLS];
+    const char *path, *method, *argument, *inside, *tools[MOST_TOOLS];
     int tool_count;
-    bool modern, plain, calling;
+    bool modern, plain, agent, calling; /* an agent is plain, too */
     enum { CALL, LIST, PROMPT, READ } kind;
-} opt = {.connections = 1, .seconds = 1, .path = "/mcp", .method = "tools/call", .tools = {"echo"}, .tool_count = 1};
+} opt = {.connections = 1, .seconds = 1, .path = "/mcp", .method = "tools/call", .argument = "text", .tools = {"echo"}, .tool_count = 1};
 
 static struct {
     long errors, reconnects, sse;
@@ -176,7 +177,13 @@ static void build_call(conn *c) {
     c->id++;
     if (opt.plain) {
         c->text_size = (size_t)snprintf(c->text, sizeof c->text, "call %08ld of connection %05d", c->id, c->fd);
-        buf_addf(b, "{\"text\":\"%s\"}", c->text);
+        if (opt.agent)
+            buf_addf(b,
+                     "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"method\":\"SendMessage\",\"params\":{\"message\":{\"messageId\":"
+                     "\"%ld\",\"role\":\"ROLE_USER\",\"parts\":[{\"text\":\"%s\"}]}}}",
+                     c->id, c->id, c->text);
+        else
+            buf_addf(b, "{\"text\":\"%s\"}", c->text);
         seen.request_bytes = b->n;
         build_request(c, NULL, NULL);
         return;
@@ -193,7 +200,7 @@ static void build_call(conn *c) {
         c->text_size = (size_t)snprintf(c->text, sizeof c->text, "call %08ld of connection %05d", c->id, c->fd);
         buf_addf(b, "\"name\":\"%s\",\"arguments\":{", c->tool);
         if (opt.inside) buf_addf(b, "\"%s\":{", opt.inside);
-        buf_addf(b, "\"text\":\"%s\"%s", c->text, opt.inside ? "}" : "");
+        buf_addf(b, "\"%s\":\"%s\"%s", opt.argument, c->text, opt.inside ? "}" : "");
         if (opt.frames) buf_addf(b, ",\"frames\":%ld", opt.frames);
         buf_add(b, "}", 1);
     } else if (opt.kind == READ) {
@@ -280,7 +287,8 @@ static bool is_right(const conn *c, const response *r) {
         return false;
     }
     if (opt.plain) {
-        bool same = span_has(json_get(r->body, "text"), c->text, c->text_size);
+        span said = opt.agent ? json_get(json_get(r->body, "result"), "message") : json_get(r->body, "text");
+        bool same = span_has(said, c->text, c->text_size);
         if (!same) count_error("not the text sent", r->body);
         seen.answer_bytes = r->body.n;
         return same;
@@ -616,7 +624,7 @@ static int run(void) {
            "\"errors\": %ld, \"reconnects\": %ld, \"sse\": %ld, \"calls_per_second\": %.1f, \"p50_ms\": %.4f, "
            "\"p99_ms\": %.4f, \"max_ms\": %.4f, \"request_bytes\": %zu, \"answer_bytes\": %zu, "
            "\"first_error\": \"%s\"}\n",
-           opt.plain ? "plain" : opt.modern ? "modern" : "legacy", opt.method, opt.connections, seconds, calls, seen.errors,
+           opt.agent ? "agent" : opt.plain ? "plain" : opt.modern ? "modern" : "legacy", opt.method, opt.connections, seconds, calls, seen.errors,
            seen.reconnects, seen.sse, seconds > 0 ? (double)calls / seconds : 0, percentile(0.5), percentile(0.99),
            percentile(1), seen.request_bytes, seen.answer_bytes, seen.first_error);
     return seen.errors ? 1 : 0;
@@ -647,11 +655,14 @@ int main(int argc, char **argv) {
         else if (!strcmp(name, "--warmup"))
             opt.warmup = atof(value);
         else if (!strcmp(name, "--era"))
-            opt.modern = !strcmp(value, "modern"), opt.plain = !strcmp(value, "plain");
+            opt.modern = !strcmp(value, "modern"), opt.agent = !strcmp(value, "agent"),
+            opt.plain = opt.agent || !strcmp(value, "plain");
         else if (!strcmp(name, "--method"))
             opt.method = value;
         else if (!strcmp(name, "--tool"))
             opt.tool_count = split(argv[i + 1], opt.tools);
+        else if (!strcmp(name, "--argument"))
+            opt.argument = value;
         else if (!strcmp(name, "--inside"))
             opt.inside = value;
         else if (!strcmp(name, "--sessions"))

@@ -3,6 +3,7 @@
  * One thread, one epoll loop, HTTP/1.1 with keep-alive on 127.0.0.1, every path. Both eras on one path:
  *   legacy  initialize (mints a session), notifications, ping, tools/list, tools/call, DELETE; JSON answers
  *   modern  server/discover, tools/list, tools/call, subscriptions/listen (acknowledged, then held open)
+ * Below /agent it is an agent of A2A 1.0: its card, and SendMessage by JSON-RPC, answered with a message.
  * A POST below /plain is no MCP: its body is an object with a text, and so is the answer's.
  * GET is 405. Every tool echoes `arguments.text`; a call with a progress token and `arguments.frames` of N is answered
  * by an event stream: N progress notifications, each written by itself, then the result. It checks only what a broken client would otherwise get away
@@ -167,6 +168,37 @@ static void serve_plain(conn *c, span message) {
     answer(&c->out, "200 OK", JSON_TYPE, &body);
 }
 
+static void serve_card(conn *c, span head) {
+    static buf body;
+    span host = http_header(head, "host");
+    body.n = 0;
+    buf_addf(&body,
+             "{\"name\":\"bench-stub\",\"description\":\"Says things back.\",\"version\":\"1\",\"capabilities\":{},"
+             "\"defaultInputModes\":[\"text/plain\"],\"defaultOutputModes\":[\"text/plain\"],\"skills\":[{\"id\":\"echo\","
+             "\"name\":\"Echo\",\"description\":\"Says it back.\",\"tags\":[\"talk\"]}],\"supportedInterfaces\":[{\"url\":"
+             "\"http://%.*s/agent\",\"protocolBinding\":\"JSONRPC\",\"protocolVersion\":\"1.0\"}]}",
+             (int)host.n, host.p ? host.p : "");
+    answer(&c->out, "200 OK", JSON_TYPE, &body);
+}
+
+static void serve_agent(conn *c, span message) {
+    static buf body;
+    span id = json_get(message, "id"), said = json_get(json_get(message, "params"), "message");
+    const char *at = said.p ? memmem(said.p, said.n, "\"text\"", 6) : NULL;
+    const char *from = at ? memchr(at + 6, '"', (size_t)(said.p + said.n - at - 6)) : NULL;
+    const char *to = from ? memchr(from + 1, '"', (size_t)(said.p + said.n - from - 1)) : NULL;
+    if (!span_is(json_text(message, "method"), "SendMessage") || !to) {
+        refuse(&c->out, "200 OK", id, -32601, "only SendMessage with a text", "");
+        return;
+    }
+    body.n = 0;
+    buf_addf(&body,
+             "{\"jsonrpc\":\"2.0\",\"id\":%.*s,\"result\":{\"message\":{\"messageId\":\"m\",\"role\":\"ROLE_AGENT\","
+             "\"contextId\":\"c\",\"parts\":[{\"text\":\"%.*s " FILLER "\"}]}}}",
+             (int)id.n, id.p, (int)(to - from - 1), from + 1);
+    answer(&c->out, "200 OK", JSON_TYPE, &body);
+}
+
 static void serve_post(conn *c, span head, span message) {
     buf *out = &c->out;
     static buf body;
@@ -277,7 +309,11 @@ static void serve(conn *c) {
             c->closing = true;
             break;
         }
-        if (!memcmp(c->in.p, "POST /plain", 11))
+        if (!memcmp(c->in.p, "GET /agent", 10))
+            serve_card(c, head);
+        else if (!memcmp(c->in.p, "POST /agent", 11))
+            serve_agent(c, body);
+        else if (!memcmp(c->in.p, "POST /plain", 11))
             serve_plain(c, body);
         else if (!memcmp(c->in.p, "POST ", 5))
             serve_post(c, head, body);

@@ -45,8 +45,9 @@ class Row:
         method: Of MCP.
         tool: The tool, prompt or URI.
         frames: Messages of progress a call is answered with.
+        argument: What the text is called.
         inside: The argument that has the text in it; see `load.Endpoint`.
-        native: The direct side is the C load generator, in this era (or `plain`), at this path.
+        native: The direct side is the C load generator, in this era (or `plain`, or `agent`), at this path.
         lean: The direct side is `lean.py`, of this kind.
     """
 
@@ -55,6 +56,7 @@ class Row:
     method: str = "tools/call"
     tool: str = "echo"
     frames: int = 0
+    argument: str = "text"
     inside: str = ""
     native: tuple[str, str] | None = None
     lean: str = ""
@@ -66,7 +68,7 @@ class Row:
     @property
     def endpoint(self) -> Endpoint:
         """What it is called there."""
-        return Endpoint(tool=self.tool, inside=self.inside)
+        return Endpoint(tool=self.tool, argument=self.argument, inside=self.inside)
 
 
 @attrs.frozen
@@ -167,6 +169,13 @@ KINDS = (
         native_stub,
     ),
     Kind(
+        "a2a",
+        'use = "a2a"\nurl = "http://127.0.0.1:{upstream}/agent"\n',
+        (Row("A2A, SendMessage", tool="send", argument="message", native=("agent", "/agent")),),
+        native_stub,
+        ("a2a", "pip install 'portico[a2a]'"),
+    ),
+    Kind(
         "grpc",
         'use = "grpc"\nurl = "grpc://127.0.0.1:{upstream}"\nnames = "method"\n',
         (
@@ -177,7 +186,7 @@ KINDS = (
         ("grpc_reflection", "pip install 'portico[grpc]'"),
     ),
     Kind(
-        "a2a",
+        "a2a-stream",
         'use = "a2a"\nurl = "http://127.0.0.1:{upstream}"\n',
         (Row("A2A, stream of 4 events", tool="send", inside="data", lean="a2a"),),
         a2a_stub,

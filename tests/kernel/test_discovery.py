@@ -5,14 +5,17 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
 from portico._config.discovery import GROUP, Choice, Plugins, discover, parse_selection
+from portico._config.settings import component
+from portico._config.strict import Wrong
 from portico._config.wording import nearest
-from portico.api import API_VERSION, ConfigError, Factory, hookimpl
+from portico.api import API_VERSION, ConfigError, Factory, Later, hookimpl
 
 Install = Callable[..., EntryPoint]
 
@@ -82,6 +85,59 @@ def test_a_plugin_that_cannot_be_imported_leaves_the_others_alone(install: Insta
     assert "no_such_module_at_all" in plugins.records[0].reason
     with pytest.raises(LookupError, match="the plugin 'bad' failed to load: ModuleNotFoundError"):
         plugins.factory("policies", "bad")
+
+
+def late(get: Callable[[], Any]) -> Callable[[], Sequence[Any]]:
+    @hookimpl
+    def gateway_policies() -> Sequence[Any]:
+        return [Factory(name="late", summary="A test.", config=Later(get), create=create), factory("limit")]
+
+    return gateway_policies
+
+
+def test_a_config_that_comes_later_is_not_had_before_a_table_names_it(install: Install) -> None:
+    had: list[int] = []
+
+    def get() -> type[Empty]:
+        had.append(1)
+        return Empty
+
+    plugins = discover(entry_points=[install("one", gateway_policies=late(get))])
+    assert plugins.names("policies") == ["late", "limit"]
+    component("policies", "limit", {}, plugins, Path())
+    assert had == []
+    made = component("policies", "mine", {"use": "late"}, plugins, Path())
+    assert (type(made.config), bool(had)) == (Empty, True)
+
+
+def test_a_config_that_cannot_be_had_refuses_only_who_names_it(install: Install) -> None:
+    def get() -> Any:
+        from no_such_module_at_all import Config
+
+        return Config
+
+    plugins = discover(entry_points=[install("one", gateway_policies=late(get))])
+    assert states(plugins) == {"one": "loaded"}
+    component("policies", "limit", {}, plugins, Path())
+    with pytest.raises(Wrong) as caught:
+        component("policies", "late", {}, plugins, Path())
+    assert caught.value.problems == [
+        ((), "the plugin 'one' failed to load: ModuleNotFoundError: No module named 'no_such_module_at_all'")
+    ]
+
+
+@pytest.mark.parametrize(
+    "config", [dict, Later(lambda: dict), "text", None], ids=["class", "later", "text", "none"]
+)
+def test_a_config_that_is_no_attrs_class_is_named(config: Any) -> None:
+    with pytest.raises(TypeError, match="the config of factory 'x' must be an attrs class, not"):
+        _ = Factory(name="x", summary="A test.", config=config, create=create).config
+
+
+def test_a_factory_evolves_whether_its_config_is_there_or_comes_later() -> None:
+    for config in (Empty, Later(lambda: Empty)):
+        made = Factory(name="x", summary="A test.", config=config, create=create)
+        assert attrs.evolve(made, name="y").config is Empty
 
 
 def test_a_plugin_that_ends_the_process_is_only_broken(

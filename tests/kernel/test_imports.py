@@ -28,6 +28,16 @@ def fresh(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
+def test_finding_plugins_does_not_load_what_they_are_configured_with() -> None:
+    code = (
+        "import json, sys; from portico._config.discovery import discover; discover();"
+        "print(json.dumps([name for name in sys.modules if name.startswith('portico_plugins.')]))"
+    )
+    loaded = json.loads(fresh(code))
+    assert "portico_plugins.upstreams.rest" in loaded
+    assert [name for name in loaded if name.endswith(".config")] == []
+
+
 def test_importing_the_public_api_loads_nothing_heavy() -> None:
     loaded = json.loads(fresh("import json, sys, portico.api; print(json.dumps(sorted(sys.modules)))"))
     assert "portico.api" in loaded

@@ -88,6 +88,10 @@ class Plugins:
         """
         found = [(f, p) for p in self.records for f in p.factories.get(kind, ()) if f.name == name]
         if len(found) == 1:
+            try:
+                config_of(found[0][0])
+            except LookupError as exc:
+                raise LookupError(f"the plugin {found[0][1].label} failed to load: {exc}") from None
             return found[0]
         if found:
             owners = " and ".join(plugin.label for _, plugin in found)
@@ -118,6 +122,18 @@ class Plugins:
         off = "; ".join(_state(p) for p in self.records if p.name == suffix[1:] and p.state != "loaded")
         hint = f"; {off}" if off else f" (installed: {known or 'none'})"
         raise LookupError(f"no plugin reads {suffix or 'files without a suffix'}{hint}")
+
+
+def config_of(factory: Factory[Any, Any]) -> type[Any]:
+    """The config class of a factory, which may not have been imported yet.
+
+    Raises:
+        LookupError: It cannot be; the message says why, in one line.
+    """
+    try:
+        return factory.config
+    except (Exception, SystemExit) as exc:
+        raise LookupError(_line(exc)) from None
 
 
 _WORDS: Final = {
@@ -214,8 +230,11 @@ def _load(pm: pluggy.PluginManager, point: importlib.metadata.EntryPoint, record
         pm.register(module, f"{record.name}@{record.distribution}")
         return attrs.evolve(record, **_offered(pm, module))
     except (Exception, SystemExit) as exc:
-        reason = " ".join(f"{type(exc).__name__}: {exc}".split())
-        return attrs.evolve(record, state="failed", reason=reason)
+        return attrs.evolve(record, state="failed", reason=_line(exc))
+
+
+def _line(exc: BaseException) -> str:
+    return " ".join(f"{type(exc).__name__}: {exc}".split())
 
 
 def _refusal(version: Any) -> str:
@@ -257,9 +276,4 @@ def _checked(hook: str, items: Any) -> tuple[Any, ...]:
     }.get(hook, Factory)
     if not isinstance(items, Sequence) or not all(isinstance(item, expected) for item in items):
         raise TypeError(f"{hook} must return a sequence of {expected.__name__}, got {items!r:.200}")
-    for item in items:
-        if isinstance(item, Factory) and not attrs.has(item.config):
-            raise TypeError(
-                f"the config of factory {item.name!r} must be an attrs class, not {item.config!r}"
-            )
     return tuple(items)

@@ -81,6 +81,17 @@ def doc(text: str, **extra: Any) -> dict[str, Any]:
 # --- factories and the host --------------------------------------------------------------------
 
 
+@attrs.frozen(eq=False)
+class Later(Generic[T]):
+    """Something that is not had before it is asked for: what a plugin imports for it costs only who uses it.
+
+    Attributes:
+        get: Imports and gives it. May be called again and again, which an import that is done makes cheap.
+    """
+
+    get: Callable[[], T]
+
+
 @attrs.frozen
 class Factory(Generic[C, P_co]):
     """What a plugin hook returns: how to configure and create one kind of component.
@@ -88,7 +99,8 @@ class Factory(Generic[C, P_co]):
     Attributes:
         name: The word `use = "..."` names in a config file.
         summary: One line for `plugins list`.
-        config: An attrs class; its fields are the config keys, documented with `doc(...)`.
+        config: An attrs class; its fields are the config keys, documented with `doc(...)`. Given as
+            `Later`, it is imported when a configuration names the factory, or somebody asks for its keys.
         create: `create(config, host)` as an async context manager that yields the component. Entering starts
             it, leaving stops it.
         posture: What the plugin promises about hostile input: `hardened`, `trusted-upstream-only`, `unknown`.
@@ -98,10 +110,30 @@ class Factory(Generic[C, P_co]):
 
     name: str
     summary: str
-    config: type[C]
+    _config: type[C] | Later[type[C]] = attrs.field(
+        alias="config", validator=lambda self, _, value: self._judge(value)
+    )
     create: Callable[[C, Host], AbstractAsyncContextManager[P_co]]
     posture: Literal["hardened", "trusted-upstream-only", "unknown"] = "unknown"
     schema: Callable[[C, str, Path, Path], AbstractAsyncContextManager[Schema]] | None = None
+
+    @property
+    def config(self) -> type[C]:
+        """The attrs class, imported if it is not yet.
+
+        Raises:
+            Exception: Whatever importing it raises.
+            TypeError: It is no attrs class.
+        """
+        if not isinstance(self._config, Later):
+            return self._config
+        config = self._config.get()
+        self._judge(config)
+        return config
+
+    def _judge(self, config: object) -> None:
+        if not isinstance(config, Later) and not (isinstance(config, type) and attrs.has(config)):
+            raise TypeError(f"the config of factory {self.name!r} must be an attrs class, not {config!r}")
 
 
 class Clock(Protocol):

@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
-import structlog
 
 from portico._core.contracts import Log, Secret
+from portico._host.bare_structlog import structlog
 
 Format = Literal["auto", "console", "json"]
 Level = Literal["debug", "info", "warning", "error"]

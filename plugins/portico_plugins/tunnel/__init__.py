@@ -8,13 +8,35 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from portico.api import Factory, Host, Transport, Upstream, hookimpl
+from portico.api import Factory, Host, Later, Transport, Upstream, hookimpl
 
-from .config import DialConfig, EntranceConfig, TunnelConfig
+if TYPE_CHECKING:
+    from .config import DialConfig, EntranceConfig, TunnelConfig
 
 gateway_api = (1, 0)
+
+
+def tunnel_settings() -> type[TunnelConfig]:
+    """The keys of its table, imported where there is one."""
+    from .config import TunnelConfig
+
+    return TunnelConfig
+
+
+def entrance_settings() -> type[EntranceConfig]:
+    """The keys of its table, imported where there is one."""
+    from .config import EntranceConfig
+
+    return EntranceConfig
+
+
+def client_settings() -> type[DialConfig]:
+    """The keys of its table, imported where there is one."""
+    from .config import DialConfig
+
+    return DialConfig
 
 
 @asynccontextmanager
@@ -56,7 +78,7 @@ async def tunnel_client(config: DialConfig, host: Host) -> AsyncIterator[Transpo
 TUNNEL = Factory(
     name="tunnel",
     summary="An MCP server behind a firewall that dials in, with `gateway tunnel`.",
-    config=TunnelConfig,
+    config=Later(tunnel_settings),
     create=tunnel,
     posture="hardened",
 )
@@ -64,7 +86,7 @@ TUNNEL = Factory(
 ENTRANCE = Factory(
     name="tunnel",
     summary="Where upstreams of kind `tunnel` dial in, over WebSocket.",
-    config=EntranceConfig,
+    config=Later(entrance_settings),
     create=tunnel_entrance,
     posture="hardened",
 )
@@ -72,7 +94,7 @@ ENTRANCE = Factory(
 TUNNEL_CLIENT = Factory(
     name="tunnel_client",
     summary="A virtual server offered to another gateway, by dialling out to it: what `gateway tunnel` runs.",
-    config=DialConfig,
+    config=Later(client_settings),
     create=tunnel_client,
     posture="hardened",
 )

@@ -21,7 +21,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for 
 Serve = Callable[..., Any]
 
 # Other plugins, whatever is installed beside, load what they like.
-PLUGINS = "--plugins=anonymous,hypercorn,mcp,streamable_http,stdio,toml,json,token,credentials"
+PLUGINS = (
+    "--plugins=anonymous,hypercorn,mcp,streamable_http,stdio,toml,json,token,credentials,"
+    "local,rest,grpc,tunnel,registry_sql,registry_file,management_api"
+)
 
 PROBE = """
 import json, os, signal, sys
@@ -40,6 +43,7 @@ NOBODY = {
     "cryptography": "seven megabytes, for the first handle that is sealed",
     "ctypes": "for the first child process",
     "difflib": "for the nearest right name, when one is wrong",
+    "greenlet": "a megabyte, for statements of an SQL registry",
     "h11": "the fast lane has a parser of its own",
     "h2": "without TLS and h2c, nobody speaks HTTP/2 here",
     "hpack": "see h2; its tables are half a megabyte",
@@ -48,8 +52,15 @@ NOBODY = {
     "multiprocessing": "workers are processes of the supervisor",
     "opentelemetry": "nothing exports spans",
     "portico.testing": "for tests",
+    "portico_plugins.registries.file.registry": "no registry is configured",
+    "portico_plugins.registries.sql.config": "no registry is configured",
     "portico_plugins.transports.talking.talk": "stdin and stdout are not served",
+    "portico_plugins.tunnel.config": "nothing dials in",
+    "portico_plugins.upstreams.grpc.config": "there is no such upstream",
+    "portico_plugins.upstreams.local.config": "there is no such upstream",
+    "portico_plugins.upstreams.rest.config": "there is no such upstream",
     "pydantic": "only the SDK's",
+    "rich": "structlog would colour tracebacks with it",
     "sqlmodel": "no registry is configured",
     "wsproto": "nothing is upgraded to WebSocket",
 }

@@ -322,7 +322,7 @@ async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_nothing_of_grpc_is_imported_before_there_is_such_an_upstream() -> None:
     code = (
-        "import sys, portico_plugins.upstreams.grpc as m; m.GrpcConfig(url='grpc://a:1');"
+        "import sys, portico_plugins.upstreams.grpc as m; m.GRPC.config(url='grpc://a:1');"
         "sys.exit(any(n in sys.modules for n in ('grpc', 'google.protobuf')))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)

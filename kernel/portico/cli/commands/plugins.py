@@ -121,13 +121,18 @@ def _factory(kind: str, factory: Factory[Any, Any], keys: bool) -> dict[str, Any
     }
     if keys:
         from portico._config.describe import rows
+        from portico._config.discovery import config_of
 
-        facts["config"] = [attrs.asdict(row) for row in rows(factory.config)]
+        try:
+            facts["config"] = [attrs.asdict(row) for row in rows(config_of(factory))]
+        except LookupError as exc:
+            facts["config"], facts["failed"] = [], str(exc)
     return facts
 
 
 def _page(plugin: Plugin) -> list[str]:
     from portico._config.describe import rows
+    from portico._config.discovery import config_of
     from portico._core.specs import KINDS
 
     lines = [f"{plugin.name}  ({plugin.distribution} {plugin.version}, {plugin.module})"]
@@ -137,7 +142,11 @@ def _page(plugin: Plugin) -> list[str]:
             lines += ["", f"{KINDS[kind].noun} {factory.name}: {factory.summary}"]
             lines.append(f"  hook: {KINDS[kind].hook}; posture towards hostile input: {factory.posture}")
             lines.append(f"  use it in [{kind}.NAME] with use = {json.dumps(factory.name)}")
-            table = rows(factory.config)
+            try:
+                table = rows(config_of(factory))
+            except LookupError as exc:
+                lines.append(f"  its configuration failed to load: {exc}")
+                continue
             lines.append("" if table else "  no configuration")
             for row in table:
                 default = (

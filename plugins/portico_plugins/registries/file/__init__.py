@@ -9,7 +9,6 @@ from pathlib import Path
 import attrs
 
 from portico.api import Factory, Host, Registry, RegistryFactory, doc, hookimpl
-from portico_plugins.registries.file.registry import FileRegistry
 
 gateway_api = (1, 0)
 
@@ -27,6 +26,8 @@ class FileConfig:
 @asynccontextmanager
 async def file_registry(config: FileConfig, host: Host) -> AsyncIterator[Registry]:
     """Open a folder; nothing is read before it is asked for."""
+    from portico_plugins.registries.file.registry import FileRegistry  # not before it is needed
+
     registry = FileRegistry(host.base / config.path, host.clock, host.log)
     try:
         yield registry

@@ -12,14 +12,21 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from portico.api import ConfigError, Factory, Host, Upstream, hookimpl
-from portico_plugins.a2a.missing import missing
+from portico.api import ConfigError, Factory, Host, Later, Upstream, hookimpl
 
-from .config import A2aConfig
+if TYPE_CHECKING:
+    from .config import A2aConfig
 
 gateway_api = (1, 0)
+
+
+def settings() -> type[A2aConfig]:
+    """The keys of its table; a gateway without such an upstream never imports them."""
+    from .config import A2aConfig
+
+    return A2aConfig
 
 
 @asynccontextmanager
@@ -29,6 +36,8 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Upstream]:
     Raises:
         ConfigError: The extra is not installed.
     """
+    from portico_plugins.a2a.missing import missing
+
     lacking = missing()
     if lacking:
         raise ConfigError([(f"{host.kind}.{host.name}", lacking)])
@@ -50,7 +59,7 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Upstream]:
 A2A = Factory(
     name="a2a",
     summary="An A2A agent: its skills as tools, with streaming, questions and long-running tasks.",
-    config=A2aConfig,
+    config=Later(settings),
     create=a2a,
     posture="hardened",
 )

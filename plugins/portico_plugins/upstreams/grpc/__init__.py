@@ -9,13 +9,21 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from portico.api import ConfigError, Factory, Host, Upstream, hookimpl
+from portico.api import ConfigError, Factory, Host, Later, Upstream, hookimpl
 
-from .config import GrpcConfig, missing
+if TYPE_CHECKING:
+    from .config import GrpcConfig
 
 gateway_api = (1, 0)
+
+
+def settings() -> type[GrpcConfig]:
+    """The keys of its table; a gateway without such an upstream never imports them."""
+    from .config import GrpcConfig
+
+    return GrpcConfig
 
 
 @asynccontextmanager
@@ -25,6 +33,8 @@ async def grpc(config: GrpcConfig, host: Host) -> AsyncIterator[Upstream]:
     Raises:
         ConfigError: The extra is not installed, or a file of the config cannot be read.
     """
+    from portico_plugins.upstreams.grpc.config import missing
+
     lacking = missing()
     if lacking:
         raise ConfigError([(f"{host.kind}.{host.name}", lacking)])
@@ -43,7 +53,7 @@ async def grpc(config: GrpcConfig, host: Host) -> AsyncIterator[Upstream]:
 GRPC = Factory(
     name="grpc",
     summary="A gRPC server: the methods of its services as tools, streaming ones too.",
-    config=GrpcConfig,
+    config=Later(settings),
     create=grpc,
     posture="hardened",
 )

@@ -42,6 +42,8 @@ class Calls:
         self._host = host
         self._suspect = suspect
         self._lookup = lookup
+        self._channel: grpc.aio.Channel | None = None
+        self._callers: dict[str, Any] = {}
 
     async def send(
         self, channel: grpc.aio.Channel, method: Method, exchange: Exchange, metadata: Metadata
@@ -67,17 +69,25 @@ class Calls:
         if method.gives_many:
             return await self._stream(channel, method, requests, exchange, metadata, seconds)
         try:
-            if method.takes_many:
-                raw = await channel.stream_unary(method.path)(
-                    iter(requests), timeout=seconds, metadata=metadata
-                )
-            else:
-                raw = await channel.unary_unary(method.path)(requests[0], timeout=seconds, metadata=metadata)
+            given: Any = iter(requests) if method.takes_many else requests[0]
+            raw = await self._caller(channel, method)(given, timeout=seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             return self._answer(status_of(error, method.pool), exchange)
         value = await self._decoded(channel, method, raw, exchange)
         content = {WRAPPED: value} if method.wrapped_output else value
         return _result(msgspec.json.encode(content))
+
+    def _caller(self, channel: grpc.aio.Channel, method: Method) -> Any:
+        """What calls a method on a channel; kept, as long as that is the upstream's."""
+        if channel is not self._channel:
+            self._channel = channel
+            self._callers.clear()
+        found = self._callers.get(method.path)
+        if found is None:
+            one = channel.stream_unary if method.takes_many else channel.unary_unary
+            many = channel.stream_stream if method.takes_many else channel.unary_stream
+            found = self._callers[method.path] = (many if method.gives_many else one)(method.path)
+        return found
 
     def _answer(self, status: Status, exchange: Exchange, **more: Any) -> Result:
         """What a status is for the client.
@@ -137,9 +147,8 @@ class Calls:
 
         Messages are taken one by one: a server that is faster than the client is held back by HTTP/2.
         """
-        stream = channel.stream_stream if method.takes_many else channel.unary_stream
         given: Any = iter(requests) if method.takes_many else requests[0]
-        call = stream(method.path)(given, timeout=seconds, metadata=metadata)
+        call = self._caller(channel, method)(given, timeout=seconds, metadata=metadata)
         items: list[msgspec.Raw] = []
         try:
             async with asyncio.timeout(max(seconds - _MARGIN, seconds * 0.9)):
@@ -154,8 +163,9 @@ class Calls:
             return self._answer(status_of(error, method.pool), exchange, **more)
         finally:
             call.cancel()
-        content: Json = {ITEMS: items, **({"truncated": why} if why else {})}
-        return _result(msgspec.json.encode(content))
+        content = msgspec.json.encode({ITEMS: items, **({"truncated": why} if why else {})})
+        items.clear()  # a long list is there often enough
+        return _result(content)
 
     async def _collect(
         self,

@@ -139,7 +139,9 @@ def opened(
         ("grpc.max_metadata_size", 16 * 1024),
         ("grpc.enable_http_proxy", 0),  # a proxy would connect to addresses that nobody has judged
         ("grpc.service_config_disable_resolution", 1),
-        ("grpc.enable_retries", 0),  # retries are a policy's
+        # Retries are a policy's. With this, gRPC would also send again what a GOAWAY says was not read: to a
+        # server that says so to everybody, again and again until the deadline.
+        ("grpc.enable_retries", 0),
         ("grpc.use_local_subchannel_pool", 1),  # another upstream may trust other authorities
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", 20_000),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import msgspec
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -28,8 +27,6 @@ _BROKEN: Final = (
     OverflowError,
     RecursionError,
 )
-
-T = TypeVar("T")
 
 
 class BadArguments(Exception):
@@ -84,7 +81,9 @@ async def encode(method: Method, arguments: Json) -> list[bytes]:
         size = len(msgspec.json.encode(arguments))
     except RecursionError:
         raise BadArguments("they are nested too deeply") from None
-    return await _maybe_in_thread(size, lambda: _encoded(method, arguments))
+    return (
+        _encoded(method, arguments) if size < _BIG else await asyncio.to_thread(_encoded, method, arguments)
+    )
 
 
 def _encoded(method: Method, arguments: Json) -> list[bytes]:
@@ -121,7 +120,7 @@ async def decode(method: Method, raw: bytes) -> Any:
     Raises:
         BadMessage: It is not what its descriptor says, or has no JSON form.
     """
-    return await _maybe_in_thread(len(raw), lambda: _decoded(method, raw))
+    return _decoded(method, raw) if len(raw) < _BIG else await asyncio.to_thread(_decoded, method, raw)
 
 
 def _decoded(method: Method, raw: bytes) -> Any:
@@ -133,7 +132,3 @@ def _decoded(method: Method, raw: bytes) -> Any:
         )
     except _BROKEN as error:
         raise BadMessage(type(error).__name__, types.lacking) from None
-
-
-async def _maybe_in_thread(size: int, work: Callable[[], T]) -> T:
-    return work() if size < _BIG else await asyncio.to_thread(work)

@@ -31,6 +31,15 @@ _MAX_DETAILS: Final = 16 * 1024
 _RETRY_INFO: Final = "google.rpc.RetryInfo"
 _DEBUG_INFO: Final = "google.rpc.DebugInfo"
 _TOO_LARGE: Final = ("larger than max", "exceeds hard limit", "exceeds soft limit", "metadata size exceeds")
+_MADE_UP: Final = frozenset({"INTERNAL", "UNKNOWN", "UNIMPLEMENTED", "PERMISSION_DENIED"})
+"""Codes gRPC itself gives to answers that are none."""
+_BROKEN: Final = (
+    ("Received http2 header with status", "not_grpc"),
+    ("Stream removed", "answer_cut_short"),
+    ("Received RST_STREAM", "answer_cut_short"),
+    ("Decompression failed", "bad_compression"),
+)
+"""How gRPC says so, and in a word."""
 _DEFAULT: Final = error_details_pb2.DESCRIPTOR.pool
 
 
@@ -142,6 +151,10 @@ def refusal(status: Status, upstream: str, request_id: str | None) -> Refused | 
         return failed(UPSTREAM_UNAVAILABLE, "The upstream is not available.", "upstream_unauthorized", False)
     if status.code == "DEADLINE_EXCEEDED":
         return failed(UPSTREAM_TIMEOUT, "The upstream did not answer in time.", "call_timeout")
+    if status.code in _MADE_UP:
+        reason = next((reason for words, reason in _BROKEN if status.message.startswith(words)), "")
+        if reason:
+            return bad_response(reason, upstream, request_id)
     if status.code == "RESOURCE_EXHAUSTED":
         if any(words in status.message for words in _TOO_LARGE):
             return bad_response("message_too_large", upstream, request_id)

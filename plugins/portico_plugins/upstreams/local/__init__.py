@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from portico.api import Factory, Host, Upstream, hookimpl
+from portico.api import Factory, Host, Later, Upstream, hookimpl
 
-from .config import LocalConfig
+if TYPE_CHECKING:
+    from .config import LocalConfig
 
 gateway_api = (1, 0)
+
+
+def settings() -> type[LocalConfig]:
+    """The keys of its table; a gateway without such an upstream never imports them."""
+    from .config import LocalConfig
+
+    return LocalConfig
 
 
 @asynccontextmanager
@@ -24,7 +32,7 @@ async def local(config: LocalConfig, host: Host) -> AsyncIterator[Upstream]:
 LOCAL = Factory(
     name="local",
     summary="Prompts and resources written in the configuration.",
-    config=LocalConfig,
+    config=Later(settings),
     create=local,
     posture="hardened",
 )

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from portico.api import Factory, Host, Upstream, hookimpl
+from portico.api import Factory, Host, Later, Upstream, hookimpl
 
-from .config import McpConfig
+if TYPE_CHECKING:
+    from .config import McpConfig
 
 gateway_api = (1, 0)
+
+
+def settings() -> type[McpConfig]:
+    """The keys of its table, imported where there is one."""
+    from .config import McpConfig
+
+    return McpConfig
 
 
 @asynccontextmanager
@@ -31,7 +39,7 @@ async def mcp(config: McpConfig, host: Host) -> AsyncIterator[Upstream]:
 MCP = Factory(
     name="mcp",
     summary="An MCP server: streamable HTTP, HTTP+SSE or a stdio process, of any protocol revision.",
-    config=McpConfig,
+    config=Later(settings),
     create=mcp,
     posture="hardened",
 )

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from portico.api import Factory, Host, Upstream, hookimpl
+from portico.api import Factory, Host, Later, Upstream, hookimpl
 
-from .config import RestConfig
+if TYPE_CHECKING:
+    from .config import RestConfig
 
 gateway_api = (1, 0)
+
+
+def settings() -> type[RestConfig]:
+    """The keys of its table; a gateway without such an upstream never imports them."""
+    from .config import RestConfig
+
+    return RestConfig
 
 
 @asynccontextmanager
@@ -29,7 +37,7 @@ async def rest(config: RestConfig, host: Host) -> AsyncIterator[Upstream]:
 REST = Factory(
     name="rest",
     summary="An HTTP API as tools: from an OpenAPI 2.0 or 3.x document, or written by hand.",
-    config=RestConfig,
+    config=Later(settings),
     create=rest,
     posture="hardened",
 )

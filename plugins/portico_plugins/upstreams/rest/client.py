@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -194,13 +195,18 @@ def redirected(request: Request, answer: Answer) -> Request:
     return Request("GET", origin, target, request.headers if same else {}, None)
 
 
+@lru_cache(maxsize=256)
+def _netloc(origin: str) -> str:
+    """What the Host header of requests to an origin says."""
+    parts = urlsplit(origin)
+    host = (parts.hostname or "").encode("idna").decode() if not parts.netloc.isascii() else ""
+    return host + (f":{parts.port}" if host and parts.port else "") or parts.netloc
+
+
 def _bytes_of(request: Request) -> bytes:
-    origin = urlsplit(request.origin)
-    host = (origin.hostname or "").encode("idna").decode() if not origin.netloc.isascii() else ""
-    netloc = host + (f":{origin.port}" if host and origin.port else "") or origin.netloc
     lines = [
         f"{request.method} {request.target or '/'} HTTP/1.1",
-        f"Host: {netloc}",
+        f"Host: {_netloc(request.origin)}",
         "Accept-Encoding: identity",
     ]
     if "accept" not in request.headers:

@@ -12,7 +12,7 @@ from portico.api import About, Managed
 from portico_plugins.transports.management_api.classes import schema_of
 from portico_plugins.transports.management_api.others import operations
 from portico_plugins.transports.management_api.shown import item_of
-from portico_plugins.upstreams.mcp import McpConfig
+from portico_plugins.upstreams.mcp.config import McpConfig
 from tests.plugins.transports.management.fake import ALICE, Served, served
 
 
