@@ -32,7 +32,7 @@ async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_nothing_of_the_sdk_is_imported_before_there_is_such_an_upstream() -> None:
     code = (
-        "import sys, portico_plugins.upstreams.a2a as m, portico_plugins.a2a.parts;"
+        "import sys, portico_plugins.upstreams.a2a.config as m, portico_plugins.a2a.parts;"
         "m.A2aConfig(url='http://a');"
         "heavy = ('a2a', 'grpc', 'google.protobuf', 'httpx', 'jwt', 'pydantic');"
         "sys.exit(any(name in sys.modules for name in heavy))"
