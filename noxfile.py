@@ -31,7 +31,7 @@ def editable(extras: str) -> list[str]:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, types and layers."""
-    session.install(*editable("test,dev"), "pyright[nodejs]", "types-PyYAML")
+    session.install(*editable("test,dev"), "pyright[nodejs]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")

@@ -33,6 +33,8 @@ def _installed(attribute: Any, field: Any, value: str) -> None:
 def _problem(name: str, value: str) -> str | None:
     if name.lower().startswith("a2a-"):
         return f"{name!r} is set by the gateway itself"
+    if not value.isascii():
+        return f"the value of {name!r} has characters other than ASCII"
     return checks.header_problem(name, value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from portico.api import (
     INVALID_PARAMS,
@@ -37,9 +37,11 @@ from .link import Link
 from .messages import BadArguments, message_of
 from .outcome import BadEvent
 from .relay import PREFIX, Relay
-from .signing import Unsigned, Verifier
 from .skills import Skill, skills_of
 from .web import Web
+
+if TYPE_CHECKING:
+    from .signing import Verifier
 
 _GAP: Final = 1.0
 """Seconds between two looks at an agent, whatever happens."""
@@ -69,8 +71,11 @@ class A2aUpstream:
         self._tasks = tasks.Tasks(self._agent, self._handles, host.name, config.max_inline_bytes)
         self._failures = Failures(host.name)
         self._relay = Relay(self._link, self._headers, config, host, self._failures)
-        signers = config.signers
-        self._verifier = Verifier(signers, config, host, self._web) if signers is not None else None
+        self._verifier: Verifier | None = None
+        if config.signers is not None:
+            from .signing import Verifier  # and cryptography, which is large
+
+            self._verifier = Verifier(config.signers, config, host, self._web)
         self._card: Card | None = None
         self._skills: Mapping[str, Skill] = {}
         self._settled = asyncio.Event()
@@ -112,7 +117,7 @@ class A2aUpstream:
         except (HttpError, NoAddress) as error:
             failed = self._failures.of(error, None)
             raise failed if isinstance(failed, Refused) else self._failures.bad("no_card", None) from None
-        except (BadCard, Unsigned) as error:
+        except BadCard as error:
             raise self._failures.bad(str(error).partition(" ")[0], None) from None
         except TimeoutError:
             raise self._failures.unavailable("card_timeout", None) from None
@@ -244,7 +249,7 @@ class A2aUpstream:
             except TimeoutError:
                 self._set(State.UNAVAILABLE, "card_timeout")
                 patience = backoff.next()
-            except (BadCard, Unsigned) as error:
+            except BadCard as error:
                 self._set(State.DEGRADED, str(error))
                 patience = backoff.next()
             except Refused as refusal:
@@ -270,8 +275,7 @@ class A2aUpstream:
         Raises:
             HttpError: The agent cannot be reached, or its answer is of no use.
             Unreachable: gRPC's: the agent has no address, or one that is forbidden.
-            BadCard: It says of itself what is of no use.
-            Unsigned: None of the signers says that it is what it says.
+            BadCard: It says of itself what is of no use, or none of the signers says that it is so.
             TimeoutError: It did not answer in time.
             OSError: A configured file cannot be read.
         """
