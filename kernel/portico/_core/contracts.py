@@ -585,6 +585,19 @@ class Speaks(Protocol):
 
 
 @runtime_checkable
+class Visitor(Protocol):
+    """An upstream that comes to the gateway: a process that has just started is without it for a moment.
+
+    What it offered last is handed on from worker to worker, so that a new one lists it until it is there.
+    """
+
+    @property
+    def visits(self) -> bool:
+        """Whether it is such a one."""
+        ...
+
+
+@runtime_checkable
 class Probed(Protocol):
     """An upstream that can be asked whether it is well, whatever its own connections say.
 
