@@ -576,7 +576,11 @@ class Successor(Protocol):
 
 @runtime_checkable
 class Speaks(Protocol):
-    """An upstream that takes requests of protocols other than MCP; see `Exchange.foreign`."""
+    """An upstream that takes requests of protocols other than MCP; see `Exchange.foreign`.
+
+    Where a virtual server hides some of its tools, or arguments of them, it takes none; but for those of the
+    protocols in an attribute `speaks_past_filters`, if it has one.
+    """
 
     @property
     def speaks(self) -> frozenset[str]:

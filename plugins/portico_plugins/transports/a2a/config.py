@@ -117,8 +117,8 @@ class A2aConfig:
     agents: bool = attrs.field(
         default=True,
         metadata=doc(
-            "Whether the agents behind virtual servers are served, too, at `/a2a/SERVER/agents/UPSTREAM`. "
-            "Filters of a virtual server's tools say nothing about them."
+            "Whether the agents behind virtual servers are served, too, at `/a2a/SERVER/agents/UPSTREAM`; "
+            "those of which all tools are shown, or whose upstream says `relay = true`."
         ),
     )
     stream_seconds: float = attrs.field(
