@@ -20,10 +20,10 @@ from portico.api import (
     State,
     Target,
 )
-from portico_plugins.upstreams.grpc.dial import Unreachable as NoAddress
-from portico_plugins.upstreams.grpc.pauses import Backoff
+from portico_plugins.upstreams.backoff import Backoff
+from portico_plugins.upstreams.grpc_client.dial import Unreachable as NoAddress
 from portico_plugins.upstreams.http1 import HttpError, Unreachable, Unusable
-from portico_plugins.upstreams.mcp.limit import Limit
+from portico_plugins.upstreams.limit import Limit
 
 from . import resources, tasks
 from .agent import Agent

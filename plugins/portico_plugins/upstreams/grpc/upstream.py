@@ -21,18 +21,18 @@ from portico.api import (
     Target,
     failure,
 )
+from portico_plugins.upstreams.backoff import Backoff
+from portico_plugins.upstreams.grpc_client.dial import Unreachable
+from portico_plugins.upstreams.grpc_client.status import status_of, unreachable
 
 from .calls import Calls
 from .config import GrpcConfig
 from .descriptors import Unusable
-from .dial import Unreachable
 from .discovery import Discovery
 from .link import Link, NotServing
 from .lookup import Lookup
 from .metadata import Metadatas
 from .methods import Method
-from .pauses import Backoff
-from .status import status_of, unreachable
 
 _GAP: Final = 1.0
 """Seconds between two looks at a server, whatever happens."""
