@@ -15,6 +15,7 @@ from portico._host.known import Known
 from portico.api import Era, Factory, Offer, Refused, Secret, State
 from portico.testing import RecordingLog, RunningGateway, running_gateway
 from tests.kernel import kept
+from tests.kernel.roundsmen import Up
 from tests.plugins.upstreams.kit import serving
 from tests.plugins.upstreams.scripted import Scripted
 
@@ -38,7 +39,12 @@ class Config:
     key: Secret = attrs.field(factory=lambda: Secret(""))
 
 
-def component(name: str = "a", use: str = "mcp", config: Config | None = None) -> Component:
+@attrs.frozen
+class Several:
+    keys: tuple[Secret, ...] = ()
+
+
+def component(name: str = "a", use: str = "mcp", config: Config | Several | None = None) -> Component:
     factory = Factory("mcp", "x", Config, None)  # type: ignore[arg-type]
     return Component("upstreams", name, use, config or Config(key=Secret("hidden")), factory, "p")
 
@@ -109,6 +115,23 @@ async def test_a_folder_that_cannot_be_written_is_reported_and_stops_nothing(tmp
     it.keep_soon(component(), OFFER)
     await it.close()
     assert log.events == ["upstream.not_kept"]
+
+
+def test_the_next_secret_beside_the_current_one_makes_no_other_upstream(tmp_path: Path) -> None:
+    before = component(config=Several(keys=(Secret("one"),)))
+    known(tmp_path).keep(before, OFFER)
+    assert known(tmp_path).read(component(config=Several(keys=(Secret("two"), Secret("one"))))) == OFFER
+    assert known(tmp_path).read(component(config=Several(keys=()))) is None
+
+
+def test_what_does_not_outlive_the_gateway_is_of_visitors_only(tmp_path: Path) -> None:
+    class Visiting(Up):
+        visits = True
+
+    passing = Known(tmp_path / "offers", RecordingLog(), lasting=False)
+    assert passing.keeps(Visiting())
+    assert not passing.keeps(Up())
+    assert known(tmp_path).keeps(Up())
 
 
 # --- in a gateway ----------------------------------------------------------------------------------

@@ -107,8 +107,9 @@ class Rounds:
         health = Health(self._threshold, self._clock.time())
         seen = self._seen[name] = _Seen(component, health, self._interval_of(component))
         upstream = self._plane.upstreams.get(name)
-        if self._known is not None and upstream is not None and upstream.state is not State.READY:
-            seen.last = self._known.read(component)
+        known = self._known if upstream is not None and upstream.state is not State.READY else None
+        if known is not None and upstream is not None and known.keeps(upstream):
+            seen.last = known.read(component)
         self.changed(name)
 
     def adjust(self, component: Component) -> None:
@@ -151,7 +152,7 @@ class Rounds:
             seen.health.says(upstream.state, upstream.reason, self._clock.time())
             if upstream.state is State.READY:
                 seen.last = None
-                if self._known is not None and self.mine(name):
+                if self._known is not None and self._known.keeps(upstream) and self.mine(name):
                     self._known.keep_soon(seen.component, upstream.offer)
             self._go_on(name, seen)
 

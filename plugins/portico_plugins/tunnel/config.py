@@ -182,6 +182,14 @@ class DialConfig:
     connect_timeout: float = attrs.field(
         default=10.0, validator=positive, metadata=doc("Seconds to connect and to prove who is there.")
     )
+    refused_seconds: float = attrs.field(
+        default=5.0,
+        validator=ge(0),
+        metadata=doc(
+            "Seconds for which a gateway is asked again that has never known the name or the secret; then it "
+            "is given up. One that did know them is asked for ever."
+        ),
+    )
     longest_pause: float = attrs.field(
         default=30.0, validator=positive, metadata=doc("Seconds between two attempts to connect, at most.")
     )

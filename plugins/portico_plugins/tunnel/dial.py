@@ -29,6 +29,10 @@ class Unreachable(PorticoError):
     """There is no connection to the gateway; its text says why."""
 
 
+class Later(Unreachable):
+    """It is there, and wants us to come later."""
+
+
 class Turned(PorticoError):
     """The gateway is there, and does not want this; its text says why."""
 
@@ -182,7 +186,7 @@ async def _prove(
 
 def _denied(error: aiohttp.WSServerHandshakeError) -> PorticoError:
     if error.status in (429, 503):
-        return Unreachable(f"the gateway wants us to come later (HTTP {error.status})")
+        return Later(f"the gateway wants us to come later (HTTP {error.status})")
     if error.status in (502, 504):
         return Unreachable(f"there is no gateway behind its proxy (HTTP {error.status})")
     return Turned(f"there is nothing to dial in to (HTTP {error.status}): is there a `tunnel` transport?")

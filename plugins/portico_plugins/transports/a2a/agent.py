@@ -34,15 +34,15 @@ from a2a.utils.errors import (
     UnsupportedOperationError,
 )
 
-from portico.api import Endpoint, Principal
+from portico.api import Endpoint, Json, Principal
 from portico_plugins.transports.a2a.bindings import Card, Visit, caller_of, visit_of
 from portico_plugins.transports.a2a.everywhere import pages_elsewhere
 from portico_plugins.transports.a2a.pages import page_wanted
 from portico_plugins.transports.a2a.posting import Place
 from portico_plugins.transports.a2a.running import Run
 from portico_plugins.transports.a2a.table import Entry, Table
-from portico_plugins.transports.a2a.tools import tools_of
-from portico_plugins.transports.a2a.wanted import said_in, wanted_by
+from portico_plugins.transports.a2a.tools import pages_of, tools_in
+from portico_plugins.transports.a2a.wanted import meant_by, named_by, said_in
 from portico_plugins.transports.a2a.webhooks import Webhooks
 from portico_plugins.transports.a2a.work import Event, Follower
 
@@ -119,8 +119,11 @@ class ToolAgent(RequestHandler):
                 answers = entry.run.questions.answered_by(said)
                 self._tell(entry, hook, place)
                 return self._let(entry, message, lambda run: run.go_on(answers, visit.headers))
-        tools = await tools_of(self._endpoint, principal, visit.headers)
-        wanted = wanted_by(said, tools)
+        tools: dict[str, Json] = {}
+        wanted = named_by(said)
+        if wanted is None:
+            tools = tools_in(await pages_of(self._endpoint, principal, visit.headers))
+            wanted = meant_by(said, tools)
         if entry is not None:
             _check_waits(entry, message)
         else:

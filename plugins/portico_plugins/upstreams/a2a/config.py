@@ -189,7 +189,8 @@ class A2aConfig:
         default=None,
         metadata=doc(
             "Whether A2A clients reach the agent itself, too, where the transport `a2a` is. By default, if "
-            "all its skills are tools: what `skills` and `exclude` leave out, they could ask it for."
+            "all its skills are tools: what `skills` and `exclude` leave out, or a virtual server hides, "
+            "they could ask it for."
         ),
     )
     push_urls: Literal["public", "any", "none"] = attrs.field(

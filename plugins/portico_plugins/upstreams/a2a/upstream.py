@@ -60,6 +60,7 @@ class A2aUpstream:
         self.reason = "connecting"
         self.offer = Offer(eras=frozenset(Era))
         self.speaks = frozenset({"a2a"}) if config.relayed else frozenset[str]()
+        self.speaks_past_filters = frozenset({"a2a"}) if config.relay else frozenset[str]()
         self._config = config
         self._host = host
         self._web = Web(config, host)

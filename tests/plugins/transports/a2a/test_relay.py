@@ -448,6 +448,41 @@ async def test_an_agent_that_is_not_to_be_reached_itself_is_not(
         assert card.skills
 
 
+@pytest.mark.parametrize("more", ['include = ["echo"]', 'exclude = ["scripted/*"]', 'exclude = ["not_yet"]'])
+async def test_an_agent_some_of_whose_tools_a_server_hides_is_not_reached_itself(
+    tmp_path: Path, more: str
+) -> None:
+    extra = f"""
+        [servers.narrow]
+        upstreams = ["scripted"]
+        tools = {{ {more} }}
+    """
+    async with behind(tmp_path, more=extra) as found:
+        narrow = found.url.replace("/default/", "/narrow/")
+        with pytest.raises(AgentCardResolutionError) as caught:
+            await found.card(url=narrow)
+        assert caught.value.status_code == 404
+        async with found.client() as client:
+            assert await sent(client, saying("complete"))  # where nothing is hidden
+        asked = list(found.agent.script.asked)
+        async with httpx.AsyncClient(trust_env=False, headers={"a2a-version": "1.0"}) as http:
+            answer = await http.post(f"{narrow}/rest/message:send", json=MessageToDict(saying("complete")))
+        assert answer.status_code >= 400
+        assert found.agent.script.asked == asked
+
+
+async def test_an_agent_some_of_whose_tools_are_hidden_may_be_reached_itself_if_that_is_said(
+    tmp_path: Path,
+) -> None:
+    extra = """
+        [servers.narrow]
+        upstreams = ["scripted"]
+        tools = { include = ["echo"] }
+    """
+    async with behind(tmp_path, upstream="relay = true", more=extra) as found:
+        assert (await found.card(url=found.url.replace("/default/", "/narrow/"))).name == "Scripted"
+
+
 async def test_an_agent_with_fewer_skills_may_be_reached_itself_if_that_is_said(tmp_path: Path) -> None:
     async with behind(tmp_path, upstream='skills = ["script"]\nrelay = true') as found:
         assert (await found.card()).name == "Scripted"
