@@ -391,6 +391,8 @@ async def test_over_tls_it_is_the_same_and_a_stranger_s_certificate_is_not_belie
         ((), "expected one of --stdio"),
         (("--stdio", "x", "--server", "y"), "--server goes with --config"),
         (("--stdio", "x", "--header", "A: b"), "--header goes with --url"),
+        (("--stdio", "x", "--auth", "b"), "--auth goes with --url"),
+        (("--stdio", "x", "--connect", "wss://gateway.example:0/tunnel/lab"), "expected a port"),
         (("--stdio", "http://a/mcp"), "a URL goes to --url"),
         (("--stdio", "x", "--connect", "ws://gateway.example/tunnel/lab"), "expected wss://"),
         (("--stdio", "x", "--connect", "wss://gateway.example/lab"), "expected wss://HOST/tunnel/NAME"),

@@ -15,7 +15,8 @@ from portico._host.known import Known
 from portico.api import Era, Factory, Offer, Refused, Secret, State
 from portico.testing import RecordingLog, RunningGateway, running_gateway
 from tests.kernel import kept
-from tests.kernel.roundsmen import Up
+from tests.kernel.roundsmen import Timers, Up, Worker
+from tests.kernel.roundsmen import component as named
 from tests.plugins.upstreams.kit import serving
 from tests.plugins.upstreams.scripted import Scripted
 
@@ -132,6 +133,34 @@ def test_what_does_not_outlive_the_gateway_is_of_visitors_only(tmp_path: Path) -
     assert passing.keeps(Visiting())
     assert not passing.keeps(Up())
     assert known(tmp_path).keeps(Up())
+
+
+async def test_a_worker_awaits_a_visitor_it_knows_of_for_a_while() -> None:
+    class Visiting(Up):
+        visits = True
+
+    class Remembering:
+        def keeps(self, upstream: object) -> bool:
+            return True
+
+        def read(self, component: Component) -> Offer:
+            return OFFER
+
+        def keep_soon(self, component: Component, offer: Offer) -> None:
+            pass
+
+    timers = Timers()
+    worker = Worker(timers, known=Remembering())
+    for name, upstream in (("here", Visiting()), ("other", Up()), ("a", Visiting())):
+        upstream.state = State.READY if name == "here" else State.UNAVAILABLE
+        worker.add(name, upstream)
+        assert worker.rounds.awaiting() is (name == "a")
+    await timers.on(31.0)
+    assert not worker.rounds.awaiting()
+    worker.rounds.take_up(named("a"))
+    assert worker.rounds.awaiting()
+    worker.says("a", State.READY)
+    assert not worker.rounds.awaiting()
 
 
 # --- in a gateway ----------------------------------------------------------------------------------

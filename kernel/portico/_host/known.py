@@ -13,7 +13,7 @@ import msgspec
 
 from portico._config.masking import MASK, plain
 from portico._config.settings import Component, Key
-from portico._core.contracts import Era, Json, Log, Offer, Upstream, Visitor
+from portico._core.contracts import Era, Json, Log, Offer, Visitor
 from portico._host.snapshot import replace
 
 _FORM: Final = 1
@@ -66,9 +66,9 @@ class Known:
         self._waiting: dict[Key, Component] = {}
         self._keeping: asyncio.Task[None] | None = None
 
-    def keeps(self, upstream: Upstream) -> bool:
+    def keeps(self, upstream: object) -> bool:
         """Whether it is for this upstream, too."""
-        return self._lasting or (isinstance(upstream, Visitor) and upstream.visits)
+        return self._lasting or visits(upstream)
 
     def read(self, component: Component) -> Offer | None:
         """What an upstream offered last; None for not known, also when it was configured otherwise then."""
@@ -139,6 +139,11 @@ class Known:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
+
+
+def visits(upstream: object) -> bool:
+    """Whether an upstream comes by itself."""
+    return isinstance(upstream, Visitor) and upstream.visits
 
 
 def _fits(head: _Head, component: Component) -> bool:

@@ -10,6 +10,7 @@ import attrs
 from attrs.validators import ge, gt, optional
 
 from portico.api import Secret, at_least, doc, positive
+from portico_plugins.upstreams.checks import port_of
 
 LEAST: Final = 24
 """Characters of a secret, at least."""
@@ -145,6 +146,8 @@ def _url(_: Any, __: Any, value: str) -> None:
     parts = urlsplit(value)
     if parts.scheme not in ("ws", "wss") or not parts.hostname or not name_in(value):
         raise ValueError("expected wss://HOST/tunnel/NAME")
+    if port_of(value) == 0:
+        raise ValueError("expected a port from 1 to 65535")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("the URL of a tunnel has no credentials, query or fragment")
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -15,7 +14,7 @@ import msgspec
 from portico.api import Host, PorticoError
 
 from . import proof
-from .client import secret_of
+from .client import authorities, secret_of
 from .config import DialConfig
 from .frames import LONGEST, PROTOCOL, Code, Violation
 
@@ -159,14 +158,11 @@ async def dial(
 async def _open(
     session: aiohttp.ClientSession, config: DialConfig, host: Host
 ) -> aiohttp.ClientWebSocketResponse:
-    tls: Any = True
-    if config.ca_file is not None:
-        tls = ssl.create_default_context(cafile=str(host.base / config.ca_file))
     return await session.ws_connect(
         config.url,
         protocols=(PROTOCOL,),
         max_msg_size=max(LONGEST, proof.LONGEST) + 1,
-        ssl=tls,
+        ssl=authorities(config, host),
         proxy=proxy_for(config.url),
     )
 
