@@ -53,6 +53,7 @@ NOBODY = {
     "opentelemetry": "nothing exports spans",
     "portico.testing": "for tests",
     "portico_plugins.registries.file.registry": "no registry is configured",
+    "portico_plugins.registries.sql.config": "no registry is configured",
     "portico_plugins.transports.talking.talk": "stdin and stdout are not served",
     "portico_plugins.tunnel.config": "nothing dials in",
     "portico_plugins.upstreams.grpc.config": "there is no such upstream",

@@ -17,7 +17,8 @@ from portico.api import Factory, Json, Registry
 from portico.testing import make_host
 from portico_plugins.registries.file import FILE
 from portico_plugins.registries.memory import MEMORY
-from portico_plugins.registries.sql import SQL, SqlConfig, sql_schema
+from portico_plugins.registries.sql import SQL, sql_schema
+from portico_plugins.registries.sql.config import SqlConfig
 from tests.databases import shared
 
 Open = Callable[[], AbstractAsyncContextManager[Registry]]

@@ -20,8 +20,9 @@ from portico._config.strict import structured
 from portico._config.wording import Wrong
 from portico.api import Author, Change, Json, RegistryDown, Secret
 from portico.testing import RecordingLog, make_host
-from portico_plugins.registries.sql import SQL, SqlConfig
+from portico_plugins.registries.sql import SQL
 from portico_plugins.registries.sql.address import Address, address_of
+from portico_plugins.registries.sql.config import SqlConfig
 from tests.databases import PASSWORD, MariaDB, PostgreSQL, Server, mariadb, postgresql
 from tests.plugins.registries.kept import TABLES, opened
 

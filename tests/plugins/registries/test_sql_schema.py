@@ -13,7 +13,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 from portico.api import Author, Change, ConfigError, Json, RegistryDown, Secret
-from portico_plugins.registries.sql import SqlConfig, sql_schema
+from portico_plugins.registries.sql import sql_schema
+from portico_plugins.registries.sql.config import SqlConfig
 from portico_plugins.registries.sql.schema import NEEDED, VERSIONS
 from portico_plugins.registries.sql.tables import RECORDS
 from tests.plugins.registries.kept import TABLES, opened

@@ -17,7 +17,8 @@ import trustme
 
 from portico.api import RegistryDown, Secret
 from portico.testing import RecordingLog, make_host
-from portico_plugins.registries.sql import SQL, SqlConfig
+from portico_plugins.registries.sql import SQL
+from portico_plugins.registries.sql.config import SqlConfig
 from tests.databases import MariaDB, shared
 from tests.plugins.registries.kept import TABLES
 

@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from portico_plugins.upstreams.grpc.rules import Rules
 from portico_plugins.upstreams.grpc.schemas import Style, input_schema, list_schema, output_schema
-from tests.plugins.upstreams.grpc_kit import descriptor_set, pool_from, shop
+from tests.plugins.upstreams.grpc_kit import descriptor_set, pool_from, shop, shop_upstream, tool
 
 Validator = jsonschema.Draft202012Validator
 UUID = "6e8bc430-9c3a-11d9-9669-0800200c9a66"

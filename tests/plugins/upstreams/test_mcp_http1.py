@@ -448,22 +448,26 @@ async def test_a_stream_nobody_reads_makes_the_server_wait() -> None:
                 assert len(await read(answer)) == 400 * 65536
 
 
-async def test_a_stream_that_ended_unread_leaves_a_connection_that_is_read_again() -> None:
-    chunk = b"80000\r\n" + b"x" * 0x80000 + b"\r\n0\r\n\r\n"
+async def test_a_stream_whose_end_came_with_too_much_leaves_a_connection_that_is_read_again() -> None:
+    gate = asyncio.Event()
+    much, more = b"x" * 200 * 1024, b"x" * 60 * 1024
 
-    async with peer(saying(EVENTS + chunk)) as server:
+    async def say(streams: Streams) -> None:
+        streams.writer.write(EVENTS + b"%x\r\n%b\r\n" % (len(much), much))
+        await gate.wait()
+        streams.writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(more), more))
+
+    async with peer(say) as server:
         with client(server.port) as connections:
             answer = await connections.send(ASK)
             async with asyncio.timeout(10):
-                while not connections._free:  # all of it has come, and nothing was read
-                    if answer._paused:
-                        answer._paused = False
-                        for connection in connections._all:
-                            connection.resume()
-                        answer._paused = True
+                while answer._size < len(much):
                     await asyncio.sleep(0)
-                assert len(await read(answer)) == 0x80000
-                assert len(await read(await connections.send(ASK))) == 0x80000
+                gate.set()
+                while not connections._free:  # with the rest came the end, and nobody has read yet
+                    await asyncio.sleep(0)
+                assert len(await read(answer)) == len(much + more)
+                assert len(await read(await connections.send(ASK))) == len(much + more)
     assert len(server.connections) == 1
 
 

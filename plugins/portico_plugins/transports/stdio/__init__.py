@@ -62,6 +62,7 @@ class Stdio:
             )
         self._endpoint = endpoints[config.server]
         self._max_line = config.max_line
+
         try:
             user = getpass.getuser()
         except (KeyError, OSError):  # a uid without a name, as containers have
