@@ -708,7 +708,11 @@ class Transport(Protocol):
     """
 
     def routes(self) -> Sequence[BaseRoute]:
-        """Starlette routes; empty for a transport that does its own I/O."""
+        """Starlette routes; empty for a transport that does its own I/O.
+
+        No path may be another transport's. A route that takes whatever nobody else does has the attribute
+        `leftover = True`, and is asked last.
+        """
         ...
 
 

@@ -38,6 +38,7 @@ from portico._host.pinning import Pinning
 from portico._host.places import Place, host_of, is_loopback, offers_of
 from portico._host.roster import Roster
 from portico._host.rounds import Rounds
+from portico._host.routes import routes_of
 from portico._host.sealed import Secrets
 from portico._host.snapshot import Snapshot
 from portico._host.stage import LiveStage
@@ -323,7 +324,7 @@ async def started(
         app, admit = None, None
         directs: Mapping[str, Direct] = {}
         if http:
-            routes = [route for each in transports.values() for route in each.routes()]
+            routes = routes_of(transports)
             # Looked up anew for each request: virtual servers come and go.
             directs = ChainMap(*(getattr(each, "directs", dict)() for each in transports.values()))
             app, admit = build_app(routes, directs, composer.plane, limits_of(settings), log, composer.roster)

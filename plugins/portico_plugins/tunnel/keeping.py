@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from portico.api import Host
-from portico_plugins.upstreams.mcp.restarts import Backoff
+from portico_plugins.upstreams.backoff import Backoff
 
 from . import proof
 from .config import DialConfig

@@ -34,7 +34,12 @@ gateway_api = (1, 0)
 _SWEEP: Final = 5.0
 _LOOK: Final = 0.5
 """Seconds between two looks at whether the gateway ends."""
-_LOUD: Final = ("a2a.server", "a2a.utils.error_handlers", "a2a.utils.version_validator")
+_LOUD: Final = (
+    "a2a.server",
+    "a2a.utils.error_handlers",
+    "a2a.utils.proto_utils",  # warns of odd cards, which are others', each time they are shown
+    "a2a.utils.version_validator",
+)
 """What of the SDK logs each bad request, some with a stack trace; what is a fault, we log ourselves."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from typing import Final
 
 import attrs
 from a2a.server.context import ServerCallContext
@@ -45,6 +46,9 @@ from portico_plugins.transports.a2a.tools import pages_of, tools_in
 from portico_plugins.transports.a2a.wanted import meant_by, named_by, said_in
 from portico_plugins.transports.a2a.webhooks import Webhooks
 from portico_plugins.transports.a2a.work import Event, Follower
+
+_LONGEST: Final = 512
+"""Of ids that clients choose, in characters."""
 
 
 @attrs.frozen(eq=False)
@@ -107,6 +111,7 @@ class ToolAgent(RequestHandler):
         message = params.message
         if message.role != Role.ROLE_USER:
             raise InvalidParamsError("The role of a message to an agent is ROLE_USER")
+        _check_ids(message)
         said = said_in(message, visit.message)
         hook = params.configuration.task_push_notification_config
         place = await self._webhooks().judged(hook) if hook.url else None
@@ -247,6 +252,17 @@ class ToolAgent(RequestHandler):
         if not card.capabilities.extended_agent_card:
             raise UnsupportedOperationError("There is no other card than the public one")
         return card
+
+
+def _check_ids(message: Message) -> None:
+    """Whether the ids a client has chosen are short enough to be in each of a task's events.
+
+    Raises:
+        InvalidParamsError: They are not.
+    """
+    for name, ident in (("messageId", message.message_id), ("contextId", message.context_id)):
+        if len(ident) > _LONGEST:
+            raise InvalidParamsError(f"The {name} is longer than {_LONGEST} characters")
 
 
 def _check_waits(entry: Entry, message: Message) -> None:

@@ -20,6 +20,7 @@ from portico.api import (
     State,
     failure,
 )
+from portico_plugins.upstreams.backoff import Backoff
 
 from . import listing, wire
 from .config import McpConfig
@@ -29,7 +30,6 @@ from .http import reason_of
 from .legs import Legs
 from .listening import Listening, announced
 from .reasons import ANSWERED, REACHABLE, UNREACHABLE
-from .restarts import Backoff
 from .session import SessionExpired
 
 _POLL: Final = 300.0

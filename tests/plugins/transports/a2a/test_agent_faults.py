@@ -39,6 +39,17 @@ def body(method: str, params: Any) -> bytes:
 SAID: Json = {"message": {"messageId": "1", "role": "ROLE_USER", "parts": [{"text": "hello"}]}}
 
 
+@pytest.mark.parametrize("name", ["messageId", "contextId"])
+async def test_an_id_that_would_make_every_event_large_is_refused(web: Web, name: str) -> None:
+    for length, taken in ((512, True), (513, False)):
+        said = {"message": {**SAID["message"], name: "i" * length}}
+        answer = await web.open("POST", HEADERS, body("SendMessage", said), "/a2a").json()
+        assert ("result" in answer) is taken
+    assert answer["error"]["code"] == -32602
+    listed = await web.open("POST", HEADERS, body("ListTasks", {}), "/a2a").json()
+    assert listed["result"]["totalSize"] == 1
+
+
 async def test_what_only_waits_does_not_hold_up_the_end_of_the_gateway(web: Web) -> None:
     chooses, asks = body("SendStreamingMessage", SAID), body("SendStreamingMessage", message("elicit"))
     streams = []
