@@ -118,6 +118,13 @@ def grpc_stub(plan: Plan) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
+def a2a_stub(plan: Plan) -> Iterator[tuple[int, str]]:
+    """The A2A agent, a process of its own."""
+    with _program(plan, "bench.upstreams.a2a_stub") as port:
+        yield port, f"127.0.0.1:{port}"
+
+
+@contextmanager
 def _program(plan: Plan, module: str) -> Iterator[int]:
     with on_cores(plan.cores.stub):
         process = subprocess.Popen(
@@ -177,6 +184,13 @@ KINDS = (
         ),
         grpc_stub,
         ("grpc_reflection", "pip install 'portico[grpc]'"),
+    ),
+    Kind(
+        "a2a-stream",
+        'use = "a2a"\nurl = "http://127.0.0.1:{upstream}"\n',
+        (Row("A2A, stream of 4 events", tool="send", inside="data", lean="a2a"),),
+        a2a_stub,
+        ("a2a", "pip install 'portico[a2a]'"),
     ),
     Kind(
         "local",

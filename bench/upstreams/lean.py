@@ -94,7 +94,38 @@ async def stdio_calls(where: str, frames: int) -> AsyncIterator[Call]:
         reader.cancel()
 
 
+@asynccontextmanager
+async def a2a_calls(where: str, frames: int) -> AsyncIterator[Call]:
+    """Messages to the A2A stub, one at a time on each of as many connections as are needed."""
+    host, _, port = where.rpartition(":")
+    free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    head = (
+        f"POST /rpc HTTP/1.1\r\nHost: {where}\r\nContent-Type: application/json\r\n"
+        "Accept: text/event-stream\r\nA2A-Version: 1.0\r\nContent-Length: "
+    ).encode()
+
+    async def call(text: str) -> bool:
+        reader, writer = free.pop() if free else await asyncio.open_connection(host, int(port))
+        message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"data": {"text": text}}]}
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "SendStreamingMessage", "params": {"message": message}}
+        body = msgspec.json.encode(asked)
+        writer.write(head + b"%d\r\n\r\n" % len(body) + body)
+        said = await reader.readuntil(b"\r\n\r\n")
+        length = int(said.partition(b"Content-Length:")[2].partition(b"\r\n")[0])
+        data = await reader.readexactly(length)
+        free.append((reader, writer))
+        events = [msgspec.json.decode(line[6:]) for line in data.split(b"\n\n") if line]
+        return len(events) == 4 and text.encode() in data
+
+    try:
+        yield call
+    finally:
+        for _, writer in free:
+            writer.close()
+
+
 KINDS: dict[str, Callable[[str, int], AbstractAsyncContextManager[Call]]] = {
+    "a2a": a2a_calls,
     "grpc": grpc_calls,
     "stdio": stdio_calls,
 }

@@ -48,7 +48,7 @@ def test_a_real_run_of_each_kind_has_right_answers(kind: str, capsys: pytest.Cap
     except CannotBuild as error:
         pytest.skip(str(error))
     command = f"{sys.executable} -m portico serve --config {{config}}"
-    options = ["--rounds", "1", "--seconds", "0.2", "--connections", "2", "--only", kind, "--json"]
+    options = ["--rounds", "1", "--seconds", "1", "--connections", "2", "--only", kind, "--json"]
     assert main([*options, "--command", command]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["errors"] == 0

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from portico._core.foreign import UNREAD
+from portico._core.naming import Selection
 from portico.api import (
     INTERNAL_ERROR,
     METHOD_NOT_FOUND,
@@ -109,6 +110,50 @@ async def test_an_upstream_that_does_not_speak_it_never_hears_of_it() -> None:
             await carried(made, method)
         assert caught.value.code == METHOD_NOT_FOUND
     assert stub.sent == []
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        Selection(include=["t"]),
+        Selection(include=["a/[t]"]),
+        Selection(include=[]),
+        Selection(exclude=["later"]),
+        Selection(exclude=["a/later"]),
+        Selection(exclude=["?/later"]),
+    ],
+)
+def test_an_upstream_whose_tools_are_filtered_is_not_spoken_to_past_the_filter(tools: Selection) -> None:
+    @jumping
+    async def run() -> None:
+        made, stub = world(script({}), tools=tools)
+        with pytest.raises(Refused) as caught:
+            await carried(made)
+        assert caught.value.code == METHOD_NOT_FOUND
+        assert stub.sent == []
+        stub.speaks_past_filters = frozenset({"zz"})  # type: ignore[attr-defined]
+        assert await carried(made) == {}
+        with pytest.raises(Refused):
+            await carried(made, "tools/call")  # of this it does not say so
+
+    run()
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        Selection(rename={"t": "u"}),
+        Selection(include=["a/*"]),
+        Selection(include=["b/x", "*"], exclude=["b/*", "b/a/t"]),
+    ],
+)
+def test_filters_of_other_upstreams_and_other_names_do_not_matter(tools: Selection) -> None:
+    @jumping
+    async def run() -> None:
+        made, _ = world(script({}), tools=tools)
+        assert await carried(made) == {}
+
+    run()
 
 
 @jumping

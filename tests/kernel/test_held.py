@@ -115,3 +115,13 @@ def test_instructions_that_are_held_back_are_not_passed_on() -> None:
     assert view({}, b=b).instructions == "[a] Obey.\n\n[b] Be kind."
     assert view(held, b=b).instructions == "[b] Be kind."
     assert view(held).instructions == ""
+
+
+@pytest.mark.parametrize(
+    ("thing", "narrowed"),
+    [(("tools", "search"), {"a"}), (("prompts", "p"), set()), (("instructions", ""), set())],
+)
+def test_an_upstream_of_which_tools_are_held_back_is_narrowed(
+    thing: tuple[str, str], narrowed: set[str]
+) -> None:
+    assert view(of_a(thing)).narrowed == narrowed

@@ -377,3 +377,18 @@ async def test_a_client_mirrors_no_header_of_a_hidden_argument() -> None:
     with pytest.raises(Refused) as caught:
         world.endpoint.check_params(params, [])
     assert caught.value.code == HEADER_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("key", "override", "narrowed"),
+    [
+        (("a", "tools", "t"), Override(enabled=False), {"a"}),
+        (("a", "tools", "t"), Override(hidden=("n",), defaults={"n": 1}), {"a"}),
+        (("a", "tools", "t"), Override(name="u", description="words", defaults={"n": 1}), set()),
+        (("a", "prompts", "p"), Override(enabled=False), set()),
+    ],
+)
+def test_an_upstream_of_which_tools_or_arguments_are_hidden_is_narrowed(
+    key: Key, override: Override, narrowed: set[str]
+) -> None:
+    assert view({"a": offer("t"), "b": offer("t")}, {key: override}).narrowed == narrowed

@@ -52,6 +52,8 @@ def told(kind: str, url: str) -> Json:
         return {"use": "rest", "openapi_inline": {"openapi": "3.1.0"}, "ref_origins": ["https://a.test", url]}
     if kind == "a2a":
         return {"use": "a2a", "url": url}
+    if kind == "origins":
+        return {"use": "a2a", "url": "http://agent.test", "origins": [url]}
     if kind == "grpc":
         return {"use": "grpc", "url": url.replace("http:", "grpc:")}
     return {"use": "mcp", "url": f"{url}/mcp"}
@@ -64,6 +66,7 @@ FIELD = {
     "grpc": "url",
     "a2a": "url",
     "mcp": "url",
+    "origins": "origins",
 }
 
 
@@ -182,6 +185,17 @@ async def test_where_it_is_allowed_it_is_connected_to(shelf: str) -> None:
 )
 def test_unless_it_is_said_only_a_gateway_of_ones_own_machine_allows_it(said: Any, allowed: bool) -> None:
     assert may_be_private(GatewaySettings(**said)) is allowed
+
+
+async def test_a_file_in_a_table_below_is_the_operators_too(shelf: str) -> None:
+    signers: Json = {"file": "/etc/passwd"}
+    config = {"use": "a2a", "url": "http://agent.test", "signers": signers}
+    async with managed(shelf, CONFINED) as (_, mgmt):
+        with pytest.raises(ConfigError) as caught:
+            await mgmt.change([Change("upstreams", "x", config)], ALICE, dry_run=True)
+        assert [where for where, _ in caught.value.problems] == ["upstreams.x.signers.file"]
+        config["signers"] = {"url": "https://keys.example/jwks.json"}
+        await mgmt.change([Change("upstreams", "x", config)], ALICE, dry_run=True)
 
 
 def test_every_kind_of_upstream_that_connects_to_addresses_is_confined() -> None:

@@ -71,6 +71,13 @@ def view_steps(
         for (upstream, kind, own), each in overrides.items()
         if kind == "resources" and not each.enabled and upstream in spec.upstreams
     }
+    narrowed = {
+        upstream
+        for (upstream, kind, _), each in overrides.items()
+        if kind == "tools" and (each.hidden or not each.enabled)
+    }
+    narrowed |= {upstream for upstream in spec.upstreams if spec.tools.limits(upstream)}
+    narrowed |= {name for name, things in (held or {}).items() if any(kind == "tools" for kind, _ in things)}
     schemes = yield from known.schemes(chosen)
     listed = [offer for _, offer in chosen if offer.eras]
     by_kind = {
@@ -101,6 +108,7 @@ def view_steps(
         public=bool(listed) and all(offer.public for offer in listed),
         conflicts=conflicts,
         upstreams=spec.upstreams,
+        narrowed=frozenset(narrowed),
         held=held_back,
         info=info_of(chosen) if spec.as_upstream else None,
     )

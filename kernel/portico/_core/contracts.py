@@ -576,11 +576,28 @@ class Successor(Protocol):
 
 @runtime_checkable
 class Speaks(Protocol):
-    """An upstream that takes requests of protocols other than MCP; see `Exchange.foreign`."""
+    """An upstream that takes requests of protocols other than MCP; see `Exchange.foreign`.
+
+    Where a virtual server hides some of its tools, or arguments of them, it takes none; but for those of the
+    protocols in an attribute `speaks_past_filters`, if it has one.
+    """
 
     @property
     def speaks(self) -> frozenset[str]:
         """What methods of those begin with: `a2a` for `a2a/SendMessage`."""
+        ...
+
+
+@runtime_checkable
+class Visitor(Protocol):
+    """An upstream that comes to the gateway: a process that has just started is without it for a moment.
+
+    What it offered last is handed on from worker to worker, so that a new one lists it until it is there.
+    """
+
+    @property
+    def visits(self) -> bool:
+        """Whether it is such a one."""
         ...
 
 

@@ -66,6 +66,11 @@ class Selection:
         """Whether the thing is excluded, whatever is included."""
         return _matches(claim, self.exclude)
 
+    def limits(self, upstream: str) -> bool:
+        """Whether anything an upstream has, or might yet have, is left out."""
+        whole = "*" in self.include or f"{upstream}/*" in self.include
+        return not whole or any(_of_any(pattern, upstream) for pattern in self.exclude)
+
     def alias(self, claim: Claim) -> str | None:
         """The explicit name, if one is configured."""
         if not self.rename:
@@ -76,6 +81,12 @@ class Selection:
 def _matches(claim: Claim, patterns: Iterable[str]) -> bool:
     full = f"{claim.upstream}/{claim.own}"
     return any(fnmatch.fnmatchcase(claim.own, p) or fnmatch.fnmatchcase(full, p) for p in patterns)
+
+
+def _of_any(pattern: str, upstream: str) -> bool:
+    """Whether a pattern may fit things of an upstream: not one that begins with another's name."""
+    owner, slash, _ = pattern.partition("/")
+    return not slash or owner == upstream or any(each in owner for each in "*?[")
 
 
 def prefixed(claim: Claim, separator: str) -> str:

@@ -90,8 +90,10 @@ class Router:
         target = exchange.target
         if target is None or target.upstream not in self.view.upstreams:
             raise Refused(METHOD_NOT_FOUND, "Method not found")
+        # It could be asked there for what its tools here are not to do.
+        says = "speaks_past_filters" if target.upstream in self.view.narrowed else "speaks"
         protocol = exchange.method.partition("/")[0]
-        if protocol not in getattr(self._upstreams.get(target.upstream), "speaks", ()):
+        if protocol not in getattr(self._upstreams.get(target.upstream), says, ()):
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         return await self._forward(exchange, target, exchange.params)
 

@@ -35,7 +35,7 @@ from portico._host.known import Known
 from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import limits_of
 from portico._host.pinning import Pinning
-from portico._host.places import Place, host_of, is_loopback
+from portico._host.places import Place, host_of, is_loopback, offers_of
 from portico._host.roster import Roster
 from portico._host.rounds import Rounds
 from portico._host.routes import routes_of
@@ -104,7 +104,11 @@ class Composer:
         self.pinning = Pinning(settings, self._offer_changed, self._looked, log, self.clock)
         self.plane = Plane(self.load, log, self.pinning.vet, gateway.workers)
         state = gateway.state or (settings.base / ".portico" if settings.registry else None)
-        known = Known(state / "offers", log) if state is not None else None
+        known: Known | None = None
+        if state is not None:
+            known = Known(state / "offers", log)
+        elif place is not None:
+            known = Known(offers_of(place.folder, place.key), log, lasting=False)
         seconds, times = gateway.health_interval, gateway.health_failures
         self.rounds = Rounds(self.plane, seconds, times, self.clock, log, known)
         self.rounds.quarantined = self.pinning.held_back

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +24,8 @@ from portico.api import Json
 METADATA: Final = "a2a-protocol.org/metadata"
 """In the `_meta` of a content block: the metadata of the part."""
 _BINARY: Final = "application/octet-stream"
+_MEDIA_TYPE: Final = re.compile(r"[\x20-\x7e]{1,255}")
+"""What may stand in a header; anything else is as good as none."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -33,7 +36,8 @@ def content_of(part: Json, uri: str) -> Json:
         part: ProtoJSON of a part.
         uri: What an embedded resource goes by.
     """
-    block = _block(part, str(part.get("mediaType", "")), uri)
+    media_type = str(part.get("mediaType", ""))
+    block = _block(part, media_type if _MEDIA_TYPE.fullmatch(media_type) else "", uri)
     if part.get("metadata"):
         block["_meta"] = {METADATA: part["metadata"]}
     return block

@@ -85,6 +85,7 @@ async def serving(
     compat: bool = False,
     extended: bool = False,
     streams: bool = True,
+    icon: str = "",
 ) -> AsyncIterator[Agent]:
     """The agent, on ports of its own.
 
@@ -95,6 +96,7 @@ async def serving(
         compat: Whether it understands A2A 0.3 too.
         extended: Whether it has an extended card.
         streams: Whether it streams.
+        icon: What its card says is its icon.
     """
     script = Scripted()
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -103,6 +105,8 @@ async def serving(
     address = f"127.0.0.1:{rpc.add_insecure_port('127.0.0.1:0')}"
     card = card_of(url, address, bindings, push=push, tenant=tenant)
     card.capabilities.extended_agent_card = extended
+    if icon:
+        card.icon_url = icon
     card.capabilities.streaming = streams
     known = AgentCard()
     known.CopyFrom(card)

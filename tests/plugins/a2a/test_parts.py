@@ -55,6 +55,16 @@ def test_a_part_is_a_content_block_and_that_the_same_part_again(part: Json, bloc
     assert to_json(from_json(part, Part)) == part
 
 
+@pytest.mark.parametrize(
+    "odd", ["image/png\r\nX-Evil: 1", "image/\x1b[2J", "image/" + "x" * 300, "image/\u202e"]
+)
+def test_a_media_type_that_is_none_is_left_out(odd: str) -> None:
+    block = content_of({"raw": PNG, "mediaType": odd}, "a2a://x")
+    kept = {"uri": "a2a://x", "mimeType": "application/octet-stream", "blob": PNG}
+    assert block == {"type": "resource", "resource": kept}
+    assert "mimeType" not in content_of({"url": "https://files.test/a", "mediaType": odd}, "a2a://x")
+
+
 def test_data_is_shown_as_its_json() -> None:
     block = content_of({"data": {"a": [1, 2.5, None]}}, "a2a://x")
     assert block == {"type": "text", "text": '{"a":[1,2.5,null]}'}

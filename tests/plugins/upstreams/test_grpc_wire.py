@@ -373,7 +373,7 @@ async def test_ten_thousand_messages_are_never_all_alive() -> None:
         finally:
             tracemalloc.stop()
     assert client.count == 10_000
-    assert ahead < 1000  # held back by flow control, not by memory
+    assert ahead < 5000  # held back by flow control, not by memory
     size = len(result.raw or b"")
     assert size > 20_000_000  # as text and structured
     assert kept < size + 2_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,7 +32,14 @@ if TYPE_CHECKING:
 gateway_api = (1, 0)
 
 _SWEEP: Final = 5.0
-_LOUD: Final = ("a2a.server", "a2a.utils.error_handlers", "a2a.utils.version_validator")
+_LOOK: Final = 0.5
+"""Seconds between two looks at whether the gateway ends."""
+_LOUD: Final = (
+    "a2a.server",
+    "a2a.utils.error_handlers",
+    "a2a.utils.proto_utils",  # warns of odd cards, which are others', each time they are shown
+    "a2a.utils.version_validator",
+)
 """What of the SDK logs each bad request, some with a stack trace; what is a fault, we log ourselves."""
 
 
@@ -120,10 +128,21 @@ async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
     transport = A2a(config, host, rpc, _signer(config, host))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(swept(transport.endpoints, _SWEEP))
+        watching = asyncio.create_task(_drained(transport.endpoints, host))
+        stack.callback(watching.cancel)
         if rpc is not None:
             find, base = transport.endpoints.agent, config.url.rstrip("/")
             await stack.enter_async_context(rpc.serving(find, base))
         yield transport
+
+
+async def _drained(endpoints: AgentEndpoints, host: Host) -> None:
+    """When the gateway ends, have agents end what waits: their streams would hold it up."""
+    while True:
+        await asyncio.sleep(_LOOK)
+        if host.wiring.closing:
+            for app in endpoints.apps.values():
+                app.drain()
 
 
 def _signer(config: A2aConfig, host: Host) -> Signer | None:

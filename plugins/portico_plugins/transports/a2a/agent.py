@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from typing import Final
 
 import attrs
 from a2a.server.context import ServerCallContext
@@ -34,17 +35,20 @@ from a2a.utils.errors import (
     UnsupportedOperationError,
 )
 
-from portico.api import Endpoint, Principal
+from portico.api import Endpoint, Json, Principal
 from portico_plugins.transports.a2a.bindings import Card, Visit, caller_of, visit_of
 from portico_plugins.transports.a2a.everywhere import pages_elsewhere
 from portico_plugins.transports.a2a.pages import page_wanted
 from portico_plugins.transports.a2a.posting import Place
 from portico_plugins.transports.a2a.running import Run
 from portico_plugins.transports.a2a.table import Entry, Table
-from portico_plugins.transports.a2a.tools import tools_of
-from portico_plugins.transports.a2a.wanted import said_in, wanted_by
+from portico_plugins.transports.a2a.tools import pages_of, tools_in
+from portico_plugins.transports.a2a.wanted import meant_by, named_by, said_in
 from portico_plugins.transports.a2a.webhooks import Webhooks
 from portico_plugins.transports.a2a.work import Event, Follower
+
+_LONGEST: Final = 512
+"""Of ids that clients choose, in characters."""
 
 
 @attrs.frozen(eq=False)
@@ -107,6 +111,7 @@ class ToolAgent(RequestHandler):
         message = params.message
         if message.role != Role.ROLE_USER:
             raise InvalidParamsError("The role of a message to an agent is ROLE_USER")
+        _check_ids(message)
         said = said_in(message, visit.message)
         hook = params.configuration.task_push_notification_config
         place = await self._webhooks().judged(hook) if hook.url else None
@@ -119,8 +124,11 @@ class ToolAgent(RequestHandler):
                 answers = entry.run.questions.answered_by(said)
                 self._tell(entry, hook, place)
                 return self._let(entry, message, lambda run: run.go_on(answers, visit.headers))
-        tools = await tools_of(self._endpoint, principal, visit.headers)
-        wanted = wanted_by(said, tools)
+        tools: dict[str, Json] = {}
+        wanted = named_by(said)
+        if wanted is None:
+            tools = tools_in(await pages_of(self._endpoint, principal, visit.headers))
+            wanted = meant_by(said, tools)
         if entry is not None:
             _check_waits(entry, message)
         else:
@@ -244,6 +252,17 @@ class ToolAgent(RequestHandler):
         if not card.capabilities.extended_agent_card:
             raise UnsupportedOperationError("There is no other card than the public one")
         return card
+
+
+def _check_ids(message: Message) -> None:
+    """Whether the ids a client has chosen are short enough to be in each of a task's events.
+
+    Raises:
+        InvalidParamsError: They are not.
+    """
+    for name, ident in (("messageId", message.message_id), ("contextId", message.context_id)):
+        if len(ident) > _LONGEST:
+            raise InvalidParamsError(f"The {name} is longer than {_LONGEST} characters")
 
 
 def _check_waits(entry: Entry, message: Message) -> None:

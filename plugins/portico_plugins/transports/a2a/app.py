@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -31,10 +33,11 @@ from portico_plugins.transports.a2a.cards import Ways, card_of
 from portico_plugins.transports.a2a.guarded import Guarded
 from portico_plugins.transports.a2a.handles import is_elsewhere
 from portico_plugins.transports.a2a.inside import answer_inside
+from portico_plugins.transports.a2a.kept import Kept
 from portico_plugins.transports.a2a.relays import Relays
 from portico_plugins.transports.a2a.signing import Signer
 from portico_plugins.transports.a2a.table import Bounds, Table
-from portico_plugins.transports.a2a.tools import tools_of
+from portico_plugins.transports.a2a.tools import pages_of, tools_in
 from portico_plugins.transports.a2a.webhooks import Delivery, Webhooks
 from portico_plugins.transports.over_http.entrance import Entrance
 from portico_plugins.transports.over_http.fields import Fields
@@ -115,6 +118,7 @@ class AgentApp:
         self._entrance = Entrance(endpoint, self._admitted, self._stranger)
         self._path = BEFORE + endpoint.name
         self._open: dict[asyncio.Task[None], Guest] = {}
+        self._cards: Kept[AgentCard] = Kept()
         self._looking: asyncio.Task[None] | None = None
         agent = ToolAgent(endpoint, self._path, self.table, self.card, self._hooks)
         self.handler = Guarded(agent, log)
@@ -162,6 +166,10 @@ class AgentApp:
                 guest.reply.cut()
                 task.cancel()
 
+    def drain(self) -> None:
+        """End what would hold up the gateway's end for nothing."""
+        self.table.drain()
+
     def close(self) -> None:
         """End every task."""
         self.table.close()
@@ -170,12 +178,19 @@ class AgentApp:
 
     async def card(self, visit: Visit) -> AgentCard:
         """The card as a visitor may see it."""
-        tools = None
+        pages: Sequence[bytes] | None = None
         if visit.principal is not None:
-            tools = list((await tools_of(self.endpoint, visit.principal, visit.headers)).values())
+            pages = await pages_of(self.endpoint, visit.principal, visit.headers)
         ways, scheme = self._ways(visit, self._path, self.endpoint.name), await self._scheme()
-        made = card_of(self.endpoint, tools, ways, scheme=scheme, push=self._hooks is not None)
-        return self._signed(made, visit)
+
+        def make() -> AgentCard:
+            tools = None if pages is None else list(tools_in(pages).values())
+            made = card_of(self.endpoint, tools, ways, scheme=scheme, push=self._hooks is not None)
+            return self._signed(made, visit)
+
+        lists = self.endpoint.lists
+        listed = None if pages is None else [hashlib.sha256(page).digest() for page in pages]
+        return self._cards.get((listed, ways, scheme, lists.info, lists.instructions), make)
 
     def _signed(self, card: AgentCard, visit: Visit) -> AgentCard:
         signer = self._manner.signer

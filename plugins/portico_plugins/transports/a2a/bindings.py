@@ -31,6 +31,9 @@ CARD: Final = "/.well-known/agent-card.json"
 VISIT: Final = "portico.a2a.visit"
 """Where in the ASGI scope the `Visit` is."""
 
+_KEPT: Final = 8
+"""Cards whose text is kept for the next request."""
+
 VERSION: Final = "a2a-version"
 
 
@@ -129,11 +132,11 @@ def agent_routes(
         compat: Whether A2A 0.3 is spoken, too.
         max_age: For how many seconds clients may keep the card.
     """
-    contexts = Contexts()
+    contexts, shown = Contexts(), Shown(max_age)
 
     async def public_card(request: Request) -> Response:
         visit: Visit = request.scope[VISIT]
-        return card_response(request, await card(visit), max_age, public=visit.principal is None)
+        return shown.response(request, await card(visit), public=visit.principal is None)
 
     rest = create_rest_routes(handler, contexts, enable_v0_3_compat=compat, path_prefix=path + REST)
     return (
@@ -143,26 +146,44 @@ def agent_routes(
     )
 
 
-def card_response(request: Request, card: AgentCard, max_age: int, *, public: bool) -> Response:
-    """A card with what caches need to know; 304 for clients that have this one (A2A 8.6).
+class Shown:
+    """Cards as they are sent.
 
     Args:
-        request: For its `If-None-Match`.
-        card: What is to be shown.
-        max_age: For how many seconds it may be kept.
-        public: Whether everybody gets this one.
+        max_age: For how many seconds clients may keep a card.
     """
-    shown = agent_card_to_dict(card)
-    signed = shown.pop("signatures", None)  # those of one and the same card may differ each time
-    tag = f'W/"{hashlib.sha256(msgspec.json.encode(shown, order="sorted")).hexdigest()[:32]}"'
-    headers = {
-        "etag": tag,
-        "cache-control": f"{'public' if public else 'private'}, max-age={max_age}",
-        "vary": "Authorization",
-    }
-    known = {each.strip() for each in request.headers.get("if-none-match", "").split(",")}
-    if "*" in known or tag in known or tag.removeprefix("W/") in known:
-        return Response(status_code=304, headers=headers)
-    if signed is not None:
-        shown["signatures"] = signed
-    return Response(msgspec.json.encode(shown), headers=headers, media_type="application/json")
+
+    def __init__(self, max_age: int) -> None:
+        self._max_age = max_age
+        self._texts: dict[
+            int, tuple[AgentCard, bytes, str]
+        ] = {}  # the card, too, so that its id stays its own
+
+    def response(self, request: Request, card: AgentCard, *, public: bool) -> Response:
+        """A card with what caches need to know; 304 for clients that have this one (A2A 8.6).
+
+        Args:
+            request: For its `If-None-Match`.
+            card: What is to be shown; it does not change any more.
+            public: Whether everybody gets this one.
+        """
+        _, text, tag = self._texts.get(id(card)) or self._made(card)
+        headers = {
+            "etag": tag,
+            "cache-control": f"{'public' if public else 'private'}, max-age={self._max_age}",
+            "vary": "Authorization",
+        }
+        known = {each.strip() for each in request.headers.get("if-none-match", "").split(",")}
+        if "*" in known or tag in known or tag.removeprefix("W/") in known:
+            return Response(status_code=304, headers=headers)
+        return Response(text, headers=headers, media_type="application/json")
+
+    def _made(self, card: AgentCard) -> tuple[AgentCard, bytes, str]:
+        shown = agent_card_to_dict(card)
+        text = msgspec.json.encode(shown)
+        shown.pop("signatures", None)  # those of one and the same card may differ each time
+        digest = hashlib.sha256(msgspec.json.encode(shown, order="sorted")).hexdigest()[:32]
+        made = self._texts[id(card)] = card, text, f'W/"{digest}"'
+        if len(self._texts) > _KEPT:
+            del self._texts[next(iter(self._texts))]
+        return made

@@ -18,6 +18,7 @@ from a2a.types import (
 )
 
 from portico.api import Endpoint, Json
+from portico_plugins.a2a.parts import is_web
 from portico_plugins.transports.a2a.bindings import REST
 from portico_plugins.transports.a2a.wanted import INPUT_MODES
 
@@ -67,7 +68,7 @@ def card_of(
     """
     info, instructions = endpoint.lists.info, endpoint.lists.instructions
     card = AgentCard(
-        name=str(info.get("title") or f"{info.get('name', 'portico')}: {endpoint.name}"),
+        name=str(info.get("title") or info.get("name") or endpoint.name),
         description=" ".join(filter(None, (instructions or f"The tools of {endpoint.name!r}.", _HOW))),
         version=str(info.get("version", "1")),
         supported_interfaces=interfaces_of(ways),
@@ -111,6 +112,19 @@ def secure(card: AgentCard, scheme: str) -> None:
         way = SecurityScheme(http_auth_security_scheme=HTTPAuthSecurityScheme(scheme=scheme))
         card.security_schemes["http"].CopyFrom(way)
         card.security_requirements.append(SecurityRequirement(schemes={"http": StringList()}))
+
+
+def without_odd_links(card: AgentCard) -> None:
+    """Leave out links that no web page should have: the gateway shows somebody else's card as its own.
+
+    Args:
+        card: Changed.
+    """
+    for field in ("documentation_url", "icon_url"):
+        if not is_web(getattr(card, field)):
+            card.ClearField(field)
+    if not is_web(card.provider.url):
+        card.ClearField("provider")  # none without its URL
 
 
 _STRANGERS: Final = AgentSkill(

@@ -63,7 +63,7 @@ class A2aConfig:
         metadata=doc("Seconds for which a task that is over can still be asked for."),
     )
     wait: float = attrs.field(
-        default=3600.0,
+        default=600.0,
         validator=positive,
         metadata=doc("Seconds for which a task waits for the answer to what it has asked."),
     )
@@ -117,8 +117,8 @@ class A2aConfig:
     agents: bool = attrs.field(
         default=True,
         metadata=doc(
-            "Whether the agents behind virtual servers are served, too, at `/a2a/SERVER/agents/UPSTREAM`. "
-            "Filters of a virtual server's tools say nothing about them."
+            "Whether the agents behind virtual servers are served, too, at `/a2a/SERVER/agents/UPSTREAM`; "
+            "those of which all tools are shown, or whose upstream says `relay = true`."
         ),
     )
     stream_seconds: float = attrs.field(

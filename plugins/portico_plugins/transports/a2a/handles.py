@@ -30,7 +30,8 @@ def tasks_in(below: str, params: Json) -> Iterator[Any]:
     if _TASKS in parts[:-1]:
         yield parts[parts.index(_TASKS) + 1].partition(":")[0]
     if not below:
-        yield from (params.get(name) for name in ("id", "taskId", "task_id"))
+        named = [params[name] for name in ("taskId", "task_id") if name in params]
+        yield from named or [params.get("id")]
     message = params.get("message")
     if isinstance(message, dict):
         yield from (message.get(name) for name in ("taskId", "task_id"))

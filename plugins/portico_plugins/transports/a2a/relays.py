@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from portico.api import Endpoint, Log
 from portico_plugins.transports.a2a.bindings import Visit, agent_routes
-from portico_plugins.transports.a2a.cards import Ways, interfaces_of, secure
+from portico_plugins.transports.a2a.cards import Ways, interfaces_of, secure, without_odd_links
 from portico_plugins.transports.a2a.guarded import Guarded
 from portico_plugins.transports.a2a.relay import AGENTS, RelayedAgent
 
@@ -113,6 +113,7 @@ class Relays:
             secure(made, await self._scheme())
             for skill in made.skills:
                 del skill.security_requirements[:]
+            without_odd_links(made)
             return self._signed(made, visit)
 
         agent = RelayedAgent(self._endpoint, name, shown, self._stream_seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +29,7 @@ from portico.api import (
     ModernCall,
     Refused,
     Result,
+    failure,
 )
 from portico_plugins.transports.a2a.asking import Questions
 from portico_plugins.transports.a2a.long import TASKS, LongCall
@@ -78,13 +79,17 @@ class Run:
         work: The task.
         log_level: The least severe log messages to pass on; "" for none.
         log: The plugin's, for faults.
+        may_wait: Says whether one more task of its owner's may wait for an answer.
     """
 
-    def __init__(self, endpoint: Endpoint, work: Work, log_level: str, log: Log) -> None:
+    def __init__(
+        self, endpoint: Endpoint, work: Work, log_level: str, log: Log, may_wait: Callable[[], bool]
+    ) -> None:
         self._endpoint = endpoint
         self._work = work
         self._log_level = log_level
         self._log = log
+        self._may_wait = may_wait
         self._call: ModernCall | None = None
         self._task: asyncio.Task[None] | None = None
         self._wanted: Wanted | None = None
@@ -144,6 +149,11 @@ class Run:
         if self._long is not None:
             self._let(self._long.cancel())
             self._long = None
+
+    @property
+    def calling(self) -> bool:
+        """Whether a call is under way that waits for nobody."""
+        return self._call is not None and self._call.outcome is None and self.questions is None
 
     def give_up(self, why: str = "Nobody has answered in time.") -> None:
         """End it, if it is not over."""
@@ -238,6 +248,10 @@ class Run:
         unfit = self.questions.unfit
         if unfit:
             self._refuse(TaskState.TASK_STATE_FAILED, Refused(INTERNAL_ERROR, unfit))
+            self.stop()
+        elif not self._may_wait():  # what waits holds a call
+            many = "Too many tasks wait for your answers"
+            self._refuse(TaskState.TASK_STATE_FAILED, failure(OVERLOADED, many, reason="waiting_limit"))
             self.stop()
         else:
             self._work.say(self.questions.state, self.questions.parts)

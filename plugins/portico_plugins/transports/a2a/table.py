@@ -14,6 +14,9 @@ from portico_plugins.transports.a2a.running import Run
 from portico_plugins.transports.a2a.webhooks import Webhooks
 from portico_plugins.transports.a2a.work import Event, Work
 
+MOST_WAITING: int = 256
+"""Tasks of one principal that may wait for answers at once."""
+
 _TTL: Final = 365 * 86_400.0
 
 
@@ -89,7 +92,12 @@ class Table:
         told = self._hooks.told if self._hooks is not None else _nobody
         now = self._endpoint.clock.time
         work = Work(ident, context or secrets.token_hex(16), owner, now, told, self._grew)
-        entry = Entry(work, Run(self._endpoint, work, self._log_level, self._log))
+
+        def may_wait() -> bool:
+            return sum(each.waits for each in self.of(owner)) < MOST_WAITING
+
+        run = Run(self._endpoint, work, self._log_level, self._log, may_wait)
+        entry = Entry(work, run)
         self._entries[ident] = self._owned.setdefault(owner, {})[ident] = entry
         return entry
 
@@ -134,6 +142,12 @@ class Table:
                 self.forget(ident)
             elif entry.work.waits and age > self._bounds.waiting:
                 entry.run.give_up()
+
+    def drain(self) -> None:
+        """The gateway ends: what only waits ends now, what is under way may finish."""
+        for entry in self._entries.values():
+            if not entry.run.calling:
+                entry.run.give_up("The gateway is shutting down.")
 
     def close(self) -> None:
         """End every task."""

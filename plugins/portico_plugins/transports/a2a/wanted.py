@@ -74,12 +74,8 @@ def _name(kind: str, media: str) -> str:
     return media or {"raw": "bytes", "url": "a file elsewhere"}.get(kind, kind)
 
 
-def wanted_by(said: Said, tools: Mapping[str, Json]) -> Wanted | None:
-    """Which tool a message wants called; None when it does not say.
-
-    Args:
-        said: The message's contents.
-        tools: What there is for this client, by name.
+def named_by(said: Said) -> Wanted | None:
+    """The tool that a message names, whatever there is; None when its data names none.
 
     Raises:
         InvalidParamsError: It is not to be understood.
@@ -87,7 +83,7 @@ def wanted_by(said: Said, tools: Mapping[str, Json]) -> Wanted | None:
     if len(said.data) > 1:
         raise InvalidParamsError("A message may hold one data part: one tool is called at a time")
     if not said.data:
-        return _by_text(said, tools)
+        return None
     order = said.data[0]
     if not isinstance(order, dict):
         raise InvalidParamsError('The data part is no object: expected {"tool": name, "arguments": {...}}')
@@ -116,8 +112,15 @@ def _object(arguments: Any) -> Json:
     return arguments
 
 
-def _by_text(said: Said, tools: Mapping[str, Json]) -> Wanted | None:
-    """Plain text is enough where it can only mean one thing: one tool, which needs one string."""
+def meant_by(said: Said, tools: Mapping[str, Json]) -> Wanted | None:
+    """What plain text means, where that can only be one thing: one tool, which needs one string.
+
+    Args:
+        said: The contents of a message that names no tool in its data.
+        tools: What there is for this client, by name.
+    """
+    if said.data:
+        return None
     name = said.skill or (next(iter(tools)) if len(tools) == 1 else "")
     schema = tools[name].get("inputSchema") if name in tools else None
     if not said.text or not isinstance(schema, dict):

@@ -32,6 +32,10 @@ class BadCard(Exception):
     """The card is of no use; says why, in one word and perhaps more in parentheses."""
 
 
+class Unsigned(BadCard):
+    """A card has no signature of a signer."""
+
+
 @attrs.frozen
 class Card:
     """A card that can be used.

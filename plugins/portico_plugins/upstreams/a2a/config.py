@@ -33,6 +33,8 @@ def _installed(attribute: Any, field: Any, value: str) -> None:
 def _problem(name: str, value: str) -> str | None:
     if name.lower().startswith("a2a-"):
         return f"{name!r} is set by the gateway itself"
+    if not value.isascii():
+        return f"the value of {name!r} has characters other than ASCII"
     return checks.header_problem(name, value)
 
 
@@ -187,7 +189,8 @@ class A2aConfig:
         default=None,
         metadata=doc(
             "Whether A2A clients reach the agent itself, too, where the transport `a2a` is. By default, if "
-            "all its skills are tools: what `skills` and `exclude` leave out, they could ask it for."
+            "all its skills are tools: what `skills` and `exclude` leave out, or a virtual server hides, "
+            "they could ask it for."
         ),
     )
     push_urls: Literal["public", "any", "none"] = attrs.field(

@@ -46,7 +46,7 @@ class Headers:
             principal = exchange.principal if exchange is not None else GATEWAY
             given = await self._credential.headers(principal, self._name)
             for name, value in given.items():
-                if header_problem(name, value) or name.lower().startswith("a2a-"):
+                if header_problem(name, value) or name.lower().startswith("a2a-") or not value.isascii():
                     raise failure(
                         UPSTREAM_UNAVAILABLE,
                         "The upstream is not available.",

@@ -21,15 +21,12 @@ from a2a.utils.signing import SignatureVerificationError, create_signature_verif
 from portico.api import Host, Json
 from portico_plugins.upstreams.http1 import HttpError
 
+from .card import Unsigned
 from .config import A2aConfig, Signers
 from .web import Web
 
 _MOST_SIGNATURES: Final = 16
 _MOST_KEYS: Final = 100
-
-
-class Unsigned(Exception):
-    """A card has no signature of a signer; says why in one word, and more in parentheses."""
 
 
 @attrs.frozen

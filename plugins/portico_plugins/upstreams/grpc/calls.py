@@ -10,6 +10,14 @@ import grpc
 import msgspec
 
 from portico.api import Exchange, Host, Json, Result
+from portico_plugins.upstreams.grpc_client.status import (
+    Status,
+    bad_response,
+    error_text,
+    refusal,
+    status_of,
+    tool_error,
+)
 
 from .config import GrpcConfig
 from .lookup import Lookup
@@ -17,7 +25,6 @@ from .messages import BadArguments, BadMessage, decode, encode
 from .metadata import Metadata
 from .methods import ITEMS, Method
 from .schemas import WRAPPED
-from .status import Status, bad_response, error_text, refusal, status_of, tool_error
 
 _SHOWN: Final = 16 * 1024
 """Bytes of a message up to which it is shown whole in a notification of progress."""

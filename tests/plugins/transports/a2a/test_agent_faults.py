@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from portico._host.gateway import drain
 from portico.api import ConfigError, Json
 from portico_plugins.a2a import missing
 from portico_plugins.transports.a2a import inside
@@ -35,6 +36,44 @@ def body(method: str, params: Any) -> bytes:
     return msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 
 
+SAID: Json = {"message": {"messageId": "1", "role": "ROLE_USER", "parts": [{"text": "hello"}]}}
+
+
+@pytest.mark.parametrize("name", ["messageId", "contextId"])
+async def test_an_id_that_would_make_every_event_large_is_refused(web: Web, name: str) -> None:
+    for length, taken in ((512, True), (513, False)):
+        said = {"message": {**SAID["message"], name: "i" * length}}
+        answer = await web.open("POST", HEADERS, body("SendMessage", said), "/a2a").json()
+        assert ("result" in answer) is taken
+    assert answer["error"]["code"] == -32602
+    listed = await web.open("POST", HEADERS, body("ListTasks", {}), "/a2a").json()
+    assert listed["result"]["totalSize"] == 1
+
+
+async def test_what_only_waits_does_not_hold_up_the_end_of_the_gateway(web: Web) -> None:
+    chooses, asks = body("SendStreamingMessage", SAID), body("SendStreamingMessage", message("elicit"))
+    streams = []
+    for said in (chooses, asks):
+        answer = await web.open("POST", HEADERS, said, "/a2a").rest()
+        ident = answer[0]["result"]["task"]["id"]
+        assert answer[-1]["result"]["statusUpdate"]["status"]["state"] == "TASK_STATE_INPUT_REQUIRED"
+        follow = web.open("POST", HEADERS, body("SubscribeToTask", {"id": ident}), "/a2a")
+        assert "task" in (await follow.message())["result"]
+        streams.append(follow)
+    working = web.open("POST", HEADERS, body("SendMessage", message("gate")), "/a2a")
+    async with asyncio.timeout(PATIENCE):
+        await web.upstream.begun.wait()
+    ending = asyncio.create_task(drain(web.gateway, hurry=asyncio.Event()))
+    for follow in streams:
+        last = (await follow.rest())[-1]["result"]["statusUpdate"]["status"]
+        assert last["message"]["parts"][0]["text"] == "The gateway is shutting down."
+    assert not ending.done()
+    web.upstream.gate.set()
+    assert (await working.json())["result"]["task"]["status"]["state"] == "TASK_STATE_COMPLETED"
+    async with asyncio.timeout(PATIENCE):
+        await ending
+
+
 async def test_a_gateway_that_ends_says_so(web: Web) -> None:
     web.gateway.plane.load.draining = True
     card = web.open("GET", HEADERS, path=CARD)
@@ -51,10 +90,10 @@ async def test_a_gateway_that_ends_says_so(web: Web) -> None:
     ("method", "path", "data"),
     [
         ("GET", CARD, b""),
-        ("POST", "/a2a", body("SendMessage", message("echo"))),
-        ("POST", "/a2a", body("SendStreamingMessage", message("echo"))),
-        ("POST", "/a2a/default/rest/message:send", msgspec.json.encode(message("echo"))),
-        ("POST", "/a2a/default/rest/message:stream", msgspec.json.encode(message("echo"))),
+        ("POST", "/a2a", body("SendMessage", SAID)),
+        ("POST", "/a2a", body("SendStreamingMessage", SAID)),
+        ("POST", "/a2a/default/rest/message:send", msgspec.json.encode(SAID)),
+        ("POST", "/a2a/default/rest/message:stream", msgspec.json.encode(SAID)),
     ],
 )
 async def test_of_a_fault_the_client_learns_nothing_and_the_log_everything(
@@ -68,8 +107,8 @@ async def test_of_a_fault_the_client_learns_nothing_and_the_log_everything(
     async def broken(*_: Any) -> None:
         raise RuntimeError("/etc/secret")
 
-    monkeypatch.setattr("portico_plugins.transports.a2a.app.tools_of", broken)
-    monkeypatch.setattr("portico_plugins.transports.a2a.agent.tools_of", broken)
+    monkeypatch.setattr("portico_plugins.transports.a2a.app.pages_of", broken)
+    monkeypatch.setattr("portico_plugins.transports.a2a.agent.pages_of", broken)
     answer = web.open(method, HEADERS, data, path)
     said = await answer.body()
     assert answer.status == (200 if path == "/a2a" else 500)

@@ -32,6 +32,7 @@ async def test_the_card_lists_the_tools_as_skills(web: Web, path: str) -> None:
         "HTTP+JSON": "http://localhost/a2a/default/rest",
     }
     assert card["capabilities"]["streaming"] is True
+    assert card["name"] == "portico"
 
 
 @pytest.mark.parametrize("binding", BINDINGS)

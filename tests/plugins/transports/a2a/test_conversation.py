@@ -558,6 +558,21 @@ async def test_the_oldest_tasks_that_are_over_go_first_and_those_at_work_stay() 
         }  # fmt: skip
 
 
+async def test_no_more_than_so_many_tasks_wait_for_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portico_plugins.transports.a2a.table.MOST_WAITING", 1)
+    async with gateway("", "[transports.a2a]") as web, sdk_client(web, streaming=False) as client:
+        first = await task_of(client, order("elicit"))
+        second = await task_of(client, order("elicit"))
+        assert (second.status.state, text_of(second)) == (FAILED, "Too many tasks wait for your answers")
+        await happened(web.upstream.cancelled)
+        assert got_nothing(await task_of(client, saying({}, task_id=first.id)))
+        assert (await task_of(client, order("elicit"))).status.state == INPUT
+
+
+def got_nothing(task: Task) -> bool:
+    return task.status.state == COMPLETED and data_of(task.artifacts[0].parts[0])["content"] == {}
+
+
 async def test_tasks_that_have_said_too_much_make_room_for_others() -> None:
     bounded = "max_bytes = 3000"
     async with tools("say", "name", keys=bounded) as (web, _), sdk_client(web, streaming=False) as client:

@@ -12,6 +12,8 @@ import pytest
 from a2a.client import AgentCardResolutionError, ClientConfig, create_client
 from a2a.client.client import ClientCallContext
 from a2a.types import (
+    AgentCard,
+    AgentProvider,
     CancelTaskRequest,
     DeleteTaskPushNotificationConfigRequest,
     GetExtendedAgentCardRequest,
@@ -40,6 +42,7 @@ from google.protobuf.struct_pb2 import Struct
 from jwt.algorithms import ECAlgorithm
 
 from portico.testing import running_gateway
+from portico_plugins.transports.a2a.cards import without_odd_links
 from tests.plugins.transports.a2a.behind import (
     BINDINGS,
     Behind,
@@ -235,6 +238,30 @@ async def test_the_card_has_our_urls_and_is_otherwise_the_agents(tmp_path: Path)
     }
     assert card.supported_interfaces[2].tenant == "default/agents/scripted"
     assert all(found.agent.url not in each.url for each in card.supported_interfaces)
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,<script>1</script>", "//other.test"])
+def test_links_of_a_card_that_no_page_should_have_are_left_out(link: str) -> None:
+    us = AgentProvider(organization="Us", url="https://us.test")
+    for field in ("icon_url", "documentation_url"):
+        card = AgentCard(provider=us, icon_url="https://us.test/i.png", documentation_url="http://us.test/")
+        setattr(card, field, link)
+        without_odd_links(card)
+        kept = {"provider": {"organization": "Us", "url": "https://us.test"}} | {
+            "iconUrl": "https://us.test/i.png",
+            "documentationUrl": "http://us.test/",
+        }
+        kept.pop("iconUrl" if field == "icon_url" else "documentationUrl")
+        assert MessageToDict(card) == kept
+    card = AgentCard(provider=AgentProvider(organization="Us", url=link))
+    without_odd_links(card)
+    assert MessageToDict(card) == {}
+
+
+async def test_an_agent_behind_is_shown_without_such_links(tmp_path: Path) -> None:
+    async with behind(tmp_path, icon="javascript:alert(1)") as found:
+        assert found.agent.card.icon_url
+        assert not (await found.card()).icon_url
 
 
 async def test_the_card_is_signed_by_the_gateway_and_verifies(tmp_path: Path) -> None:
@@ -446,6 +473,41 @@ async def test_an_agent_that_is_not_to_be_reached_itself_is_not(
         assert caught.value.status_code == 404
         card = await found.card(url=found.url.removesuffix("/agents/scripted"))
         assert card.skills
+
+
+@pytest.mark.parametrize("more", ['include = ["echo"]', 'exclude = ["scripted/*"]', 'exclude = ["not_yet"]'])
+async def test_an_agent_some_of_whose_tools_a_server_hides_is_not_reached_itself(
+    tmp_path: Path, more: str
+) -> None:
+    extra = f"""
+        [servers.narrow]
+        upstreams = ["scripted"]
+        tools = {{ {more} }}
+    """
+    async with behind(tmp_path, more=extra) as found:
+        narrow = found.url.replace("/default/", "/narrow/")
+        with pytest.raises(AgentCardResolutionError) as caught:
+            await found.card(url=narrow)
+        assert caught.value.status_code == 404
+        async with found.client() as client:
+            assert await sent(client, saying("complete"))  # where nothing is hidden
+        asked = list(found.agent.script.asked)
+        async with httpx.AsyncClient(trust_env=False, headers={"a2a-version": "1.0"}) as http:
+            answer = await http.post(f"{narrow}/rest/message:send", json=MessageToDict(saying("complete")))
+        assert answer.status_code >= 400
+        assert found.agent.script.asked == asked
+
+
+async def test_an_agent_some_of_whose_tools_are_hidden_may_be_reached_itself_if_that_is_said(
+    tmp_path: Path,
+) -> None:
+    extra = """
+        [servers.narrow]
+        upstreams = ["scripted"]
+        tools = { include = ["echo"] }
+    """
+    async with behind(tmp_path, upstream="relay = true", more=extra) as found:
+        assert (await found.card(url=found.url.replace("/default/", "/narrow/"))).name == "Scripted"
 
 
 async def test_an_agent_with_fewer_skills_may_be_reached_itself_if_that_is_said(tmp_path: Path) -> None:

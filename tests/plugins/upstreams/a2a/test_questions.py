@@ -97,11 +97,11 @@ async def test_time_in_which_the_client_is_asked_is_not_the_agents() -> None:
         await go_on.wait()
         return accepts(answer="late")
 
-    async with agent() as served, running(served.url, call_timeout=0.5) as up:
+    async with agent() as served, running(served.url, call_timeout=1.5) as up:
         exchange = call("greet", {"message": "ask Sure"}, client=Client(slowly))
         calling = asyncio.create_task(up.send(exchange))
         await asked.wait()
-        asyncio.get_running_loop().call_later(0.7, go_on.set)
+        asyncio.get_running_loop().call_later(1.7, go_on.set)
         assert text(await calling) == "late"
 
 
