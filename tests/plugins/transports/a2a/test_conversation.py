@@ -167,6 +167,16 @@ async def test_progress_and_log_messages_are_told_as_they_come() -> None:
     assert {update.status.state for update in updates[:-1]} == {WORKING}
 
 
+@pytest.mark.parametrize(("level", "logs"), [("warning", 2), ("error", 0), ("", 0)])
+async def test_which_log_messages_are_told_is_configured(level: str, logs: int) -> None:
+    async with tools("steps", keys=f'log_level = "{level}"') as (web, upstream), sdk_client(web) as client:
+        upstream.gate.set()
+        events = [event async for event in client.send_message(order("steps", {"gate": 1}))]
+    told = [json_format.MessageToDict(event.status_update.metadata) for event in events]
+    assert len([each for each in told if "log" in each]) == logs
+    assert len([each for each in told if "progress" in each]) == 2
+
+
 async def test_a_tool_is_told_which_message_it_is_called_for() -> None:
     async with tools("say") as (web, upstream), sdk_client(web, streaming=False) as client:
         task = await task_of(client, saying("hi", metadata={"k": 1}))
