@@ -19,6 +19,7 @@ from a2a.types import (
     TaskState,
 )
 from a2a.utils.errors import (
+    A2AError,
     ContentTypeNotSupportedError,
     InvalidParamsError,
     TaskNotCancelableError,
@@ -577,6 +578,34 @@ async def test_no_more_than_so_many_tasks_wait_for_answers(monkeypatch: pytest.M
         await happened(web.upstream.cancelled)
         assert got_nothing(await task_of(client, saying({}, task_id=first.id)))
         assert (await task_of(client, order("elicit"))).status.state == INPUT
+
+
+async def test_tasks_that_wait_to_hear_which_tool_are_few_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portico_plugins.transports.a2a.table.MOST_WAITING", 1)
+    async with tools("say", "nothing") as (web, _), sdk_client(web, streaming=False) as client:
+        first = await task_of(client, saying("which?"))
+        with pytest.raises(A2AError, match="Too many tasks wait"):
+            await task_of(client, saying("and which?"))
+        assert [task.id for task in (await client.list_tasks(ListTasksRequest())).tasks] == [first.id]
+        again = await task_of(client, saying("which?", task_id=first.id))
+        assert again.status.state == INPUT
+
+
+async def test_nobody_takes_the_room_of_the_others() -> None:
+    bounds = "max_bytes = 9000\nmax_bytes_each = 3000"
+    more = f"{TOKENS}[servers.default]\nupstreams = ['kinds']\nauth = ['people']"
+    async with (
+        tools("say", "nothing", keys=bounds, more=more) as (web, _),
+        sdk_client(web, streaming=False, headers=ALICE) as alice,
+        sdk_client(web, streaming=False, headers=BOB) as bob,
+    ):
+        await task_of(alice, saying("which?" * 600))
+        with pytest.raises(A2AError, match="Too many tasks"):
+            await task_of(alice, saying("which?"))
+        for number in range(3):
+            await task_of(bob, order("say", {"text": str(number) * 2000}))
+        (left,) = (await bob.list_tasks(ListTasksRequest(include_artifacts=True))).tasks
+        assert left.artifacts[0].parts[0].text[0] == "2"
 
 
 def got_nothing(task: Task) -> bool:
