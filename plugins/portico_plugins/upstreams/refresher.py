@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
@@ -83,11 +84,16 @@ class Refresher:
         """Until it is time to look again: it is due, something is odd, or the server was lost."""
         least = self._gap if seconds is None else min(seconds, self._gap)
         await asyncio.sleep(least)
+        left = None if seconds is None else seconds - least
+        if self._lost is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
+            return
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self._wake.wait())]
-        if self._lost is not None and self.state is State.READY:
+        if self.state is State.READY:
             tasks.append(asyncio.create_task(self._lost()))
         try:
-            left = None if seconds is None else seconds - least
             await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
