@@ -117,6 +117,9 @@ class Router:
     def _own_params(self, exchange: Exchange, target: Target) -> Json:
         """The params in the upstream's own words: the client's, where it has no others."""
         params = exchange.params
+        if "task" in params and exchange.method == "tools/call":
+            # The tasks of 2025-11-25 are offered to nobody: who asks for one is answered as if it had not.
+            params = {name: value for name, value in params.items() if name != "task"}
         field = NAME_PARAM.get(exchange.method)
         if field is not None:
             if params[field] != target.name:
@@ -131,9 +134,9 @@ class Router:
         """Send, and go on until the answer is one this client can be given."""
         upstream = self._upstreams[target.upstream]
         offer = upstream.offer
-        poll_tasks = (
-            has_tasks(offer.capabilities) and not offer.waits and not has_tasks(exchange.capabilities)
-        )
+        # A legacy client may say what it likes: it is told nothing by which to tell a task from a result.
+        knows_tasks = exchange.era is Era.MODERN and has_tasks(exchange.capabilities)
+        poll_tasks = has_tasks(offer.capabilities) and not offer.waits and not knows_tasks
         with_tasks: Json | None = None
         if poll_tasks and exchange.method == "tools/call":
             declared = exchange.capabilities.get("extensions")

@@ -113,6 +113,16 @@ async def test_a_retry_resumes_the_call_where_it_is_parked(way: str) -> None:
         assert kinds == [("parked", "aa")]
 
 
+async def test_a_retry_that_is_posted_to_the_worker_with_the_call_goes_by_the_one_with_the_stream() -> None:
+    async with both("sse") as it:
+        result = await it.parked()
+        session = await opened(it.pair.other.web, greet=False)
+        answer = await session.ask(retry(result), it.pair.owner.web)
+        assert (answer["id"], answer["result"]["structuredContent"]) == ("again", YES)
+        assert [each["kind"] for each in it.pair.forwarded] == ["parked"]
+        assert it.pair.other.web.upstream.calls == []
+
+
 @Ways
 async def test_a_second_round_and_its_progress_come_through_as_well(way: str) -> None:
     async with both(way) as it:
