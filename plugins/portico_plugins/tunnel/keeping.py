@@ -163,7 +163,8 @@ class Keeper:
         mine = proof.Dialler(proof.nonce(), self._instance, held, self._takeover, self._config.max_message)
         socket, said = await dial(self._config, self._host, self._name, mine)
         self._workers = max(1, min(said.workers, 1024))
-        self._known = True
+        # One that is about to end may know what those after it do not know any more.
+        self._known = self._known or said.verdict != "leaving"
         if said.verdict != "welcome":
             with contextlib.suppress(OSError):
                 await socket.close(Code.DONE, said.verdict)
