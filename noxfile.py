@@ -12,7 +12,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "tests", "build", "conformance", "api", "registries"]
+nox.options.sessions = ["lint", "tests", "build", "conformance", "api", "registries", "openapi"]
 
 HERE = Path(__file__).parent
 CONTRIB = ("contrib/portico-yaml", "contrib/portico-contextforge")
@@ -102,6 +102,18 @@ def corpus(session: nox.Session) -> None:
     session.run(
         *("python", "-m", "tests.plugins.upstreams.rest.corpus"),
         *("--folder", str(scratch / "documents"), "--fastmcp", str(rival / "bin" / "python")),
+        *session.posargs,
+    )
+
+
+@nox.session
+def openapi(session: nox.Session) -> None:
+    """One in ten of the documents that `corpus` is about."""
+    session.install("-e", ".[test]", NODE)
+    folder = Path(session.create_tmp()).resolve() / "documents"
+    session.run(
+        *("python", "-m", "tests.plugins.upstreams.rest.corpus"),
+        *("--folder", str(folder), "--only", "sweep", "--every", "10"),
         *session.posargs,
     )
 

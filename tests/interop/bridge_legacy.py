@@ -33,6 +33,7 @@ from tests.interop.fixture.questions import (
     sample,
 )
 from tests.interop.fixture.server import fixture_server
+from tests.interop.fixture.tasks import WORK, old_tasks
 from tests.interop.serving import main
 
 
@@ -121,12 +122,14 @@ ASKING_ROUNDS: tuple[ToolEntry, ...] = (
 """The modern scenarios' tools, written the legacy way."""
 
 if __name__ == "__main__":
+    server = fixture_server(
+        "portico-bridge-legacy",
+        (*PLAIN, *passing(_ask), *ASKING, *ASKING_ROUNDS, *WORK),
+        (*PROMPTS, PromptEntry(ASKING_PROMPT, _prompt)),
+    )
+    server.middleware.append(old_tasks)
     main(
-        fixture_server(
-            "portico-bridge-legacy",
-            (*PLAIN, *passing(_ask), *ASKING, *ASKING_ROUNDS),
-            (*PROMPTS, PromptEntry(ASKING_PROMPT, _prompt)),
-        ),
+        server,
         "legacy",
         "A legacy server that asks under the names of the modern scenarios.",
     )

@@ -15,6 +15,7 @@ from tests.interop.fixture.plain import PLAIN
 from tests.interop.fixture.questions import DEFAULTS, ENUMS, form, outcome, said, sample
 from tests.interop.fixture.rounds import ROUNDS, ask
 from tests.interop.fixture.server import fixture_server
+from tests.interop.fixture.tasks import WORK, with_tasks
 from tests.interop.serving import main
 
 
@@ -58,8 +59,12 @@ ROUNDED: tuple[ToolEntry, ...] = (
 
 if __name__ == "__main__":
     main(
-        fixture_server(
-            "portico-bridge-modern", (*PLAIN, *passing(_ask), *ROUNDED, *ROUNDS), (*PROMPTS, ROUND_PROMPT)
+        with_tasks(
+            fixture_server(
+                "portico-bridge-modern",
+                (*PLAIN, *passing(_ask), *ROUNDED, *ROUNDS, *WORK),
+                (*PROMPTS, ROUND_PROMPT),
+            )
         ),
         "modern",
         "A modern server that asks in rounds under the names of the legacy scenarios.",

@@ -17,12 +17,14 @@ import trustme
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
+from portico._host.rundir import folder_of
 from tests.interop.passing import PATIENCE, SERVER, gone
 from tests.interop.processes import ROOT, free_port
 from tests.interop.test_wrapper import Heard, said
 from tests.interop.tunnelling import NEXT, SECRET, Gateway, begun, gateway, tunnel
 
 LATEST = "2026-07-28"
+BRIEFLY = ("--stdio", SERVER, "--set", "transports.tunnel_client.refused_seconds=0.1")
 WRONG = "wrong-0123456789abcdef0123456789"
 
 
@@ -183,6 +185,31 @@ async def test_an_end_that_stands_still_is_given_up(tmp_path: Path, stopped: str
             assert said(await client.call_tool("pid", {})).isdigit()
 
 
+async def test_a_call_takes_no_longer_than_its_upstream_may(tmp_path: Path) -> None:
+    async with (
+        gateway(tmp_path, upstream="call_timeout = 0.2") as running,
+        tunnel(running.entrance, folder=tmp_path),
+        running.client(LATEST) as client,
+    ):
+        await ready(running)
+        error = await refused(asyncio.create_task(client.call_tool("hang", {})))
+        assert (error.code, error.data["gateway"]["reason"]) == (50400, "call_timeout")
+        assert said(await client.call_tool("cancelled", {})) == "it was cancelled"
+
+
+async def test_without_tls_another_machine_is_dialled_only_when_that_is_said_to_be_meant(
+    tmp_path: Path,
+) -> None:
+    offer = ("--stdio", SERVER, "--once")
+    url = "ws://portico.invalid:9/tunnel/lab"
+    async with tunnel(url, *offer, folder=tmp_path, wait=False) as careful:
+        assert await careful.ended() == 2
+        assert "expected wss://" in careful.text
+    async with tunnel(url, *offer, "--insecure", folder=tmp_path, wait=False) as told:
+        assert await told.ended() == 1
+        assert told.events("tunnel_connecting")
+
+
 # --- who may --------------------------------------------------------------------------------------
 
 
@@ -194,8 +221,9 @@ async def test_a_wrong_name_and_a_wrong_secret_are_the_same(tmp_path: Path, what
         if what != "secret":
             url = url.replace("/lab", "/nothing" if what == "name" else "/other")
         secret = WRONG if what == "secret" else SECRET
-        async with tunnel(url, folder=tmp_path, secret=secret, wait=False) as dialler:
+        async with tunnel(url, *BRIEFLY, folder=tmp_path, secret=secret, wait=False) as dialler:
             assert await dialler.ended() == 1
+        assert 0 < len(dialler.events("tunnel_retry")) <= 3
         expected = "gateway: the gateway does not know this name, or not with this secret"
         assert expected in dialler.text
         found = await running.process.until("tunnel_refused")
@@ -207,13 +235,26 @@ async def test_a_wrong_name_and_a_wrong_secret_are_the_same(tmp_path: Path, what
 
 async def test_nobody_tries_for_ever(tmp_path: Path) -> None:
     async with gateway(tmp_path, transport="wrong_tries = 1") as running:
-        async with tunnel(running.entrance, folder=tmp_path, secret=WRONG, wait=False) as wrong:
+        async with tunnel(running.entrance, *BRIEFLY, folder=tmp_path, secret=WRONG, wait=False) as wrong:
             assert await wrong.ended() == 1
         async with tunnel(
             running.entrance, "--stdio", SERVER, "--once", folder=tmp_path, wait=False
         ) as right:
             assert await right.ended() == 1
             assert "come later (HTTP 429)" in right.text
+
+
+async def test_a_name_that_is_only_being_added_is_waited_for(tmp_path: Path) -> None:
+    patient = ("--stdio", SERVER, "--set", f"transports.tunnel_client.refused_seconds={PATIENCE}")
+    fast = ("--set", "transports.tunnel_client.longest_pause=0.2")
+    async with (
+        gateway(tmp_path, secrets=[NEXT], transport="wrong_tries = 100") as running,
+        tunnel(running.entrance, *patient, *fast, folder=tmp_path, wait=False) as dialler,
+    ):
+        await dialler.until("tunnel_retry")
+        running.configure(secrets=[NEXT, SECRET])
+        running.process.signal(signal.SIGHUP)
+        await dialler.until("tunnel_connected")
 
 
 async def test_a_secret_is_changed_without_a_gap(tmp_path: Path) -> None:
@@ -230,7 +271,7 @@ async def test_a_secret_is_changed_without_a_gap(tmp_path: Path) -> None:
             running.configure(secrets=[NEXT])
             running.process.signal(signal.SIGHUP)
             await dialler.until("tunnel_connected", 3)
-            async with tunnel(running.entrance, folder=tmp_path, secret=SECRET, wait=False) as late:
+            async with tunnel(running.entrance, *BRIEFLY, folder=tmp_path, secret=SECRET, wait=False) as late:
                 assert await late.ended() == 1
             assert dialler.process.returncode is None
         for process in (dialler, running.process):
@@ -327,6 +368,26 @@ async def test_nobody_is_waited_for_longer_than_that(tmp_path: Path) -> None:
             assert (error.code, error.data["gateway"]["reason"]) == (50300, "no_tunnel")
 
 
+async def test_a_new_worker_lists_what_dialled_in_before_and_calls_wait(tmp_path: Path) -> None:
+    away = f"start_grace = {PATIENCE}"
+    async with gateway(tmp_path, upstream=away) as running:
+        async with tunnel(running.entrance, folder=tmp_path) as first:
+            await ready(running)
+            first.signal(signal.SIGKILL)
+            await first.ended()
+        running.configure(upstream=away, secrets=[NEXT, SECRET])  # the way to another secret is no exception
+        running.process.signal(signal.SIGHUP)
+        await running.process.until("reload.done")
+        async with running.client(LATEST) as client:
+            assert "pid" in [each.name for each in (await client.list_tools()).tools]
+            call = asyncio.create_task(client.call_tool("pid", {}))
+            async with tunnel(running.entrance, folder=tmp_path):
+                assert said(await call).isdigit()
+        running.process.signal(signal.SIGTERM)
+        assert await running.process.ended() == 0
+        assert not folder_of(str((tmp_path / "gateway.toml").resolve())).exists()
+
+
 # --- TLS ------------------------------------------------------------------------------------------
 
 
@@ -355,6 +416,8 @@ async def test_over_tls_it_is_the_same_and_a_stranger_s_certificate_is_not_belie
         ((), "expected one of --stdio"),
         (("--stdio", "x", "--server", "y"), "--server goes with --config"),
         (("--stdio", "x", "--header", "A: b"), "--header goes with --url"),
+        (("--stdio", "x", "--auth", "b"), "--auth goes with --url"),
+        (("--stdio", "x", "--connect", "wss://gateway.example:0/tunnel/lab"), "expected a port"),
         (("--stdio", "http://a/mcp"), "a URL goes to --url"),
         (("--stdio", "x", "--connect", "ws://gateway.example/tunnel/lab"), "expected wss://"),
         (("--stdio", "x", "--connect", "wss://gateway.example/lab"), "expected wss://HOST/tunnel/NAME"),

@@ -55,6 +55,12 @@ def test_a_worker_gets_a_little_ahead_of_the_one_with_the_fewest_and_no_further(
     assert mine.room(14) == 1
 
 
+def test_a_worker_that_needs_a_connection_leaves_none_to_the_others(board: Board) -> None:
+    mine, _ = slot(board), slot(board, 10)
+    mine.eager = lambda: True
+    assert [mine.room(held) for held in (0, 13, 14, 50)] == [14, 1, 1, 1]
+
+
 def test_nobody_waits_for_a_worker_that_takes_none(board: Board) -> None:
     mine, other = slot(board, 9), slot(board)
     assert mine.room(9) > 1000

@@ -15,6 +15,8 @@ from portico._host.known import Known
 from portico.api import Era, Factory, Offer, Refused, Secret, State
 from portico.testing import RecordingLog, RunningGateway, running_gateway
 from tests.kernel import kept
+from tests.kernel.roundsmen import Timers, Up, Worker
+from tests.kernel.roundsmen import component as named
 from tests.plugins.upstreams.kit import serving
 from tests.plugins.upstreams.scripted import Scripted
 
@@ -38,7 +40,12 @@ class Config:
     key: Secret = attrs.field(factory=lambda: Secret(""))
 
 
-def component(name: str = "a", use: str = "mcp", config: Config | None = None) -> Component:
+@attrs.frozen
+class Several:
+    keys: tuple[Secret, ...] = ()
+
+
+def component(name: str = "a", use: str = "mcp", config: Config | Several | None = None) -> Component:
     factory = Factory("mcp", "x", Config, None)  # type: ignore[arg-type]
     return Component("upstreams", name, use, config or Config(key=Secret("hidden")), factory, "p")
 
@@ -109,6 +116,51 @@ async def test_a_folder_that_cannot_be_written_is_reported_and_stops_nothing(tmp
     it.keep_soon(component(), OFFER)
     await it.close()
     assert log.events == ["upstream.not_kept"]
+
+
+def test_the_next_secret_beside_the_current_one_makes_no_other_upstream(tmp_path: Path) -> None:
+    before = component(config=Several(keys=(Secret("one"),)))
+    known(tmp_path).keep(before, OFFER)
+    assert known(tmp_path).read(component(config=Several(keys=(Secret("two"), Secret("one"))))) == OFFER
+    assert known(tmp_path).read(component(config=Several(keys=()))) is None
+
+
+def test_what_does_not_outlive_the_gateway_is_of_visitors_only(tmp_path: Path) -> None:
+    class Visiting(Up):
+        visits = True
+
+    passing = Known(tmp_path / "offers", RecordingLog(), lasting=False)
+    assert passing.keeps(Visiting())
+    assert not passing.keeps(Up())
+    assert known(tmp_path).keeps(Up())
+
+
+async def test_a_worker_awaits_a_visitor_it_knows_of_for_a_while() -> None:
+    class Visiting(Up):
+        visits = True
+
+    class Remembering:
+        def keeps(self, upstream: object) -> bool:
+            return True
+
+        def read(self, component: Component) -> Offer:
+            return OFFER
+
+        def keep_soon(self, component: Component, offer: Offer) -> None:
+            pass
+
+    timers = Timers()
+    worker = Worker(timers, known=Remembering())
+    for name, upstream in (("here", Visiting()), ("other", Up()), ("a", Visiting())):
+        upstream.state = State.READY if name == "here" else State.UNAVAILABLE
+        worker.add(name, upstream)
+        assert worker.rounds.awaiting() is (name == "a")
+    await timers.on(31.0)
+    assert not worker.rounds.awaiting()
+    worker.rounds.take_up(named("a"))
+    assert worker.rounds.awaiting()
+    worker.says("a", State.READY)
+    assert not worker.rounds.awaiting()
 
 
 # --- in a gateway ----------------------------------------------------------------------------------

@@ -76,7 +76,8 @@ async def changed(server: Scripted, mgmt: Management, *tools: Json) -> None:
     server.tools = list(tools)
     await mgmt.refresh("a")
     await eventually(lambda: list(mgmt.offers()["a"].tools) == server.tools)
-    await asyncio.sleep(0)  # the catalog is made anew in the next turn of the loop
+    roster: Any = mgmt
+    await roster._stage._composer.plane.looked()
 
 
 async def code(gw: RunningGateway, name: str = "t") -> int:
@@ -108,6 +109,7 @@ async def test_a_changed_tool_is_gone_until_somebody_approves(shelf: str) -> Non
         assert [(p.definition, p.state) for p in mgmt.definitions.all()] == [
             ("tools/t", "quarantined"), ("tools/u", "pinned"),
         ]  # fmt: skip
+        await eventually(lambda: writes(shelf))
         shown = mgmt.definitions.get("a")
         assert shown is not None
         (difference,) = shown.items[0].differences

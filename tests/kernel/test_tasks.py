@@ -146,6 +146,25 @@ async def test_it_is_polled_for_a_legacy_client_too() -> None:
     assert answer["result"] == {"content": []}
 
 
+@jumping
+async def test_it_is_polled_for_a_legacy_client_that_says_it_knows_tasks() -> None:
+    up = TaskUpstream({"status": "completed", "result": {"content": []}})
+    peer = World({"a": up}).legacy().open(capabilities=HAS_TASKS)
+    answer = await answer_of(peer.request("tools/call", CALL))
+    assert answer["result"] == {"content": []}
+
+
+@jumping
+async def test_a_call_that_asks_for_a_task_of_2025_11_25_is_an_ordinary_call_upstream() -> None:
+    up = StubUpstream(offer("t"))
+    world = World({"a": up})
+    wanting = {**CALL, "task": {"ttl": 60_000}}
+    await world.modern("tools/call", wanting)
+    await answer_of(world.legacy().open().request("tools/call", wanting))
+    assert [params.get("task") for _, params, _ in up.sent] == [None, None]
+    assert [params["name"] for _, params, _ in up.sent] == ["t", "t"]
+
+
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [(0, 0.05), (-5, 0.05), (10**9, 30.0), (10**400, 30.0), ("x", 1.0), (True, 1.0), (2500.0, 2.5)],

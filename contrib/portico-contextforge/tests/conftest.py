@@ -182,3 +182,11 @@ def served_by_two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config = CONFIG.replace('use = "memory"', 'use = "sql"')
     with gateway_served(tmp_path_factory.mktemp("two"), config, "--workers", "2") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def served_with_sse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same, with HTTP+SSE."""
+    config = CONFIG.replace('use = "memory"', 'use = "sql"') + 'sse = "sse"\n\n[transports.sse]\n'
+    with gateway_served(tmp_path_factory.mktemp("sse"), config, "--workers", "2") as url:
+        yield url

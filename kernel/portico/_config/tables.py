@@ -32,6 +32,12 @@ def _web_address(_: Any, __: Any, value: str | None) -> None:
             raise ValueError("expected an absolute http:// or https:// URL without query and fragment")
 
 
+def _origins(_: Any, __: Any, value: tuple[str, ...]) -> None:
+    for each in value:
+        if each not in ("*", "null") and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]+", each):
+            raise ValueError(f"expected SCHEME://HOST or SCHEME://HOST:PORT, without a path, got {each!r}")
+
+
 def _long_enough(_: Any, __: Any, value: Secret | None) -> None:
     if value is not None and len(value.reveal().encode()) < 32:
         raise ValueError("a secret of at least 32 bytes is needed (`openssl rand -hex 32` makes one)")
@@ -126,7 +132,9 @@ class GatewaySettings:
         default=(), metadata=doc("`Host` names to answer to besides those listened on and `public_url`'s.")
     )
     allowed_origins: tuple[str, ...] = attrs.field(
-        default=(), metadata=doc("`Origin`s web pages may call from besides the gateway's own.")
+        default=(),
+        validator=_origins,
+        metadata=doc("`Origin`s web pages may call from besides the gateway's own."),
     )
     public_url: str | None = attrs.field(
         default=None, validator=_web_address, metadata=doc("The URL clients reach the gateway at.")

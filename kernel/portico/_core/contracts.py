@@ -589,6 +589,19 @@ class Speaks(Protocol):
 
 
 @runtime_checkable
+class Visitor(Protocol):
+    """An upstream that comes to the gateway: a process that has just started is without it for a moment.
+
+    What it offered last is handed on from worker to worker, so that a new one lists it until it is there.
+    """
+
+    @property
+    def visits(self) -> bool:
+        """Whether it is such a one."""
+        ...
+
+
+@runtime_checkable
 class Probed(Protocol):
     """An upstream that can be asked whether it is well, whatever its own connections say.
 
@@ -695,7 +708,11 @@ class Transport(Protocol):
     """
 
     def routes(self) -> Sequence[BaseRoute]:
-        """Starlette routes; empty for a transport that does its own I/O."""
+        """Starlette routes; empty for a transport that does its own I/O.
+
+        No path may be another transport's. A route that takes whatever nobody else does has the attribute
+        `leftover = True`, and is asked last.
+        """
         ...
 
 

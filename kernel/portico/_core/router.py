@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from portico._core.catalog import View
-from portico._core.contracts import Era, Exchange, Json, Result, Target, Upstream
+from portico._core.contracts import Era, Exchange, Json, Result, State, Target, Upstream
 from portico._core.errors import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -69,7 +69,10 @@ class Router:
         if method in TASK_METHODS:
             return await self._tasks.answer(exchange)
         view = self.view
-        target = view.route(method, exchange.params, exchange.id)
+        try:
+            target = view.route(method, exchange.params, exchange.id)
+        except Refused as refusal:
+            raise self._unheard(view, exchange) or refusal from None
         exchange.target = target
         params = self._own_params(exchange, target)
         if view.fills:
@@ -97,9 +100,26 @@ class Router:
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         return await self._forward(exchange, target, exchange.params)
 
+    def _unheard(self, view: View, exchange: Exchange) -> Refused | None:
+        """Why nothing is known where the only upstream has not been heard of: it is away."""
+        upstream = self._upstreams.get(view.stands_for)
+        if upstream is None or upstream.state is State.READY:
+            return None
+        word = upstream.reason.partition(" ")[0].rstrip(":")  # no more than that is for clients
+        return failure(
+            UPSTREAM_UNAVAILABLE,
+            "The upstream is not available.",
+            reason=word if "_" in word else "not_connected",
+            upstream=view.stands_for,
+            request_id=exchange.id,
+        )
+
     def _own_params(self, exchange: Exchange, target: Target) -> Json:
         """The params in the upstream's own words: the client's, where it has no others."""
         params = exchange.params
+        if "task" in params and exchange.method == "tools/call":
+            # The tasks of 2025-11-25 are offered to nobody: who asks for one is answered as if it had not.
+            params = {name: value for name, value in params.items() if name != "task"}
         field = NAME_PARAM.get(exchange.method)
         if field is not None:
             if params[field] != target.name:
@@ -114,9 +134,9 @@ class Router:
         """Send, and go on until the answer is one this client can be given."""
         upstream = self._upstreams[target.upstream]
         offer = upstream.offer
-        poll_tasks = (
-            has_tasks(offer.capabilities) and not offer.waits and not has_tasks(exchange.capabilities)
-        )
+        # A legacy client may say what it likes: it is told nothing by which to tell a task from a result.
+        knows_tasks = exchange.era is Era.MODERN and has_tasks(exchange.capabilities)
+        poll_tasks = has_tasks(offer.capabilities) and not offer.waits and not knows_tasks
         with_tasks: Json | None = None
         if poll_tasks and exchange.method == "tools/call":
             declared = exchange.capabilities.get("extensions")

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Final
 
 _SLOTS: Final = 2047
@@ -101,11 +102,17 @@ def _file() -> int:
 
 
 class Slot:
-    """A worker's own place on the board. Implements `contracts.Share`."""
+    """A worker's own place on the board. Implements `contracts.Share`.
+
+    Attributes:
+        eager: Whether the connection that comes next may be one that this worker needs: then none is left to
+            the others, however many are open here.
+    """
 
     def __init__(self, board: Board, number: int) -> None:
         self.board = board
         self.number = number
+        self.eager: Callable[[], bool] = lambda: False
 
     def hold(self, held: int | None) -> None:
         """See `contracts.Share`."""
@@ -114,7 +121,8 @@ class Slot:
     def room(self, held: int) -> int:
         """See `contracts.Share`."""
         fewest = self.board.fewest(self.number)
-        return _ALL if fewest is None else fewest + _LEAD - held
+        room = _ALL if fewest is None else fewest + _LEAD - held
+        return max(room, 1) if room < 1 and self.eager() else room
 
     def turn(self) -> None:
         """The event loop turns."""

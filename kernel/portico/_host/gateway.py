@@ -35,9 +35,10 @@ from portico._host.known import Known
 from portico._host.lifecycle import Key, Phase, running
 from portico._host.limits import limits_of
 from portico._host.pinning import Pinning
-from portico._host.places import Place, host_of, is_loopback
+from portico._host.places import Place, host_of, is_loopback, offers_of
 from portico._host.roster import Roster
 from portico._host.rounds import Rounds
+from portico._host.routes import routes_of
 from portico._host.sealed import Secrets
 from portico._host.snapshot import Snapshot
 from portico._host.stage import LiveStage
@@ -103,7 +104,11 @@ class Composer:
         self.pinning = Pinning(settings, self._offer_changed, self._looked, log, self.clock)
         self.plane = Plane(self.load, log, self.pinning.vet, gateway.workers)
         state = gateway.state or (settings.base / ".portico" if settings.registry else None)
-        known = Known(state / "offers", log) if state is not None else None
+        known: Known | None = None
+        if state is not None:
+            known = Known(state / "offers", log)
+        elif place is not None:
+            known = Known(offers_of(place.folder, place.key), log, lasting=False)
         seconds, times = gateway.health_interval, gateway.health_failures
         self.rounds = Rounds(self.plane, seconds, times, self.clock, log, known)
         self.rounds.quarantined = self.pinning.held_back
@@ -319,7 +324,7 @@ async def started(
         app, admit = None, None
         directs: Mapping[str, Direct] = {}
         if http:
-            routes = [route for each in transports.values() for route in each.routes()]
+            routes = routes_of(transports)
             # Looked up anew for each request: virtual servers come and go.
             directs = ChainMap(*(getattr(each, "directs", dict)() for each in transports.values()))
             app, admit = build_app(routes, directs, composer.plane, limits_of(settings), log, composer.roster)

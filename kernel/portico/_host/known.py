@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import msgspec
 
-from portico._config.masking import plain
+from portico._config.masking import MASK, plain
 from portico._config.settings import Component, Key
-from portico._core.contracts import Era, Json, Log, Offer
+from portico._core.contracts import Era, Json, Log, Offer, Visitor
 from portico._host.snapshot import replace
 
 _FORM: Final = 1
@@ -54,14 +54,21 @@ class Known:
     Args:
         folder: Where; made when it is needed.
         log: The kernel's.
+        lasting: Whether it outlives the gateway. One that does not is for those upstreams only that a new
+            worker cannot reach by itself.
     """
 
-    def __init__(self, folder: Path, log: Log) -> None:
+    def __init__(self, folder: Path, log: Log, *, lasting: bool = True) -> None:
         self._folder = folder
+        self._lasting = lasting
         self._log = log
         self._kept: dict[Key, Offer] = {}
         self._waiting: dict[Key, Component] = {}
         self._keeping: asyncio.Task[None] | None = None
+
+    def keeps(self, upstream: object) -> bool:
+        """Whether it is for this upstream, too."""
+        return self._lasting or visits(upstream)
 
     def read(self, component: Component) -> Offer | None:
         """What an upstream offered last; None for not known, also when it was configured otherwise then."""
@@ -134,10 +141,24 @@ class Known:
         return self._folder / f"{name}.json"
 
 
+def visits(upstream: object) -> bool:
+    """Whether an upstream comes by itself."""
+    return isinstance(upstream, Visitor) and upstream.visits
+
+
 def _fits(head: _Head, component: Component) -> bool:
     return head.form == _FORM and head.of == _print(component)
 
 
 def _print(component: Component) -> str:
     """What tells an upstream from another one of its name; no secret can be guessed from it."""
-    return hashlib.sha256(_encode([component.use, plain(component.config)])).hexdigest()
+    return hashlib.sha256(_encode([component.use, _fewer(plain(component.config))])).hexdigest()
+
+
+def _fewer(value: Any) -> Any:
+    """The same with several secrets as one: naming the next beside the current makes no other upstream."""
+    if isinstance(value, dict):
+        return {key: _fewer(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [MASK] if value and all(each == MASK for each in value) else [_fewer(each) for each in value]
+    return value

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from portico._host.board import Slot
+
+OFFERS: Final = "offers."
+"""What the names of such folders begin with; see `offers_of`."""
 
 
 def host_of(address: str) -> str:
@@ -21,6 +26,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def offers_of(folder: Path, key: bytes) -> Path:
+    """Where the workers of one gateway tell those that come after them what upstreams have offered."""
+    return folder / f"{OFFERS}{hashlib.sha256(b'offers' + key).hexdigest()[:12]}"
 
 
 @attrs.frozen

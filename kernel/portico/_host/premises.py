@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from pathlib import Path
 
 from portico._config.settings import Settings
@@ -10,6 +12,7 @@ from portico._core.contracts import Log
 from portico._core.errors import ConfigError
 from portico._host import control, rundir
 from portico._host.listening import Listening
+from portico._host.places import OFFERS, offers_of
 
 
 async def prepare(
@@ -52,4 +55,19 @@ async def prepare(
             raise ConfigError([("gateway.control", why)], settings.source) from error
         log.warning("control.unavailable", error=str(error))
         return folder, None
+    if automatic and folder is not None:  # we are the only one here: what is left of others is of no use
+        for left in folder.glob(f"{OFFERS}*"):
+            shutil.rmtree(left, ignore_errors=True)
     return folder, made
+
+
+def leave(folder: Path, key: bytes) -> None:
+    """Take away what the workers have left there, and the folder, unless another gateway uses it.
+
+    Args:
+        folder: The gateway's private folder.
+        key: What its workers had in common.
+    """
+    shutil.rmtree(offers_of(folder, key), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

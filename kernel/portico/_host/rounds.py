@@ -6,9 +6,8 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable, Collection
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import attrs
 import msgspec
 
 from portico._config.settings import Component
@@ -17,39 +16,19 @@ from portico._core.errors import UPSTREAM_UNAVAILABLE, Refused
 from portico._core.health import Condition, Health
 from portico._core.plane import Plane
 from portico._core.timers import timers
-from portico._host.known import Known
+from portico._host.known import Known, visits
+from portico._host.seen import Due, Seen
 
 _NOTHING: Final = Offer()
+_COMES_WITHIN: Final = 30.0
+"""Seconds after which one that comes by itself is not about to come any more."""
+
 _LIMIT: Final = 30.0
 """Seconds a probe may take."""
 
 
-class Due(Protocol):
-    """Something that will be called in time."""
-
-    def cancel(self) -> object:
-        """It is not to be called any more."""
-        ...
-
-
 def _after(seconds: float, call: Callable[[], object]) -> Due:
     return timers().after(seconds, call)
-
-
-@attrs.define(eq=False)
-class _Seen:
-    """What is known of one upstream here."""
-
-    component: Component
-    health: Health
-    interval: float
-    last: Offer | None = None
-    fresh: bool = True
-    due: Due | None = None
-    probing: asyncio.Task[None] | None = None
-    offer: Offer | None = None
-    digest: str = ""
-    told: Json | None = None
 
 
 class Rounds:
@@ -91,7 +70,7 @@ class Rounds:
         self._known = known
         self._after = after
         self._chance = chance
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, Seen] = {}
         self._heard: dict[str, Json] = {}
         self._slots: tuple[int, ...] = ()
         self._slot = 0
@@ -105,9 +84,12 @@ class Rounds:
         name = component.name
         self._drop(name)
         health = Health(self._threshold, self._clock.time())
-        seen = self._seen[name] = _Seen(component, health, self._interval_of(component))
+        seen = self._seen[name] = Seen(
+            component, health, self._interval_of(component), self._clock.monotonic()
+        )
         upstream = self._plane.upstreams.get(name)
-        if self._known is not None and upstream is not None and upstream.state is not State.READY:
+        away = upstream is not None and upstream.state is not State.READY
+        if away and self._known is not None and self._known.keeps(upstream):
             seen.last = self._known.read(component)
         self.changed(name)
 
@@ -117,7 +99,7 @@ class Rounds:
         interval = self._interval_of(component)
         if seen is not None and seen.interval != interval:
             seen.interval = interval
-            _quit(seen)
+            seen.quit()
             self._go_on(component.name, seen)
 
     def _interval_of(self, component: Component) -> float:
@@ -133,7 +115,7 @@ class Rounds:
     def _drop(self, name: str) -> None:
         seen = self._seen.pop(name, None)
         if seen is not None:
-            _quit(seen)
+            seen.quit()
 
     async def close(self) -> None:
         """Make no more rounds."""
@@ -151,9 +133,19 @@ class Rounds:
             seen.health.says(upstream.state, upstream.reason, self._clock.time())
             if upstream.state is State.READY:
                 seen.last = None
-                if self._known is not None and self.mine(name):
+                if self._known is not None and self._known.keeps(upstream) and self.mine(name):
                     self._known.keep_soon(seen.component, upstream.offer)
             self._go_on(name, seen)
+
+    def awaiting(self) -> bool:
+        """Whether an upstream is missing here that comes by itself, and was there for the workers before."""
+        now = self._clock.monotonic()
+        return any(
+            seen.last is not None
+            and now < seen.since + _COMES_WITHIN
+            and visits(self._plane.upstreams.get(name))
+            for name, seen in self._seen.items()
+        )
 
     def condition(self, name: str) -> Condition:
         """How an upstream is; every worker says the same."""
@@ -187,12 +179,12 @@ class Rounds:
 
     # --- probing ---------------------------------------------------------------------------------------
 
-    def _go_on(self, name: str, seen: _Seen) -> None:
+    def _go_on(self, name: str, seen: Seen) -> None:
         """Have the next probe when it is time for it, and the others know what they do not know yet."""
         upstream = self._plane.upstreams.get(name)
         wanted = seen.interval and seen.health.probed and self.mine(name) and isinstance(upstream, Probed)
         if not wanted:
-            _quit(seen)
+            seen.quit()
         elif seen.due is None and seen.probing is None:
             seconds = seen.health.pause(seen.interval, self._chance())
             if seen.fresh:  # those that begin together are not probed together
@@ -200,11 +192,11 @@ class Rounds:
             seen.due = self._after(seconds, lambda: self._begin(name, seen))
         self._report(name, seen)
 
-    def _begin(self, name: str, seen: _Seen) -> None:
+    def _begin(self, name: str, seen: Seen) -> None:
         seen.due = None
         seen.probing = asyncio.get_running_loop().create_task(self._probe(name, seen))
 
-    async def _probe(self, name: str, seen: _Seen) -> None:
+    async def _probe(self, name: str, seen: Seen) -> None:
         upstream: Any = self._plane.upstreams.get(name)
         failed: tuple[State, str] | None = None
         try:
@@ -295,7 +287,7 @@ class Rounds:
         if stale:
             self._refresh(name)
 
-    def _report(self, name: str, seen: _Seen) -> None:
+    def _report(self, name: str, seen: Seen) -> None:
         """Tell the others how one of ours is, if that is new."""
         upstream = self._plane.upstreams.get(name)
         if self.tell is None or upstream is None or len(self._slots) < 2 or not self.mine(name):
@@ -312,20 +304,11 @@ class Rounds:
             seen.told = self._heard[name] = finding
             self.tell(finding)
 
-    def _digest(self, seen: _Seen, offer: Offer) -> str:
+    def _digest(self, seen: Seen, offer: Offer) -> str:
         if offer is not seen.offer:
             lists = (offer.tools, offer.resources, offer.templates, offer.prompts)
             seen.offer, seen.digest = offer, hashlib.sha256(msgspec.json.encode(lists)).hexdigest()
         return seen.digest
-
-
-def _quit(seen: _Seen) -> None:
-    if seen.due is not None:
-        seen.due.cancel()
-        seen.due = None
-    if seen.probing is not None:
-        seen.probing.cancel()
-        seen.probing = None
 
 
 def _weight(name: str, slot: int) -> bytes:

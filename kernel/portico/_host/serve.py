@@ -60,6 +60,8 @@ async def serve(
                     asyncio.create_task(_served(each.serve(app, sockets, stop, closing.wait, admit, share)))
                     for each in gateway.servers.values()
                 ]
+                if place is not None and gateway.rounds is not None:
+                    place.slot.eager = gateway.rounds.awaiting
                 ready(gateway)
                 ended = asyncio.gather(*servers)
                 stopping = asyncio.create_task(ending.stop.wait())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import signal
@@ -28,7 +27,7 @@ from portico._host.listening import Listening
 from portico._host.log import configure, logger
 from portico._host.notify import notify, reloading
 from portico._host.places import Place
-from portico._host.premises import prepare
+from portico._host.premises import leave, prepare
 from portico._host.system import ended, memory
 from portico._host.vigil import duties
 from portico._host.workers import OwnProcess, Process, Worker, WorkerFailed, described, why
@@ -320,8 +319,7 @@ class Supervisor:
         self._listening.only(())
         self._board.close()
         if self._folder is not None:
-            with contextlib.suppress(OSError):  # another gateway of the same configuration uses it
-                self._folder.rmdir()
+            leave(self._folder, self._key)
 
     async def _asked(self, request: Json) -> Json:
         """Answer a request on the control socket."""

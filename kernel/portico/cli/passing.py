@@ -50,6 +50,20 @@ def remote_options(function: Callable[..., R]) -> Callable[..., R]:
     return functools.reduce(lambda inner, option: option(inner), reversed(options), function)
 
 
+def only_for_urls(option: str) -> None:
+    """See that `--auth` was not given for a process; the variable may be there for other commands.
+
+    Args:
+        option: What names the URL that it is for.
+
+    Raises:
+        UsageError: It was.
+    """
+    given = click.get_current_context().get_parameter_source("auth")
+    if given is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"--auth goes with {option}")
+
+
 def running_options(function: Callable[..., R]) -> Callable[..., R]:
     """Add the options of every gateway that passes on; the command gets them as one `flags`."""
     options = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,14 @@ class TunnelClient:
             try:
                 secret_of(config, host)
             except (OSError, ValueError) as error:
-                problems.append(("secret_file", str(error)))
+                where = host.base / config.secret_file
+                why = error.strerror if isinstance(error, OSError) and error.strerror else error
+                problems.append(("secret_file", f"{where}: {why}"))
+        if config.ca_file is not None:
+            try:
+                authorities(config, host)
+            except OSError as error:
+                problems.append(("ca_file", f"{host.base / config.ca_file}: {error.strerror or error}"))
         if problems:
             raise ConfigError([(f"transports.{host.name}.{key}", text) for key, text in problems])
         self._config = config
@@ -69,6 +77,17 @@ class TunnelClient:
             keeping.cancel()
             await asyncio.wait([keeping])
             await keeper.close()
+
+
+def authorities(config: DialConfig, host: Host) -> ssl.SSLContext | bool:
+    """Whose certificates are believed.
+
+    Raises:
+        OSError: Their file cannot be read, or holds none.
+    """
+    if config.ca_file is None:
+        return True
+    return ssl.create_default_context(cafile=str(host.base / config.ca_file))
 
 
 def secret_of(config: DialConfig, host: Host) -> Secret:

@@ -10,6 +10,7 @@ import attrs
 from attrs.validators import ge, gt, optional
 
 from portico.api import Secret, at_least, doc, positive
+from portico_plugins.upstreams.checks import port_of
 
 LEAST: Final = 24
 """Characters of a secret, at least."""
@@ -145,6 +146,8 @@ def _url(_: Any, __: Any, value: str) -> None:
     parts = urlsplit(value)
     if parts.scheme not in ("ws", "wss") or not parts.hostname or not name_in(value):
         raise ValueError("expected wss://HOST/tunnel/NAME")
+    if port_of(value) == 0:
+        raise ValueError("expected a port from 1 to 65535")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("the URL of a tunnel has no credentials, query or fragment")
 
@@ -181,6 +184,14 @@ class DialConfig:
     )
     connect_timeout: float = attrs.field(
         default=10.0, validator=positive, metadata=doc("Seconds to connect and to prove who is there.")
+    )
+    refused_seconds: float = attrs.field(
+        default=5.0,
+        validator=ge(0),
+        metadata=doc(
+            "Seconds for which a gateway is asked again that has never known the name or the secret; then it "
+            "is given up. One that did know them is asked for ever."
+        ),
     )
     longest_pause: float = attrs.field(
         default=30.0, validator=positive, metadata=doc("Seconds between two attempts to connect, at most.")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -15,7 +14,7 @@ import msgspec
 from portico.api import Host, PorticoError
 
 from . import proof
-from .client import secret_of
+from .client import authorities, secret_of
 from .config import DialConfig
 from .frames import LONGEST, PROTOCOL, Code, Violation
 
@@ -27,6 +26,10 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 class Unreachable(PorticoError):
     """There is no connection to the gateway; its text says why."""
+
+
+class Later(Unreachable):
+    """It is there, and wants us to come later."""
 
 
 class Turned(PorticoError):
@@ -155,14 +158,11 @@ async def dial(
 async def _open(
     session: aiohttp.ClientSession, config: DialConfig, host: Host
 ) -> aiohttp.ClientWebSocketResponse:
-    tls: Any = True
-    if config.ca_file is not None:
-        tls = ssl.create_default_context(cafile=str(host.base / config.ca_file))
     return await session.ws_connect(
         config.url,
         protocols=(PROTOCOL,),
         max_msg_size=max(LONGEST, proof.LONGEST) + 1,
-        ssl=tls,
+        ssl=authorities(config, host),
         proxy=proxy_for(config.url),
     )
 
@@ -182,7 +182,7 @@ async def _prove(
 
 def _denied(error: aiohttp.WSServerHandshakeError) -> PorticoError:
     if error.status in (429, 503):
-        return Unreachable(f"the gateway wants us to come later (HTTP {error.status})")
+        return Later(f"the gateway wants us to come later (HTTP {error.status})")
     if error.status in (502, 504):
         return Unreachable(f"there is no gateway behind its proxy (HTTP {error.status})")
     return Turned(f"there is nothing to dial in to (HTTP {error.status}): is there a `tunnel` transport?")

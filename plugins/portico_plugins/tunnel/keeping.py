@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import attrs
 
 from portico.api import Host
-from portico_plugins.upstreams.mcp.restarts import Backoff
+from portico_plugins.upstreams.backoff import Backoff
 
 from . import proof
 from .config import DialConfig
-from .dial import ClientSocket, Turned, Unreachable, dial
+from .dial import ClientSocket, Later, Turned, Unreachable, dial
 from .frames import Code
 from .link import Link, Pace
 from .serving import Conversations
@@ -28,6 +28,9 @@ _STABLE: Final = 5.0
 """Seconds a connection has to last to count as well."""
 
 _UNWELCOME: Final = 5.0
+
+_FIRST_TRIES: Final = 3
+"""How often a gateway is asked again that has refused us from the start."""
 
 _FLUSH: Final = 1.0
 
@@ -69,6 +72,7 @@ class Keeper:
         self._workers = 1
         self._takeover = True
         self._known = False
+        self._turned: tuple[float, Turned] | None = None
         self._had = False
         self._lost = False
         self._complete = False
@@ -112,10 +116,9 @@ class Keeper:
             try:
                 verdict = await self._dial()
             except (Unreachable, Turned) as error:
-                if self._config.once or (isinstance(error, Turned) and not self._known):
+                if self._config.once:
                     raise
-                turned = isinstance(error, Turned)
-                await self._wait(self._patience() if turned else self._backoff.next(), str(error))
+                await self._wait(self._pause_after(error), str(error))
                 continue
             if verdict == "welcome":
                 self._takeover = self._had = True
@@ -124,6 +127,27 @@ class Keeper:
                 await self._wait(self._backoff.next(), "another process has the place")
             else:
                 await asyncio.sleep(searching.next())
+
+    def _pause_after(self, error: Unreachable | Turned) -> float:
+        """Seconds before the next attempt after one that has failed.
+
+        Raises:
+            Turned: The gateway has not wanted us for `refused_seconds`, and never has.
+        """
+        if isinstance(error, Unreachable) and not isinstance(error, Later):
+            return self._backoff.next()
+        if self._known:
+            return self._patience() if isinstance(error, Turned) else self._backoff.next()
+        # Our name may be about to be made known there. With so few attempts we are not taken for a guesser.
+        seconds, now = self._config.refused_seconds, asyncio.get_running_loop().time()
+        if isinstance(error, Turned):
+            self._turned = (self._turned[0] if self._turned else now + seconds, error)
+        if self._turned is None:
+            return self._backoff.next()
+        until, turned = self._turned
+        if now >= until:
+            raise turned
+        return min(seconds / _FIRST_TRIES, self._config.longest_pause)
 
     def _patience(self) -> float:
         """Seconds before the next attempt where the gateway does not want us: it counts wrong ones."""

@@ -184,6 +184,11 @@ class TunnelUpstream(McpUpstream):
         reason = super().reason
         return "no tunnel is connected" if reason == _NO_TUNNEL else reason
 
+    @property
+    def visits(self) -> bool:
+        """Whether it comes by itself, rather than being reached from here."""
+        return True
+
     def _dialled(self) -> None:
         """A tunnel has come or gone: look, when there was none before."""
         waiting, self._waiting = self._waiting, not self.tunnel_links.usable

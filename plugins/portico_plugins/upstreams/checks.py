@@ -36,6 +36,18 @@ def header_problem(name: str, value: str) -> str | None:
     return None if _VALUE.fullmatch(value) else f"the value of {name!r} has characters no header may have"
 
 
+def port_of(value: str) -> int | None:
+    """A URL's port, if it has one; `{port}` stands for a free one, where a program is to be launched.
+
+    Raises:
+        ValueError: It is no port.
+    """
+    try:
+        return urlsplit(value.replace("{port}", "1", 1)).port
+    except ValueError:
+        raise ValueError("expected a port from 1 to 65535") from None
+
+
 def url(_: Any, __: Any, value: str) -> None:
     """Validate a URL of HTTP, or none at all."""
     if not value:
@@ -49,6 +61,7 @@ def url(_: Any, __: Any, value: str) -> None:
         raise ValueError("a URL carries no credentials; use `credential` or `headers`")
     if parts.fragment:
         raise ValueError("the URL of a server has no fragment")
+    port_of(value)
 
 
 def headers(_: Any, __: Any, value: Mapping[str, Secret]) -> None:

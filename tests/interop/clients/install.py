@@ -18,6 +18,7 @@ NPM = (
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
     "@modelcontextprotocol/server-memory@2026.8.31",
+    "mcp-remote@0.15.1",
 )
 
 PYTHON = {

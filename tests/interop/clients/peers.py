@@ -21,6 +21,8 @@ RUN_SECONDS = 240
 COMMANDS = {
     "wrapper": (GATEWAY, "wrapper", "--url", "{url}"),
     "connect": (GATEWAY, "bridge", "--connect", "{url}", "--stdio"),
+    "mcp-remote": ("{node}", "{mcp_remote}", "{url}", "--allow-http", "--transport", "http-only"),
+    "mcp-remote-sse": ("{node}", "{mcp_remote}", "{sse}", "--allow-http", "--transport", "sse-only"),
 }
 """Ways in that are a command for the client to start."""
 
@@ -36,7 +38,8 @@ class Client:
         era: The era it has to end up in.
         servers: The virtual servers it talks to.
         way: How it comes in: a transport of the gateway (`http`, `sse`, `websocket`), or a command before
-            it (`wrapper`, and `connect`, which is `gateway bridge --connect URL --stdio`).
+            it (`wrapper`; `connect`, which is `gateway bridge --connect URL --stdio`; and mcp-remote, a
+            client of its own that desktop applications start).
     """
 
     name: str
@@ -89,6 +92,9 @@ CLIENTS = (
     Client("inspector", "inspector.py", "modern", "modern", way="connect"),
     Client("py-v1", "py_v1.py", "legacy", "legacy", way="connect"),
     Client("py-v2", "py_v2.py", "auto", "modern", way="connect"),
+    Client("ts-v1", "ts_v1.mjs", "legacy", "legacy", way="mcp-remote"),
+    Client("py-v2", "py_v2.py", "legacy", "legacy", way="mcp-remote"),
+    Client("py-v2", "py_v2.py", "legacy", "legacy", way="mcp-remote-sse"),
 )
 
 
@@ -115,10 +121,16 @@ def run(client: Client, server: str, stage: Stage, installed: Installed, scratch
     """Let a client do everything it can at a virtual server, and judge it."""
     token = f"{client.label}-{server}".replace("/", "-")
     acts = expect.acts(server)
+    places = {
+        "url": stage.url(server),
+        "sse": stage.url(server, "sse"),
+        "node": str(installed.node),
+        "mcp_remote": str(installed.script("mcp-remote")),
+    }
     plan = {
         "url": stage.url(server, client.way),
         "way": "stdio" if client.way in COMMANDS else client.way,
-        "command": [word.format(url=stage.url(server)) for word in COMMANDS.get(client.way, ())],
+        "command": [word.format_map(places) for word in COMMANDS.get(client.way, ())],
         "era": client.mode,
         "acts": acts,
         "folder": str(stage.folder),

@@ -234,6 +234,7 @@ def test_only_this_machine_is_reached_without_tls(url: str, guards: bool) -> Non
         {"url": "wss://a/tunnel/", "secret": SECRET},
         {"url": "wss://a/b", "secret": SECRET},
         {"url": "wss://a/tunnel/b?x=y", "secret": SECRET},
+        {"url": "wss://a:65536/tunnel/b", "secret": SECRET},
         {"url": "wss://me@a/tunnel/b", "secret": SECRET},
         {"url": "wss://a/tunnel/b", "secret": "short"},
         {"url": "wss://a/tunnel/b"},
@@ -245,6 +246,21 @@ def test_what_cannot_be_is_refused_when_it_is_configured(config: dict[str, Any])
         config = {**config, "secret": Secret(config["secret"])}
     with pytest.raises(ValueError, match=r"expected|secret|URL"):
         DialConfig(**config)
+
+
+async def test_authorities_that_are_missing_are_said_at_the_start_and_not_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("")
+    for name in ("none", "empty"):
+        table = f"""
+            [transports.streamable_http]
+            [transports.tunnel_client]
+            url = "wss://a.example/tunnel/b"
+            secret = "{SECRET}"
+            ca_file = "{tmp_path / name}"
+        """
+        with pytest.raises(ConfigError, match=f"ca_file.*{name}"):
+            async with running_gateway(table):
+                pass
 
 
 async def test_a_secret_file_that_is_missing_is_said_at_the_start(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from portico.api import ConfigError, Refused, State
 from portico.testing import make_host, running_gateway
 from portico_plugins.upstreams.grpc import GRPC, config
 from portico_plugins.upstreams.grpc.config import GrpcConfig
-from portico_plugins.upstreams.grpc.status import unreachable
+from portico_plugins.upstreams.grpc_client.status import unreachable
 from tests.plugins.upstreams.grpc_kit import (
     SERVICES,
     Health,

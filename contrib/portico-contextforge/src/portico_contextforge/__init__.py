@@ -37,6 +37,20 @@ class ContextForgeConfig:
         default=Ref("streamable_http"),
         metadata=doc("The transport that serves MCP; its endpoints are found under ContextForge's ids, too."),
     )
+    sse: Ref[Transport] | None = attrs.field(
+        default=None,
+        metadata=doc(
+            "A transport `sse`: then `/servers/ID/sse` and `/servers/ID/message` are there as ContextForge "
+            "has them, and `/message` beside `/sse`; without it, they answer 501."
+        ),
+    )
+    rpc: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "Whether `/rpc` is answered here, with ContextForge's methods and names; `false` lets a "
+            "transport `jsonrpc` have it."
+        ),
+    )
     auth: tuple[Ref[AuthScheme], ...] = attrs.field(
         default=(),
         metadata=doc(
@@ -87,16 +101,22 @@ class ContextForge:
         from portico_contextforge.app import Api
         from portico_contextforge.doors import Doors
 
-        self._doors = Doors(host.component(config.mcp), host.wiring)
+        self._doors = Doors(
+            host.component(config.mcp), host.component(config.sse) if config.sse else None, host.wiring
+        )
         self._api = Api(config, host)
+        self._rpc = config.rpc
 
     def routes(self) -> Sequence[BaseRoute]:
-        """The virtual servers' first: theirs are the longer paths."""
+        """The virtual servers' first: theirs are the longer paths. `/rpc` by itself: it can be one's only."""
+        from starlette.routing import Route
+
         from portico_contextforge.doors import DoorRoute
-        from portico_contextforge.operations import HEADS
+        from portico_contextforge.operations import HEADS, RPC
         from portico_contextforge.table import HeadRoute
 
-        return [DoorRoute(self._doors), HeadRoute(HEADS, self._api)]
+        rpc = [Route(RPC, self._api)] if self._rpc else []
+        return [*rpc, DoorRoute(self._doors), HeadRoute(HEADS, self._api)]
 
     def directs(self) -> Mapping[str, Direct]:
         """MCP endpoints by id, for servers that hand requests in whole."""

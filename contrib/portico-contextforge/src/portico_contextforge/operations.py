@@ -9,6 +9,7 @@ from portico_contextforge import exchange, gateways, others, rpc, servers, thing
 from portico_contextforge.errors import later
 from portico_contextforge.table import Operation
 
+RPC: Final = "/rpc"
 OPERATIONS: Final = (
     Operation("GET", "/health", others.health, open=True),
     Operation("GET", "/ready", others.ready, open=True),
@@ -44,7 +45,7 @@ OPERATIONS: Final = (
     *things.operations("prompts"),
     Operation("GET", "/prompts/{}", rpc.render, serves=True),
     Operation("POST", "/prompts/{}", rpc.render, serves=True),
-    Operation("POST", "/rpc", rpc.rpc, serves=True),
+    Operation("POST", RPC, rpc.rpc, serves=True),
     Operation("POST", "/initialize", rpc.initialize, serves=True),
     Operation("POST", "/notifications", rpc.notifications, serves=True),
     Operation("POST", "/protocol/initialize", rpc.initialize, serves=True),
@@ -65,7 +66,9 @@ OPERATIONS: Final = (
 _USERS: Final = (
     "users, teams, tokens and roles are not there yet: who may come in is for the auth plugins to say"
 )
-_OLD: Final = "HTTP+SSE and WebSocket are not served: connect to /servers/ID/mcp or /mcp (streamable HTTP)"
+_OLD: Final = (
+    "it takes the transports `sse` or `websocket`; or connect to /servers/ID/mcp or /mcp (streamable HTTP)"
+)
 _ABSENT: Final = {
     "a2a": "A2A agents are not there yet",
     "admin": "the admin UI and its routes are not there yet",

@@ -102,7 +102,10 @@ async def sse(call: Call) -> Answer:
     Raises:
         Trouble: 501, always.
     """
-    raise later(f"HTTP+SSE is not served: connect to /servers/{call.ident}/mcp (streamable HTTP)")
+    raise later(
+        "HTTP+SSE takes a transport `sse`, and `sse` of this one to name it; "
+        f"or connect to /servers/{call.ident}/mcp (streamable HTTP)"
+    )
 
 
 def _name(fields: Fields, given: str) -> str:

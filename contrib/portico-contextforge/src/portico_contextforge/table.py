@@ -213,6 +213,9 @@ class HeadRoute(BaseRoute):
         app: The application. It sees the whole path.
     """
 
+    leftover = True
+    """Other transports have paths below the same heads: `/servers/NAME/sse` and the like."""
+
     def __init__(self, heads: Collection[str], app: ASGIApp) -> None:
         self._heads = heads
         self._app = app

@@ -12,6 +12,7 @@ from portico.cli.failures import Failure, Misuse
 from portico.cli.passing import (
     assignment,
     on_stdio,
+    only_for_urls,
     passing,
     remote,
     remote_options,
@@ -113,6 +114,7 @@ def command(
             raise click.UsageError("expected --stdio 'COMMAND LINE' or --connect URL")
         if headers:
             raise click.UsageError("--header goes with --connect")
+        only_for_urls("--connect")
         upstreams = _processes(stdio, named, options)
     _serve(upstreams, expose or "streamable-http", flags, options)
 

@@ -12,7 +12,15 @@ import click
 
 from portico._core.errors import ConfigError, PorticoError
 from portico.cli.failures import Failure, Misuse
-from portico.cli.passing import assignment, passing, remote, remote_options, running_options, server_url
+from portico.cli.passing import (
+    assignment,
+    only_for_urls,
+    passing,
+    remote,
+    remote_options,
+    running_options,
+    server_url,
+)
 from portico.cli.upstream_specs import COMMAND_LINE, from_specs, literal
 
 if TYPE_CHECKING:
@@ -83,6 +91,8 @@ def command(
                                   ("--pass-env", stdio, "pass_env")):  # fmt: skip
         if options[given] and needed is None:
             raise click.UsageError(f"{option} goes with {'--url' if given == 'headers' else '--stdio'}")
+    if url is None:
+        only_for_urls("--url")
     if options["as_json"]:
         flags["log_format"] = "json"
     if click.get_current_context().get_parameter_source("log_level") is click.core.ParameterSource.DEFAULT:

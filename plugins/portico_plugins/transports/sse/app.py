@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import attrs
 from starlette.types import Receive, Scope, Send
 
-from portico.api import Endpoint, Principal, Refused, Reply, sse_event, sse_events
+from portico.api import FORWARDED, Endpoint, Principal, Refused, Reply, sse_event, sse_events
 from portico_plugins.transports.over_http.entrance import Entrance
 from portico_plugins.transports.over_http.fields import Fields, accepts
 from portico_plugins.transports.over_http.wire import (
@@ -22,6 +22,7 @@ from portico_plugins.transports.over_http.wire import (
 )
 from portico_plugins.transports.talking.lines import Line, Lines
 from portico_plugins.transports.talking.outbox import Bounds
+from portico_plugins.transports.talking.passed import Passed
 
 STREAM: Final = "/sse"
 MESSAGES: Final = "/messages"
@@ -60,7 +61,8 @@ class SseApp:
 
     def __init__(self, endpoint: Endpoint, most: int, most_each: int, manner: Manner) -> None:
         self.endpoint = endpoint
-        self.lines = Lines(endpoint, most, most_each, manner.bounds)
+        self.lines = Lines(endpoint, MESSAGES, most, most_each, manner.bounds)
+        self._passed = Passed(endpoint, manner.bounds, manner.patience)
         self._manner = manner
         self._entrance = Entrance(endpoint, self._admitted)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,6 +139,9 @@ class SseApp:
             send_problem(reply, *fields.untyped)
             return
         idents = parse_qs(raw[0]["query_string"].decode("latin-1")).get("session_id", [])
+        if FORWARDED in raw[0] and not idents:
+            self._passed.serve(raw, fields, principal, reply)
+            return
         ident = idents[0] if len(idents) == 1 else ""
         line = self.lines.find(ident, principal)
         if line is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from portico.api import (
     INVALID_PARAMS,
@@ -78,15 +79,23 @@ class ModernRequests:
                 self._endpoint.check_params(message.params, fields.lines)
             if "requestState" in message.params and self._parked_elsewhere(raw, message, principal, reply):
                 return
-            exchange = self._endpoint.modern_exchange(
-                message.method, message.params, principal, fields.headers
-            )
-            if message.method == "subscriptions/listen":
-                self._listen(exchange, message.id, reply)
-            else:
-                _Answer(self._endpoint, exchange, message.id, reply, self._manner)
+            self.carry_out(message, principal, fields.headers, reply)
         except Refused as refusal:
             send_refusal(reply, STATUS.get(refusal.code, 200), refusal, message.id)
+
+    def carry_out(
+        self, message: Message, principal: Principal, headers: Mapping[str, str], reply: Reply
+    ) -> None:
+        """Answer a request that has been judged, here.
+
+        Raises:
+            Refused: It cannot begin; nothing has been answered.
+        """
+        exchange = self._endpoint.modern_exchange(message.method, message.params, principal, headers)
+        if message.method == "subscriptions/listen":
+            self._listen(exchange, message.id, reply)
+        else:
+            _Answer(self._endpoint, exchange, message.id, reply, self._manner)
 
     def _parked_elsewhere(self, raw: Raw, message: Message, principal: Principal, reply: Reply) -> bool:
         """Whether a retry's call is parked at another worker, which then answers."""

@@ -8,6 +8,8 @@ from collections import Counter
 from typing import Final
 
 from portico.api import OVERLOADED, Challenge, Credentials, Endpoint, Principal, failure
+from portico_plugins.transports.over_http.endpoints import path_of
+from portico_plugins.transports.talking.elsewhere import Onward
 from portico_plugins.transports.talking.outbox import Bounds, Outbox
 from portico_plugins.transports.talking.talk import Talk
 
@@ -29,6 +31,7 @@ class Line:
         credentials: What that was found out from.
         bounds: How far behind its client may be.
         ident: Its session's id.
+        path: Where other workers take what is theirs.
 
     Attributes:
         outbox: What is to be sent. When it is closed and empty, the connection is to be closed.
@@ -36,13 +39,20 @@ class Line:
     """
 
     def __init__(
-        self, endpoint: Endpoint, principal: Principal, credentials: Credentials, bounds: Bounds, ident: str
+        self,
+        endpoint: Endpoint,
+        principal: Principal,
+        credentials: Credentials,
+        bounds: Bounds,
+        ident: str,
+        path: str,
     ) -> None:
         self.endpoint = endpoint
         self.principal = principal
         self.ident = ident
         self.outbox = Outbox(bounds)
-        self.talk = Talk(endpoint, principal, self.outbox, ident, self.wind_up)
+        onward = Onward(endpoint, principal, credentials, path)
+        self.talk = Talk(endpoint, principal, self.outbox, ident, self.wind_up, onward)
         self.reason = ""
         self._credentials = credentials
         self._working: asyncio.Task[None] | None = None
@@ -91,13 +101,15 @@ class Lines:
 
     Args:
         endpoint: The virtual server.
+        end: How the path ends where its workers pass each other what is theirs.
         most: How many there may be.
         most_each: How many one principal may have.
         bounds: How far behind clients may be.
     """
 
-    def __init__(self, endpoint: Endpoint, most: int, most_each: int, bounds: Bounds) -> None:
+    def __init__(self, endpoint: Endpoint, end: str, most: int, most_each: int, bounds: Bounds) -> None:
         self._endpoint = endpoint
+        self._path = path_of(endpoint.name, end)
         self._most = most
         self._most_each = most_each
         self._bounds = bounds
@@ -117,7 +129,9 @@ class Lines:
         if len(self._lines) >= self._most or self._owned[principal] >= self._most_each:
             raise failure(OVERLOADED, "Too many sessions are open", reason="session_limit")
         ident = self._endpoint.seal.close("session", principal, secrets.token_hex(16), _TTL)
-        line = self._lines[ident] = Line(self._endpoint, principal, credentials, self._bounds, ident)
+        line = self._lines[ident] = Line(
+            self._endpoint, principal, credentials, self._bounds, ident, self._path
+        )
         self._owned[principal] += 1
         return line
 

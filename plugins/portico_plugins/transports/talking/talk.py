@@ -31,6 +31,7 @@ from portico.api import (
     parse_batch,
     result_frame,
 )
+from portico_plugins.transports.talking.elsewhere import Elsewhere, Onward
 from portico_plugins.transports.talking.outbox import Outbox
 
 _QUIET = 3600.0
@@ -93,6 +94,7 @@ class Talk:
         outbox: Takes the answers.
         ident: Names the session, where it has a name.
         on_end: Called when the gateway wants the conversation to end; perhaps more than once.
+        onward: The way to the other workers, if there may be any.
     """
 
     def __init__(
@@ -102,14 +104,16 @@ class Talk:
         outbox: Outbox,
         ident: str = "",
         on_end: Callable[[], None] = lambda: None,
+        onward: Onward | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._principal = principal
         self._outbox = outbox
+        self._onward = onward
         self._session = endpoint.session(principal, ident, _Outlet(outbox, on_end))
         # Whatever is said on it and in whichever era, it ends with its virtual server.
         endpoint.sessions.add(self._session)
-        self._calls: dict[tuple[type, Id], ModernCall] = {}
+        self._calls: dict[tuple[type, Id], ModernCall | Elsewhere] = {}
         self._listens: dict[tuple[type, Id], tuple[Listen, _ListenSink]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -141,11 +145,11 @@ class Talk:
         message = parse(data, depth=depth)
         meta = message.params.get("_meta")
         if isinstance(meta, dict) and META_VERSION in meta:
-            self._modern(message, headers)
+            self._modern(message, data, headers)
         elif message.kind == "notification" and self._cancel_modern(message):
             return
         elif message.kind == "request" and not self._session.version and message.method == "server/discover":
-            self._modern(message, headers)
+            self._modern(message, data, headers)
         else:
             self._session.receive(message, self._outbox, headers)
 
@@ -167,7 +171,7 @@ class Talk:
             call.cancel()
         return call is not None
 
-    def _modern(self, message: Message, headers: Mapping[str, str]) -> None:
+    def _modern(self, message: Message, data: bytes, headers: Mapping[str, str]) -> None:
         if message.kind != "request":
             self._cancel_modern(message)
             return
@@ -181,6 +185,11 @@ class Talk:
             check_version(version)
             if key in self._calls or key in self._listens:
                 raise Refused(INVALID_PARAMS, "Invalid request: a request with this id is in flight")
+            elsewhere = self._onward and self._onward.pass_on(message, data, headers)
+            if elsewhere:
+                self._calls[key] = elsewhere
+                self._spawn(self._relay(key, elsewhere))
+                return
             exchange = self._endpoint.modern_exchange(
                 message.method, message.params, self._principal, headers
             )
@@ -219,6 +228,14 @@ class Talk:
                 return
         finally:
             del self._calls[key]
+
+    async def _relay(self, key: tuple[type, Id], elsewhere: Elsewhere) -> None:
+        try:
+            async for frame in elsewhere.frames():
+                await self._outbox.put(frame)
+        finally:
+            del self._calls[key]
+            elsewhere.cancel()
 
     async def finish(self, seconds: float) -> None:
         """The client says no more: let what it has asked be answered, for a while."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import attrs
 
-from portico.api import Endpoint, Factory, Host, Transport, Unread, at_least, doc, hookimpl, positive
+from portico.api import Direct, Endpoint, Factory, Host, Transport, Unread, at_least, doc, hookimpl, positive
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -56,7 +56,7 @@ class WebSockets:
     """One path per virtual server: `/servers/{name}/ws`, and `/ws` for `default`."""
 
     def __init__(self, config: WebSocketConfig, host: Host) -> None:
-        from portico_plugins.transports.over_http.endpoints import Endpoints
+        from portico_plugins.transports.over_http.endpoints import HttpEndpoints
         from portico_plugins.transports.talking.outbox import Bounds
         from portico_plugins.transports.websocket.app import END, Manner, WebSocketApp
 
@@ -66,13 +66,17 @@ class WebSockets:
         def make(endpoint: Endpoint) -> WebSocketApp:
             return WebSocketApp(endpoint, config.max_sessions, config.max_sessions_each, manner)
 
-        self.endpoints: Endpoints[WebSocketApp] = Endpoints(host.wiring.endpoints, make, [END])
+        self.endpoints: HttpEndpoints[WebSocketApp] = HttpEndpoints(host.wiring.endpoints, make, [END])
 
     def routes(self) -> Sequence[BaseRoute]:
         """The paths; whether a virtual server is up is looked at when somebody comes."""
         from portico_plugins.transports.websocket.app import routes
 
         return routes(self.endpoints)
+
+    def directs(self) -> Mapping[str, Direct]:
+        """What other workers pass on; nobody else finds anything there but WebSocket."""
+        return self.endpoints
 
 
 @asynccontextmanager

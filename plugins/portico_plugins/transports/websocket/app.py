@@ -13,12 +13,14 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from portico.api import Challenge, Endpoint, Principal, Refused, error_frame
+from portico.api import FORWARDED, Challenge, Endpoint, Principal, Refused, Reply, error_frame
 from portico_plugins.transports.over_http.endpoints import Endpoints
-from portico_plugins.transports.over_http.entrance import words_of
+from portico_plugins.transports.over_http.entrance import Entrance, words_of
 from portico_plugins.transports.over_http.fields import Fields, fields_of
+from portico_plugins.transports.over_http.wire import Raw, send_problem
 from portico_plugins.transports.talking.lines import Line, Lines
 from portico_plugins.transports.talking.outbox import Bounds
+from portico_plugins.transports.talking.passed import Passed
 
 END: Final = "/ws"
 SUBPROTOCOL: Final = "mcp"
@@ -57,8 +59,10 @@ class WebSocketApp:
 
     def __init__(self, endpoint: Endpoint, most: int, most_each: int, manner: Manner) -> None:
         self.endpoint = endpoint
-        self.lines = Lines(endpoint, most, most_each, manner.bounds)
+        self.lines = Lines(endpoint, END, most, most_each, manner.bounds)
         self._manner = manner
+        self._passed = Passed(endpoint, manner.bounds, manner.patience)
+        self._entrance = Entrance(endpoint, self._passed_on)
 
     def sweep(self) -> None:
         """End connections whose clients are welcome no more."""
@@ -67,6 +71,16 @@ class WebSocketApp:
     def close(self) -> None:
         """End every connection."""
         self.lines.close()
+
+    def handle(self, scope: Scope, body: bytes, reply: Reply) -> None:
+        """Serve one HTTP request whose body has come whole: other workers' only."""
+        if FORWARDED in scope:
+            self._entrance.enter(scope, body, reply)
+        else:
+            send_problem(reply, 404, b'{"error":"not found"}')
+
+    def _passed_on(self, raw: Raw, fields: Fields, principal: Principal, reply: Reply) -> None:
+        self._passed.serve(raw, fields, principal, reply)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""

@@ -17,7 +17,7 @@ from a2a.client.transports.tenant_decorator import TenantTransportDecorator
 from a2a.types import AgentCard
 
 from portico.api import Host
-from portico_plugins.upstreams.grpc.dial import Identity, judged, opened
+from portico_plugins.upstreams.grpc_client.dial import Identity, judged, opened
 
 from .card import Card
 from .config import A2aConfig

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -20,10 +19,11 @@ from portico.api import (
     State,
     Target,
 )
-from portico_plugins.upstreams.grpc.dial import Unreachable as NoAddress
-from portico_plugins.upstreams.grpc.pauses import Backoff
+from portico_plugins.upstreams.backoff import Backoff
+from portico_plugins.upstreams.grpc_client.dial import Unreachable as NoAddress
 from portico_plugins.upstreams.http1 import HttpError, Unreachable, Unusable
-from portico_plugins.upstreams.mcp.limit import Limit
+from portico_plugins.upstreams.limit import Limit
+from portico_plugins.upstreams.refresher import Refresher
 
 from . import resources, tasks
 from .agent import Agent
@@ -56,8 +56,6 @@ class A2aUpstream:
     """
 
     def __init__(self, config: A2aConfig, host: Host) -> None:
-        self.state = State.STARTING
-        self.reason = "connecting"
         self.offer = Offer(eras=frozenset(Era))
         self.speaks = frozenset({"a2a"}) if config.relayed else frozenset[str]()
         self.speaks_past_filters = frozenset({"a2a"}) if config.relay else frozenset[str]()
@@ -79,25 +77,26 @@ class A2aUpstream:
             self._verifier = Verifier(config.signers, config, host, self._web)
         self._card: Card | None = None
         self._skills: Mapping[str, Skill] = {}
-        self._settled = asyncio.Event()
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._refresher = Refresher(host, self._look, "connecting", _GAP)
+        self._backoff = Backoff()
+
+    @property
+    def state(self) -> State:
+        """How it is now."""
+        return self._refresher.state
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready."""
+        return self._refresher.reason
 
     async def start(self) -> None:
         """Begin to look for the card; waits a little, so that a healthy agent is there from the start."""
-        self._task = asyncio.create_task(self._run())
-        try:
-            async with asyncio.timeout(self._config.start_grace):
-                await self._settled.wait()
-        except TimeoutError:
-            self._host.log.info("upstream_still_starting")
+        await self._refresher.start(self._config.start_grace)
 
     async def stop(self) -> None:
         """End everything."""
-        self.state, self.reason = State.STOPPED, "stopped"
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._refresher.stop()
         await self._agent.close()
         await self._relay.close()
         await self._link.close()
@@ -105,7 +104,7 @@ class A2aUpstream:
 
     async def refresh(self) -> None:
         """Have the card asked for again, soon."""
-        self._wake.set()
+        self._refresher.wake()
 
     async def probe(self) -> None:
         """Have the agent say who it is.
@@ -114,7 +113,7 @@ class A2aUpstream:
             Refused: 50300: it cannot be reached. Any other: it answers, but not well.
         """
         try:
-            await self._look()
+            await self._learn()
         except (HttpError, NoAddress) as error:
             failed = self._failures.of(error, None)
             raise failed if isinstance(failed, Refused) else self._failures.bad("no_card", None) from None
@@ -136,8 +135,8 @@ class A2aUpstream:
             return await self._relayed(exchange)
         if method not in tasks.METHODS and method not in ("tools/call", "resources/read"):
             raise Refused(METHOD_NOT_FOUND, "Method not found")
-        if not self._settled.is_set():
-            await self._settled.wait()
+        if not self._refresher.settled.is_set():
+            await self._refresher.settled.wait()
         if self._card is None:
             raise self._failures.unavailable(self.reason.partition(" ")[0] or "not_connected", exchange.id)
         headers = await self._headers.of(exchange)
@@ -159,13 +158,13 @@ class A2aUpstream:
 
     async def _relayed(self, exchange: Exchange) -> Result:
         """Carry out an operation of A2A as it is."""
-        if not self._settled.is_set():
-            await self._settled.wait()
+        if not self._refresher.settled.is_set():
+            await self._refresher.settled.wait()
         try:
             return await self._relay.send(exchange, self._card.json if self._card is not None else None)
         except Refused as refusal:
             if refusal.code == UPSTREAM_UNAVAILABLE:
-                self._wake.set()
+                self._refresher.wake()
             raise
 
     def _refused(self, error: Exception, exchange: Exchange) -> Refused:
@@ -220,7 +219,7 @@ class A2aUpstream:
         failed = self._failures.of(error, exchange.id)
         if isinstance(failed, Refused):
             if failed.code == UPSTREAM_UNAVAILABLE:
-                self._wake.set()
+                self._refresher.wake()
             self._host.log.debug("a2a_call_failed", error=repr(error)[:500])
         return failed
 
@@ -229,49 +228,18 @@ class A2aUpstream:
 
     # --- looking after it -------------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        backoff = Backoff()
-        while True:
-            self._wake.clear()
-            patience: float | None = None
-            try:
-                await self._look()
-                backoff.reset()
-                if self._host.wiring.tends(self._host.name):
-                    patience = self._cards.fresh or self._config.refresh_seconds
-            except (Unreachable, NoAddress) as error:
-                self._set(State.UNAVAILABLE, error.reason)
-                patience = backoff.next()
-            except Unusable as error:
-                self._set(State.DEGRADED, f"bad_card ({error.reason})")
-                patience = backoff.next()
-            except HttpError:
-                self._set(State.UNAVAILABLE, "connection_lost")
-                patience = backoff.next()
-            except TimeoutError:
-                self._set(State.UNAVAILABLE, "card_timeout")
-                patience = backoff.next()
-            except BadCard as error:
-                self._set(State.DEGRADED, str(error))
-                patience = backoff.next()
-            except Refused as refusal:
-                self._set(State.DEGRADED, refusal.message)
-                patience = backoff.next()
-            except OSError as error:
-                self._set(State.DEGRADED, f"file_not_readable ({error.strerror})")
-                patience = backoff.next()
-            except Exception as error:
-                self._host.log.error("upstream_connection_failed", error=repr(error))
-                self._set(State.DEGRADED, "internal error")
-                patience = backoff.next()
-            await asyncio.sleep(min(patience or _GAP, _GAP) * (0.75 + random.random() / 2))  # noqa: S311
-            try:
-                async with asyncio.timeout(patience):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+    async def _look(self) -> float | None:
+        try:
+            await self._learn()
+        except Exception as error:
+            self._refresher.set(*self._why(error))
+            return self._backoff.next()
+        self._backoff.reset()
+        if not self._host.wiring.tends(self._host.name):
+            return None
+        return self._cards.fresh or self._config.refresh_seconds
 
-    async def _look(self) -> None:
+    async def _learn(self) -> None:
         """Have the card, and speak to the agent as that says.
 
         Raises:
@@ -318,14 +286,25 @@ class A2aUpstream:
             for ident in found.left_out[:20]:
                 self._host.log.warning("skill_left_out", skill=ident)
             self._host.log.info("upstream_ready", tools=len(offer.tools), binding=card.interface.binding)
-        if kinds or self.state is not State.READY:
-            self.state, self.reason = State.READY, ""
-            self._settled.set()
-            self._host.wiring.offer_changed(self._host.name, frozenset(kinds))
+        self._refresher.set(State.READY, "", kinds)
 
-    def _set(self, state: State, reason: str) -> None:
-        if (self.state, self.reason) != (state, reason):
-            self.state, self.reason = state, reason
-            self._host.log.warning("upstream_degraded", state=str(state), reason=reason)
-            self._host.wiring.offer_changed(self._host.name)
-        self._settled.set()
+    def _why(self, error: Exception) -> tuple[State, str]:
+        """How the agent is, after a look that failed."""
+        match error:
+            case Unreachable() | NoAddress():
+                return State.UNAVAILABLE, error.reason
+            case Unusable():
+                return State.DEGRADED, f"bad_card ({error.reason})"
+            case HttpError():
+                return State.UNAVAILABLE, "connection_lost"
+            case TimeoutError():
+                return State.UNAVAILABLE, "card_timeout"
+            case BadCard():
+                return State.DEGRADED, str(error)
+            case Refused():
+                return State.DEGRADED, error.message
+            case OSError():
+                return State.DEGRADED, f"file_not_readable ({error.strerror})"
+            case _:
+                self._host.log.error("upstream_connection_failed", error=repr(error))
+                return State.DEGRADED, "internal error"

@@ -10,11 +10,12 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
 from portico.api import UPSTREAM_UNAVAILABLE, Host, failure
+from portico_plugins.upstreams.grpc_client.dial import Identity, Unreachable
+from portico_plugins.upstreams.grpc_client.status import bad_response, refusal, status_of, unreachable
 
 from .config import GrpcConfig
-from .dial import Identity, Unreachable, channel, identity, targets
+from .dial import channel, identity, targets
 from .metadata import Metadatas
-from .status import bad_response, refusal, status_of, unreachable
 
 _HEALTH: Final = "/grpc.health.v1.Health/Check"
 _GRACE: Final = 600.0

@@ -20,15 +20,16 @@ from portico.api import (
     State,
     failure,
 )
+from portico_plugins.upstreams.backoff import Backoff
 
 from . import listing, wire
 from .config import McpConfig
 from .connect import Link, connect
+from .grace import Grace
 from .http import reason_of
 from .legs import Legs
 from .listening import Listening, announced
 from .reasons import ANSWERED, REACHABLE, UNREACHABLE
-from .restarts import Backoff
 from .session import SessionExpired
 
 _POLL: Final = 300.0
@@ -63,7 +64,7 @@ class Catalog:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._arrival = asyncio.Event()
-        self._grace: asyncio.TimerHandle | None = None
+        self._grace: Grace | None = None
         self._pending: set[str] = set()
         self._missed = False
         self._suspected = False
@@ -73,9 +74,9 @@ class Catalog:
         self._listening = Listening(host, config.connect_timeout, self._unheard, lambda: self.changed(""))
 
     def start(self, grace: float = 0.0) -> None:
-        """Begin to connect; for `grace` seconds, calls wait for a server that is not there yet."""
+        """Begin to connect; for `grace` seconds of service, calls wait for a server that is not there yet."""
         if grace:
-            self._grace = asyncio.get_running_loop().call_later(grace, self._graceless)
+            self._grace = Grace(self._host.wiring, grace, self._graceless)
         self._task = asyncio.create_task(self._run())
 
     def _graceless(self) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from portico.api import METHOD_NOT_FOUND, UPSTREAM_UNAVAILABLE, Host, Json, Refused
+from portico_plugins.upstreams.backoff import Backoff
 
 from .call import Call
-from .restarts import Backoff
 
 if TYPE_CHECKING:
     from .connect import Link

@@ -26,6 +26,7 @@ from portico.api import (
     Target,
     failure,
 )
+from portico_plugins.upstreams.limit import Limit
 
 from . import wire
 from .call import ASKABLE
@@ -34,7 +35,6 @@ from .config import McpConfig
 from .connect import definite
 from .http import reason_of
 from .legs import Legs, Pipe
-from .limit import Limit
 from .session import SessionExpired
 from .watch import Watches
 

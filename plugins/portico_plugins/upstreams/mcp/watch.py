@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from portico.api import Era, Host, Json, Principal, Refused
+from portico_plugins.upstreams.backoff import Backoff
 
 from .call import Call
 from .catalog import Catalog
 from .legs import Legs
-from .restarts import Backoff
 from .session import SessionExpired
 from .wire import Caller
 

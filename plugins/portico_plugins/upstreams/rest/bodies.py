@@ -39,8 +39,13 @@ def written(body: Body, value: Any) -> tuple[bytes, str]:
     if not isinstance(value, dict):
         raise Unfit("the body is a form: expected an object")
     if body.kind == "form":
+        fields = {name: quote(name, safe="") for name in value}
         found = [
-            pair for name, item in value.items() for pair in _form(name, item, body.fields.get(name, _PLAIN))
+            pair
+            for name, item in value.items()
+            for pair in _form(name, item, body.fields.get(name, _PLAIN))
+            # What an object writes as fields of their own is no other field of the form.
+            if pair[0] == fields[name] or pair[0] not in fields.values()
         ]
         return "&".join(f"{name}={item}" for name, item in found).encode(), body.media_type
     boundary = secrets.token_hex(16)

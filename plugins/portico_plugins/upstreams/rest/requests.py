@@ -14,6 +14,7 @@ from portico_plugins.upstreams.checks import header_problem
 
 from . import bodies, styles
 from .document import Unfit
+from .parameters import Parameter
 from .security import Additions
 from .tools import Tool
 
@@ -65,17 +66,19 @@ def request_of(
     query: styles.Pairs = []
     cookies: styles.Pairs = []
     places: dict[str, str] = {}
-    for argument, parameter in tool.arguments.parameters.items():
+    # What is fixed comes last and takes the place of what has its name: an object that is written as
+    # parameters of its own, or a header in other letters, could set it otherwise.
+    for argument in sorted(tool.arguments.parameters, key=tool.fixed.__contains__):
         if argument not in given:
             continue
-        value = given[argument]
+        parameter, value, own = tool.arguments.parameters[argument], given[argument], argument in tool.fixed
         try:
             if parameter.location == "path":
                 places[parameter.name] = styles.path(parameter, value)
             elif parameter.location == "query":
-                query += styles.query(parameter, value)
+                query = _written(query, parameter, styles.query(parameter, value), own)
             elif parameter.location == "cookie":
-                cookies += styles.cookie(parameter, value)
+                cookies = _written(cookies, parameter, styles.cookie(parameter, value), own)
             else:
                 _add(headers, parameter.name, styles.header(parameter, value))
         except Unfit as reason:
@@ -144,6 +147,14 @@ def _add(headers: dict[str, tuple[str, str]], name: str, value: str) -> None:
         raise _invalid(name, "it goes to a header, and has characters none may have")
     if value:
         headers[name.lower()] = (name, value)
+
+
+def _written(found: styles.Pairs, parameter: Parameter, more: styles.Pairs, fixed: bool) -> styles.Pairs:
+    """Pairs with more of them, which if they are fixed are the only ones of their names."""
+    if not fixed:
+        return found + more
+    taken = {quote(parameter.name, safe=""), *(name for name, _ in more)}
+    return [pair for pair in found if pair[0] not in taken] + more
 
 
 def _replaced(found: styles.Pairs, more: Mapping[str, Secret], write: Any) -> styles.Pairs:

@@ -178,7 +178,7 @@ def filled(template: str, values: Mapping[str, str]) -> tuple[str, str]:
             name, _, rest = rest.partition("}")
             out.append(values[name])
     done = "".join(out)
-    if any(unquote(step).partition(";")[0] in (".", "..") for step in done.split("/")):
+    if strays(done):  # parts that are sound may together not be
         raise Unfit("the path would lead elsewhere")
     for name, value in values.items():
         more = more.replace("{" + name + "}", value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import attrs
 
@@ -23,6 +23,7 @@ from portico.api import (
     Target,
     failure,
 )
+from portico_plugins.upstreams.refresher import Refresher
 
 from .calls import Calls
 from .client import Client
@@ -52,31 +53,31 @@ class RestUpstream:
         self._calls = Calls(config, host, self._client)
         self._tools: Mapping[str, Tool] = {}
         self._directory: Directory | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._settled = asyncio.Event()
-        self._wake = asyncio.Event()
-        self.state = State.STARTING
-        self.reason = "loading"
+        self._refresher = Refresher(host, self._look, "loading")
+        self._pause = 1.0
+        self._lack = ""
         self.offer = Offer(capabilities={"tools": {"listChanged": True}}, eras=frozenset(Era))
+
+    @property
+    def state(self) -> State:
+        """How it is now."""
+        return self._refresher.state
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready."""
+        return self._refresher.reason
 
     async def start(self) -> None:
         """Read the document; of one that has a URL, wait a little for the first attempt."""
-        if not self._source.remote:
+        if self._source.remote:
+            await self._refresher.start(self._config.start_grace)
+        else:
             await self._load()
-            return
-        self._task = asyncio.create_task(self._run())
-        try:
-            async with asyncio.timeout(self._config.start_grace):
-                await self._settled.wait()
-        except TimeoutError:
-            self._host.log.info("upstream_still_starting")
 
     async def stop(self) -> None:
         """End everything."""
-        self.state, self.reason = State.STOPPED, "stopped"
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._refresher.stop()
         self._source.close()
         self._client.close()
         await self._calls.close()
@@ -84,23 +85,16 @@ class RestUpstream:
     async def refresh(self) -> None:
         """Read the document again; one that has a URL is asked for soon."""
         if self._source.remote:
-            self._wake.set()
+            self._refresher.wake()
         else:
             await self._load()
 
     # --- the document -----------------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        wait = 1.0
-        while True:
-            self._wake.clear()
-            fine = await self._load()
-            wait = self._config.refresh_seconds if fine else min(wait * 2, self._config.refresh_seconds, 60.0)
-            try:
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+    async def _look(self) -> float:
+        fine, most = await self._load(), self._config.refresh_seconds
+        self._pause = most if fine else min(self._pause * 2, most, 60.0)
+        return self._pause
 
     async def _load(self) -> bool:
         """Read the document, if it has changed; whether that went well. What was known stays otherwise."""
@@ -110,14 +104,14 @@ class RestUpstream:
         except Refused as refusal:
             reason = refusal.data["gateway"]["reason"]
             away = refusal.code in (UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT)
-            self._set(State.UNAVAILABLE if away else State.DEGRADED, f"document: {reason}")
+            self._refresher.set(State.UNAVAILABLE if away else State.DEGRADED, f"document: {reason}")
             return False
         except Unfit as error:
-            self._set(State.DEGRADED, f"document: {error}")
+            self._refresher.set(State.DEGRADED, f"document: {error}")
             return False
         except Exception as error:
             self._host.log.error("document_failed", error=repr(error))
-            self._set(State.DEGRADED, "internal error")
+            self._refresher.set(State.DEGRADED, "internal error")
             return False
         return True
 
@@ -128,7 +122,7 @@ class RestUpstream:
             Unfit: It cannot be used.
         """
         if document is None and self._source.given:
-            self._set(State.READY, "")  # unchanged since the last time
+            self._settle()  # unchanged since the last time
             return
         found, directory = await asyncio.to_thread(self._made, document)
         placed_now = placed(found.schemes, self._config.security)
@@ -142,8 +136,15 @@ class RestUpstream:
         for key, reason in found.skipped[:20]:
             self._host.log.warning("operation_left_out", operation=key, reason=reason)
         self._host.log.info("upstream_ready", tools=len(definitions), left_out=len(found.skipped))
-        changed = before != self.offer.tools
-        self._set(State.READY, "", changed=changed)
+        self._lack = found.lack
+        self._settle(("tools",) if before != self.offer.tools else ())
+
+    def _settle(self, changed: Collection[str] = ()) -> None:
+        """The document was read: what came of it?"""
+        if self._lack:
+            self._refresher.set(State.DEGRADED, f"document: {self._lack}", changed)
+        else:
+            self._refresher.set(State.READY, "", changed)
 
     def _made(self, document: Document | None) -> tuple[Tools, Directory | None]:
         config = self._config
@@ -151,6 +152,7 @@ class RestUpstream:
         tools: dict[str, Tool] = {}
         schemes: Mapping[str, Json] = {}
         skipped: tuple[tuple[str, str], ...] = ()
+        lack = ""
         if document is not None:
             settings = {key: one for key, one in config.operations.items() if key not in config.tools}
             own = attrs.evolve(config, operations=settings)
@@ -158,9 +160,11 @@ class RestUpstream:
                 lot = Lot(document, own, config.openapi)
                 directory = Directory(document, lot, self._calls, self._host.log)
                 schemes, skipped = lot.schemes, tuple(lot.unknown())
+                lack = "" if lot.operations else lot.lack(skipped)
             else:
                 found = tools_of(document, own, config.openapi)
                 tools, schemes, skipped = dict(found.tools), found.schemes, found.skipped
+                lack = found.lack
             self._source.settle(document)
         for name, tool in config.tools.items():
             settings = {key: one for key, one in config.operations.items() if key == name}
@@ -172,16 +176,7 @@ class RestUpstream:
                     skipped += ((f"tools.{name}", f"the document has an operation {made!r} too"),)
                 else:
                     tools[made] = one
-        return Tools(tools, schemes, skipped), directory
-
-    def _set(self, state: State, reason: str, *, changed: bool = False) -> None:
-        if state is not State.READY and (self.state, self.reason) != (state, reason):
-            self._host.log.warning("upstream_degraded", state=str(state), reason=reason)
-        news = (self.state, self.reason) != (state, reason) or changed
-        self.state, self.reason = state, reason
-        self._settled.set()
-        if news:
-            self._host.wiring.offer_changed(self._host.name, ("tools",) if changed else ())
+        return Tools(tools, schemes, skipped, lack), directory
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -209,8 +204,8 @@ class RestUpstream:
         """
         if exchange.method != "tools/call":
             raise Refused(METHOD_NOT_FOUND, "Method not found")
-        if not self._settled.is_set():
-            await self._settled.wait()
+        if not self._refresher.settled.is_set():
+            await self._refresher.settled.wait()
         if self._directory is not None and target.name in self._directory.names:
             return await self._directory.send(exchange, target.name)
         tool = self._tools.get(target.name)

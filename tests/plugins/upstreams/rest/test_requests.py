@@ -352,6 +352,41 @@ async def test_what_is_configured_takes_the_place_of_what_a_client_slips_in(orig
     assert found["query"] == "other=1&key=k&tenant=t"
 
 
+async def test_no_other_argument_sets_what_is_fixed(origin: str) -> None:
+    free = {"type": "object", "additionalProperties": {"type": "string"}}
+    parameters = [
+        {"name": "tenant", "in": "query", "schema": {}},
+        {"name": "filter", "in": "query", "schema": free},
+        {"name": "team", "in": "cookie", "schema": {}},
+        {"name": "crumbs", "in": "cookie", "schema": free},
+        {"name": "X-Role", "in": "header", "schema": {}},
+        {"name": "x-role", "in": "header", "schema": {}},
+    ]
+    document = {
+        "openapi": "3.0.0",
+        "paths": {"/x": {"get": {"operationId": "op", "parameters": parameters}}},
+    }
+    fixed = {"tenant": "acme", "team": "red", "X-Role": "reader"}
+    found = await arrived(
+        origin,
+        document,
+        {"filter": {"tenant": "evil", "a": "1"}, "crumbs": {"team": "evil", "b": "2"}, "x-role": "admin"},
+        operations={"op": OperationSettings(fixed=fixed)},
+    )
+    assert parse_qsl(found["query"]) == [("a", "1"), ("tenant", "acme")]
+    assert found["headers"]["cookie"] == "b=2; team=red"
+    assert found["headers"]["x-role"] == "reader"
+
+
+async def test_an_object_in_a_form_sets_no_other_field(origin: str) -> None:
+    schema = {"type": "object", "properties": {"tenant": {"type": "string"}, "more": {"type": "object"}}}
+    encoding = {"more": {"style": "form", "explode": True}}
+    document = with_body("application/x-www-form-urlencoded", schema, encoding=encoding)
+    given = {"tenant": "acme", "more": {"tenant": "evil", "a": "1"}}
+    found = await arrived(origin, document, {"body": given})
+    assert parse_qsl(base64.b64decode(found["body"]).decode()) == [("tenant", "acme"), ("a", "1")]
+
+
 async def test_fixed_arguments_win_and_defaults_fill_in(origin: str) -> None:
     document = {
         "openapi": "3.0.0",
@@ -376,6 +411,25 @@ async def test_a_tool_written_by_hand_arrives(origin: str) -> None:
         result = await up.send(call("change", {"id": "7", "q": "x", "body": {"a": 1}}))
     found = result.value["structuredContent"]
     assert (found["method"], found["path"], found["query"]) == ("PUT", "/base/things/7", "v=2&q=x")
+
+
+@pytest.mark.parametrize("required", [True, False])
+async def test_a_body_of_a_tool_written_by_hand_is_of_its_type_and_needed_or_not(
+    required: bool, origin: str
+) -> None:
+    tool = HandTool(
+        method="POST",
+        path="/x",
+        body={"type": "object"},
+        body_type="application/x-www-form-urlencoded",
+        body_required=required,
+    )
+    async with running(tools={"post": tool}, base_url=origin) as up:
+        without = await up.send(call("post", {}))
+        assert bool(without.value.get("isError")) is required
+        found = (await up.send(call("post", {"body": {"a": 1}}))).value["structuredContent"]
+    assert base64.b64decode(found["body"]) == b"a=1"
+    assert found["headers"]["content-type"] == "application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize("arguments", [{"p": "x"}, {"q": 1}, {}])

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import sys
+from itertools import islice
 from pathlib import Path
 
 import attrs
@@ -28,6 +29,7 @@ def main() -> int:
     words.add_argument("--folder", type=Path, required=True, help="where the documents are kept (480 MB)")
     words.add_argument("--fastmcp", type=Path, help="the Python of an environment with FastMCP")
     words.add_argument("--only", choices=("sweep", "beside"), help="one half of it")
+    words.add_argument("--every", type=int, default=1, metavar="N", help="sweep one document in N")
     words.add_argument("--seconds", type=float, default=600.0, help="the most each server may take")
     words.add_argument("--memory", type=int, default=6, help="the most GiB of address space each may have")
     words.add_argument("--json", type=Path, help="write the figures there, too")
@@ -45,7 +47,7 @@ def main() -> int:
         figures["beside"] = [attrs.asdict(one) for one in costs]
     fine = not any(one.failed for one in costs if one.server == "Portico")
     if said.only != "beside":
-        found = swept(documents(said.folder))
+        found = swept(islice(documents(said.folder), 0, None, said.every))
         _told(found)
         figures["sweep"] = attrs.asdict(found)
         fine = fine and found.fine
