@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Coroutine
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from a2a.server.context import ServerCallContext
@@ -58,6 +60,11 @@ def _metadata(details: Any) -> dict[str, Any] | None:
     return None
 
 
+def _let_go(errors: Iterable[BaseException], _: asyncio.Task[Any]) -> None:
+    for error in errors:
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+
+
 class Guarded(RequestHandler):
     """Stands in front of a handler.
 
@@ -74,6 +81,15 @@ class Guarded(RequestHandler):
         self._log = log
 
     def _judge(self, error: BaseException) -> BaseException:
+        """What to raise instead; it holds on to nothing once the request is over."""
+        raised = self._shown(error)
+        task = asyncio.current_task()
+        if task is not None:
+            # The SDK's frames keep the error, and it keeps them, with the whole request: a circle.
+            task.add_done_callback(partial(_let_go, (raised, error)))
+        return raised
+
+    def _shown(self, error: BaseException) -> BaseException:
         if isinstance(error, Refused):
             return error_of(error)
         if isinstance(error, A2AError) or not isinstance(error, Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
+from a2a.utils.errors import A2AError
 
 from portico._host.gateway import drain
 from portico.api import ConfigError, Json
@@ -37,6 +39,35 @@ def body(method: str, params: Any) -> bytes:
 
 
 SAID: Json = {"message": {"messageId": "1", "role": "ROLE_USER", "parts": [{"text": "hello"}]}}
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "word"),
+    [
+        ("/a2a", {"message": {**SAID["message"], "taskId": "unknown"}}, "Task not found"),
+        (
+            "/a2a/default/rest/message:send",
+            {"message": {**SAID["message"], "parts": []}},
+            "Validation failed",
+        ),
+    ],
+)
+async def test_a_request_that_fails_is_not_kept_until_memory_is_cleared_up(
+    web: Web, path: str, params: Json, word: str
+) -> None:
+    text = msgspec.json.encode(params) if "rest" in path else body("SendMessage", params)
+    await web.open("POST", HEADERS, text, path).json()
+    gc.collect()
+    gc.disable()
+    try:
+        answer = web.open("POST", HEADERS, text, path)
+        assert word in str(await answer.json())
+        await answer.over()
+        await asyncio.sleep(0)
+        kept = [each for each in gc.get_objects() if isinstance(each, A2AError)]
+        assert all(each.__traceback__ is None for each in kept)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ["messageId", "contextId"])

@@ -98,14 +98,14 @@ async def test_each_agent_is_its_own_tenant(tmp_path: Path) -> None:
 
 
 async def test_one_agent_may_need_no_tenant(tmp_path: Path) -> None:
-    more = '[transports.alone]\nuse = "a2a"\n[transports.alone.grpc]\nlisten = "127.0.0.1:0"\n'
-    only = more + 'tenant = "default/agents/scripted"\n'
-    async with behind(tmp_path, more=only) as found:
-        transport: Any = found.running.gateway.transports["alone"]
-        async with grpc.aio.insecure_channel(transport.grpc_address) as channel:
-            stub: Any = A2AServiceStub(channel)
-            answer = await stub.SendMessage(saying("tck-message-response"), metadata=[VERSION])
-            assert answer.message.parts[0].text == "Direct message response"
+    only = 'tenant = "default/agents/scripted"'  # of the table for gRPC, which is the last one
+    async with (
+        behind(tmp_path, more=only) as found,
+        grpc.aio.insecure_channel(await address(found)) as channel,
+    ):
+        stub: Any = A2AServiceStub(channel)
+        answer = await stub.SendMessage(saying("tck-message-response"), metadata=[VERSION])
+        assert answer.message.parts[0].text == "Direct message response"
 
 
 @pytest.mark.parametrize("version", [None, "", "0.3", "2.0"])
