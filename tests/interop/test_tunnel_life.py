@@ -185,6 +185,31 @@ async def test_an_end_that_stands_still_is_given_up(tmp_path: Path, stopped: str
             assert said(await client.call_tool("pid", {})).isdigit()
 
 
+async def test_a_call_takes_no_longer_than_its_upstream_may(tmp_path: Path) -> None:
+    async with (
+        gateway(tmp_path, upstream="call_timeout = 0.2") as running,
+        tunnel(running.entrance, folder=tmp_path),
+        running.client(LATEST) as client,
+    ):
+        await ready(running)
+        error = await refused(asyncio.create_task(client.call_tool("hang", {})))
+        assert (error.code, error.data["gateway"]["reason"]) == (50400, "call_timeout")
+        assert said(await client.call_tool("cancelled", {})) == "it was cancelled"
+
+
+async def test_without_tls_another_machine_is_dialled_only_when_that_is_said_to_be_meant(
+    tmp_path: Path,
+) -> None:
+    offer = ("--stdio", SERVER, "--once")
+    url = "ws://portico.invalid:9/tunnel/lab"
+    async with tunnel(url, *offer, folder=tmp_path, wait=False) as careful:
+        assert await careful.ended() == 2
+        assert "expected wss://" in careful.text
+    async with tunnel(url, *offer, "--insecure", folder=tmp_path, wait=False) as told:
+        assert await told.ended() == 1
+        assert told.events("tunnel_connecting")
+
+
 # --- who may --------------------------------------------------------------------------------------
 
 

@@ -205,10 +205,25 @@ async def test_a_remote_that_is_not_there_yet_is_waited_for(mode: str) -> None:
         assert (await client.list_tools()).tools == []
         assert (await client.list_prompts()).prompts == []
         assert (await client.list_resources()).resources == []
+        with pytest.raises(MCPError) as away:
+            await client.call_tool("pid", {})
+        assert away.value.error.code == 50300
+        assert away.value.error.data["gateway"]["reason"] == "connection_refused"
         async with bridge("--stdio", SERVER, port=port), asyncio.timeout(PATIENCE):
             await heard.changed.wait()
             names = [each.name for each in (await client.list_tools(cache_mode="bypass")).tools]
             assert names == ["pid", "env", "hang", "cancelled"]
+
+
+async def test_a_token_that_is_not_taken_is_the_reason_why_calls_fail() -> None:
+    async with (
+        bridge("--stdio", SERVER, "--token", "the-right-one-0123456789") as remote,
+        connected("legacy", "--url", remote.url, "--auth", "the-wrong-one-0123456789") as (client, _),
+    ):
+        with pytest.raises(MCPError) as refused:
+            await client.call_tool("pid", {})
+        assert refused.value.error.code == 50300
+        assert refused.value.error.data["gateway"]["reason"] == "upstream_unauthorized"
 
 
 # --- how it is told what to do --------------------------------------------------------------------

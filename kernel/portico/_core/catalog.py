@@ -111,4 +111,5 @@ def view_steps(
         narrowed=frozenset(narrowed),
         held=held_back,
         info=info_of(chosen) if spec.as_upstream else None,
+        stands_for=spec.upstreams[0] if spec.as_upstream and spec.upstreams and not listed else "",
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from portico._core.catalog import View
-from portico._core.contracts import Era, Exchange, Json, Result, Target, Upstream
+from portico._core.contracts import Era, Exchange, Json, Result, State, Target, Upstream
 from portico._core.errors import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -69,7 +69,10 @@ class Router:
         if method in TASK_METHODS:
             return await self._tasks.answer(exchange)
         view = self.view
-        target = view.route(method, exchange.params, exchange.id)
+        try:
+            target = view.route(method, exchange.params, exchange.id)
+        except Refused as refusal:
+            raise self._unheard(view, exchange) or refusal from None
         exchange.target = target
         params = self._own_params(exchange, target)
         if view.fills:
@@ -96,6 +99,20 @@ class Router:
         if protocol not in getattr(self._upstreams.get(target.upstream), says, ()):
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         return await self._forward(exchange, target, exchange.params)
+
+    def _unheard(self, view: View, exchange: Exchange) -> Refused | None:
+        """Why nothing is known where the only upstream has not been heard of: it is away."""
+        upstream = self._upstreams.get(view.stands_for)
+        if upstream is None or upstream.state is State.READY:
+            return None
+        word = upstream.reason.partition(" ")[0].rstrip(":")  # no more than that is for clients
+        return failure(
+            UPSTREAM_UNAVAILABLE,
+            "The upstream is not available.",
+            reason=word if "_" in word else "not_connected",
+            upstream=view.stands_for,
+            request_id=exchange.id,
+        )
 
     def _own_params(self, exchange: Exchange, target: Target) -> Json:
         """The params in the upstream's own words: the client's, where it has no others."""

@@ -80,6 +80,7 @@ class View:
         narrowed: Those that clients are not to have all tools of, or not all arguments of a tool.
         held: What it would show, had an upstream not changed it; None for nothing.
         info: The `serverInfo` of the upstream that it stands for; None for its own.
+        stands_for: That upstream, as long as nothing has been heard of it; "" otherwise.
     """
 
     items: Mapping[str, Sequence[tuple[str, bytes]]]
@@ -104,6 +105,7 @@ class View:
     narrowed: frozenset[str] = frozenset()
     held: Held | None = None
     info: Json | None = None
+    stands_for: str = ""
 
     def lacks(self, method: str) -> bool:
         """Whether a method belongs to a capability this server does not advertise."""

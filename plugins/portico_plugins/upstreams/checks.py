@@ -37,13 +37,13 @@ def header_problem(name: str, value: str) -> str | None:
 
 
 def port_of(value: str) -> int | None:
-    """A URL's port, if it has one; 0 stands for a free one where a program is to be launched there.
+    """A URL's port, if it has one; `{port}` stands for a free one, where a program is to be launched.
 
     Raises:
         ValueError: It is no port.
     """
     try:
-        return urlsplit(value).port
+        return urlsplit(value.replace("{port}", "1", 1)).port
     except ValueError:
         raise ValueError("expected a port from 1 to 65535") from None
 

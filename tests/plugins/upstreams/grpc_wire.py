@@ -62,8 +62,11 @@ class Stream:
 
 
 @contextlib.asynccontextmanager
-async def wire_server(work: Work) -> AsyncIterator[int]:
-    """Serve each call with `work`, once all of the request has come; gives the port. Health is not there."""
+async def wire_server(work: Work, *, early: bool = False) -> AsyncIterator[int]:
+    """Serve each call with `work`, once all of the request has come, or with `early` only its head.
+
+    Gives the port. Health is not there.
+    """
     tasks: set[asyncio.Task[Any]] = set()
     serving: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
 
@@ -80,7 +83,7 @@ async def wire_server(work: Work) -> AsyncIterator[int]:
                         heads[event.stream_id] = {
                             key.decode(): value.decode("latin-1") for key, value in event.headers
                         }
-                    elif isinstance(event, h2.events.StreamEnded):
+                    if isinstance(event, h2.events.RequestReceived if early else h2.events.StreamEnded):
                         stream = Stream(event.stream_id, heads[event.stream_id], conn, writer)
                         if stream.headers[":path"].startswith("/grpc.health."):
                             stream.refuse(12)

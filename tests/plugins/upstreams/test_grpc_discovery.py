@@ -11,6 +11,8 @@ from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from portico.api import State
+from portico_plugins.upstreams.grpc.descriptors import Unusable
+from portico_plugins.upstreams.grpc.reflection import Reflection
 from tests.plugins.upstreams.grpc_kit import (
     SERVICES,
     V1,
@@ -27,6 +29,7 @@ from tests.plugins.upstreams.grpc_kit import (
     tool,
     upstream,
 )
+from tests.plugins.upstreams.grpc_wire import Stream, wire_server
 from tests.plugins.upstreams.kit import call, text
 
 
@@ -86,8 +89,19 @@ async def test_services_and_methods_are_chosen_by_pattern() -> None:
             assert names(running) == [
                 f"Orders_{each}" for each in ("Get", "Peek", "Ping", "Shout", "Free", "Slow", "Mirror")
             ]
-        async with upstream(port, services=("nothing.*",)) as running:
-            assert (names(running), running.upstream.state) == ([], State.READY)
+
+
+async def test_patterns_that_leave_nothing_or_fit_nothing_are_told() -> None:
+    async with grpc_server([*shop_handlers(Shop()), *reflection(SERVICES, shop())]) as port:
+        for more in ({"services": ("nothing.*",)}, {"exclude": ("*",)}, {"services": ("*/Nothing",)}):
+            async with upstream(port, **more) as running:
+                assert (names(running), running.upstream.state) == ([], State.DEGRADED)
+                assert running.upstream.reason.startswith("no_methods (`services` and `exclude` leave none")
+        patterns = ("acme.shop.v1.Orders", "acme.shop.v1.Line")
+        async with upstream(port, services=patterns, exclude=("*/C*",)) as running:
+            assert running.upstream.state is State.READY
+            told = [facts for _, event, facts in running.log.lines if event == "grpc_pattern_fits_nothing"]
+            assert told == [{"pattern": patterns[1], "hint": "did you mean 'acme.shop.v1.Lines'?"}]
 
 
 async def test_tools_of_one_short_name_have_their_full_names() -> None:
@@ -255,3 +269,15 @@ async def test_reflection_that_does_not_answer_is_given_up() -> None:
 
     async with grpc_server(reflection([], shop(), [V1], info)) as port, upstream(port) as running:
         assert "does not answer in time" in running.upstream.reason
+
+
+async def test_reflection_that_is_refused_before_it_is_asked_is_not_there() -> None:
+    async def refuse(stream: Stream) -> None:
+        stream.refuse(12)
+
+    async with wire_server(refuse, early=True) as port:
+        for _ in range(60):
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                await channel.channel_ready()
+                with pytest.raises(Unusable, match="no server reflection"):
+                    await Reflection(channel, (), 30, 1000).services()

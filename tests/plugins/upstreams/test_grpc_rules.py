@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from portico_plugins.upstreams.grpc.rules import Rules
 from portico_plugins.upstreams.grpc.schemas import Style, input_schema, list_schema, output_schema
-from tests.plugins.upstreams.grpc_kit import descriptor_set, pool_from, shop
+from tests.plugins.upstreams.grpc_kit import descriptor_set, pool_from, shop, shop_upstream, tool
 
 Validator = jsonschema.Draft202012Validator
 UUID = "6e8bc430-9c3a-11d9-9669-0800200c9a66"
@@ -201,3 +201,9 @@ def test_messages_that_multiply_do_not_make_endless_schemas() -> None:
     pool = DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     assert len(json.dumps(made(pool, "M0", "simple"))) < 256 * 1024
+
+
+async def test_the_profile_of_an_upstream_is_that_of_its_tools() -> None:
+    async with shop_upstream() as strict, shop_upstream(schema_profile="simple") as simple:
+        assert "$defs" in tool(strict, "Orders_Create")["inputSchema"]
+        assert "$defs" not in tool(simple, "Orders_Create")["inputSchema"]

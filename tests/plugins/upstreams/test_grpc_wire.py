@@ -162,6 +162,25 @@ async def test_an_answer_that_is_none_is_one_error_and_the_next_call_is_served(
         assert count == 2  # nothing was sent twice
 
 
+@pytest.mark.parametrize("tool", ["Orders_Chat", "Orders_Total"])
+@pytest.mark.parametrize("messages", [1, 3])
+async def test_a_stream_that_is_refused_while_it_is_sent_is_no_answer_of_the_method(
+    tool: str, messages: int, base: Path
+) -> None:
+    async def refuse(stream: Stream) -> None:
+        stream.refuse(16)
+
+    known = {"upstream_unauthorized"} if messages == 1 else {"upstream_unauthorized", "answer_cut_short"}
+    async with (
+        wire_server(refuse, early=True) as port,
+        upstream(port, base=base, descriptors=Path("shop.pb")) as running,
+    ):
+        for _ in range(40):
+            with pytest.raises(Refused) as caught:
+                await running.send(call(tool, {"messages": [{}] * messages}))
+            assert caught.value.data["gateway"]["reason"] in known
+
+
 async def test_a_call_that_meets_the_goodbye_of_a_server_fails_and_is_not_sent_again(base: Path) -> None:
     seen: list[int] = []
 

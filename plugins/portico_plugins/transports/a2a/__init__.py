@@ -61,7 +61,14 @@ class A2a:
         self.grpc_address = rpc.address if rpc is not None else ""
         manner = Manner(
             config.url.rstrip("/"),
-            Bounds(config.max_tasks, config.max_tasks_each, config.max_bytes, config.keep, config.wait),
+            Bounds(
+                config.max_tasks,
+                config.max_tasks_each,
+                config.max_bytes,
+                config.max_bytes_each,
+                config.keep,
+                config.wait,
+            ),
             config.log_level,
             config.card_max_age,
             compat=config.v0_3,

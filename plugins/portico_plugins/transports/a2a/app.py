@@ -27,7 +27,7 @@ from portico.api import (
     error_frame,
 )
 from portico_plugins.transports.a2a.agent import ToolAgent
-from portico_plugins.transports.a2a.bindings import CARD, REST, VISIT, Visit, agent_routes
+from portico_plugins.transports.a2a.bindings import CARD, REST, VERSION, VISIT, Visit, agent_routes
 from portico_plugins.transports.a2a.bodies import Unread, params_in, rest_error
 from portico_plugins.transports.a2a.cards import Ways, card_of
 from portico_plugins.transports.a2a.guarded import Guarded
@@ -233,7 +233,10 @@ class AgentApp:
                 send_problem(reply, 415, _UNTYPED_REST if below else _UNTYPED_RPC)
                 return
             try:
-                ident, params = params_in(body, rest=bool(below), depth=self.endpoint.depth_limit)
+                # Clients of 0.3 know other methods: that those are not found would not tell them why.
+                old = not self._manner.compat and fields.headers.get(VERSION, "0").startswith("0")
+                depth = self.endpoint.depth_limit
+                ident, params = params_in(body, rest=bool(below), depth=depth, old=old)
             except Refused as refusal:
                 _send_unread(reply, refusal, rest=bool(below))
                 return

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from portico.api import INVALID_PARAMS, INVALID_REQUEST, Id, Json, Refused, parse
 
+_VERSION_NOT_SUPPORTED: Final = -32009
+_OF_0_3: Final = frozenset(
+    {
+        "message/send",
+        "message/stream",
+        "tasks/get",
+        "tasks/cancel",
+        "tasks/resubscribe",
+        "tasks/pushNotificationConfig/set",
+        "tasks/pushNotificationConfig/get",
+        "tasks/pushNotificationConfig/list",
+        "tasks/pushNotificationConfig/delete",
+        "agent/getAuthenticatedExtendedCard",
+    }
+)
+"""What A2A 0.3 calls its methods."""
 
-def params_in(body: bytes, *, rest: bool, depth: int) -> tuple[Id, Json]:
+
+def params_in(body: bytes, *, rest: bool, depth: int, old: bool = False) -> tuple[Id, Json]:
     """The id of a JSON-RPC request, and the parameters of the operation, decoded exactly.
 
     Args:
         body: JSON, or what should be.
         rest: Whether it is of the HTTP+JSON binding, and not JSON-RPC.
         depth: How deep arrays and objects may nest.
+        old: Whether methods of A2A 0.3 are refused as such.
 
     Raises:
         Refused: -32700 for what is not strict JSON, or ambiguous; -32600 for what is no request.
@@ -32,6 +50,8 @@ def params_in(body: bytes, *, rest: bool, depth: int) -> tuple[Id, Json]:
         raise
     if message.kind in ("result", "error"):
         raise Refused(INVALID_REQUEST, "Invalid request: nothing was asked here")
+    if old and message.method in _OF_0_3:
+        raise Unread(Refused(_VERSION_NOT_SUPPORTED, "A2A 0.3 is not supported here: 1.0 is"), message.id)
     return message.id, message.params
 
 

@@ -57,6 +57,11 @@ class A2aConfig:
         validator=at_least(1),
         metadata=doc("Bytes of messages and artifacts remembered with tasks, per virtual server."),
     )
+    max_bytes_each: int = attrs.field(
+        default=64 * 1024 * 1024,
+        validator=at_least(1),
+        metadata=doc("Likewise, of one principal: no one takes the room of all."),
+    )
     keep: float = attrs.field(
         default=3600.0,
         validator=positive,

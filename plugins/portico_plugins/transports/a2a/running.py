@@ -54,7 +54,6 @@ ABOUT: Final = "portico/a2a"
 
 _CLIENT: Final = {"name": "portico-a2a", "version": "1.0"}
 _CAPABILITIES: Final[Json] = {"elicitation": {"form": {}, "url": {}}, "extensions": {TASKS: {}}}
-
 _HOW: Final = 'Which tool? Send a data part {"tool": name, "arguments": {...}} with the id of this task.'
 _SHOWN: Final = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
 
@@ -100,7 +99,9 @@ class Run:
         self.questions: Questions | None = None
 
     def offer(self, tools: Mapping[str, Json]) -> None:
-        """The client has not said which tool: tell it what there is, and wait for its choice."""
+        """The client has not said which tool: tell it what there is, and wait for its choice, if it may."""
+        if not self._work.waits and not self._may_wait():
+            raise _too_many()
         shown = [{key: tool[key] for key in _SHOWN if key in tool} for tool in tools.values()]
         how = [text_part(_HOW), data_part({"tools": shown})]
         self._work.say(TaskState.TASK_STATE_INPUT_REQUIRED, how)
@@ -250,8 +251,7 @@ class Run:
             self._refuse(TaskState.TASK_STATE_FAILED, Refused(INTERNAL_ERROR, unfit))
             self.stop()
         elif not self._may_wait():  # what waits holds a call
-            many = "Too many tasks wait for your answers"
-            self._refuse(TaskState.TASK_STATE_FAILED, failure(OVERLOADED, many, reason="waiting_limit"))
+            self._refuse(TaskState.TASK_STATE_FAILED, _too_many())
             self.stop()
         else:
             self._work.say(self.questions.state, self.questions.parts)
@@ -344,3 +344,7 @@ class Run:
 
     def _refuse(self, state: TaskState, refusal: Refused) -> None:
         self._work.say(state, [text_part(refusal.message), data_part({"error": refusal.body()})])
+
+
+def _too_many() -> Refused:
+    return failure(OVERLOADED, "Too many tasks wait for your answers", reason="waiting_limit")

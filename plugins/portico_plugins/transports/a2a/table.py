@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import attrs
@@ -28,6 +29,7 @@ class Bounds:
         most: Tasks in all.
         most_each: Tasks of one principal.
         most_bytes: What they have said and made, all together.
+        most_bytes_each: Likewise, of one principal.
         kept: For how many seconds a task that is over stays.
         waiting: For how many seconds one waits for its client.
     """
@@ -35,6 +37,7 @@ class Bounds:
     most: int
     most_each: int
     most_bytes: int
+    most_bytes_each: int
     kept: float
     waiting: float
 
@@ -69,6 +72,7 @@ class Table:
         self._entries: dict[str, Entry] = {}  # the oldest first
         self._owned: dict[Principal, dict[str, Entry]] = {}
         self._bytes = 0
+        self._bytes_of: dict[Principal, int] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -84,14 +88,15 @@ class Table:
             Refused: 50302: there are too many that are not over.
         """
         bounds, mine = self._bounds, self._owned.get(owner, {})
-        while len(mine) >= bounds.most_each:
+        while len(mine) >= bounds.most_each or self._bytes_of.get(owner, 0) > bounds.most_bytes_each:
             self._make_room(mine)
         while len(self._entries) >= bounds.most or self._bytes > bounds.most_bytes:
             self._make_room(mine, self._entries)
         ident = self._endpoint.seal.close(HANDLE, owner, secrets.token_hex(16), _TTL)
         told = self._hooks.told if self._hooks is not None else _nobody
         now = self._endpoint.clock.time
-        work = Work(ident, context or secrets.token_hex(16), owner, now, told, self._grew)
+        grew = partial(self._grew, owner)
+        work = Work(ident, context or secrets.token_hex(16), owner, now, told, grew)
 
         def may_wait() -> bool:
             return sum(each.waits for each in self.of(owner)) < MOST_WAITING
@@ -101,8 +106,9 @@ class Table:
         self._entries[ident] = self._owned.setdefault(owner, {})[ident] = entry
         return entry
 
-    def _grew(self, size: int) -> None:
+    def _grew(self, owner: Principal, size: int) -> None:
         self._bytes += size
+        self._bytes_of[owner] = self._bytes_of.get(owner, 0) + size
 
     def _make_room(self, *among: dict[str, Entry]) -> None:
         """Forget the oldest of some tasks that is over; of those named first, if there is one."""
@@ -116,11 +122,11 @@ class Table:
     def forget(self, ident: str) -> None:
         """It does not exist any more."""
         work = self._entries.pop(ident).work
-        self._bytes -= work.size
+        self._grew(work.owner, -work.size)
         mine = self._owned[work.owner]
         del mine[ident]
         if not mine:
-            del self._owned[work.owner]
+            del self._owned[work.owner], self._bytes_of[work.owner]
         if self._hooks is not None:
             self._hooks.forget(ident)
 

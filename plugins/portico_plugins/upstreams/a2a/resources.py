@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -65,13 +66,16 @@ class Reader:
         self._handles = handles
         self._upstream = upstream
 
-    async def read(self, exchange: Exchange, uri: str, card: Card, context: ClientCallContext) -> Result:
+    async def read(
+        self, exchange: Exchange, uri: str, card: Card, skills: Collection[str], context: ClientCallContext
+    ) -> Result:
         """Read one.
 
         Args:
             exchange: The request.
             uri: The resource's.
             card: The card.
+            skills: The ids of those that are tools; no others are shown.
             context: Of requests to the agent.
 
         Raises:
@@ -80,6 +84,7 @@ class Reader:
         """
         if uri == card_uri(self._upstream):
             shown = {key: value for key, value in card.json.items() if key not in _HIDDEN}
+            shown["skills"] = [each for each in card.json.get("skills", ()) if each.get("id", "") in skills]
             text = msgspec.json.encode(shown).decode()
             return Result(value={"contents": [{"uri": uri, "mimeType": _JSON, "text": text}]})
         found = _ARTIFACT.fullmatch(uri)

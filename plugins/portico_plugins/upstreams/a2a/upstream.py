@@ -146,7 +146,8 @@ class A2aUpstream:
             context = self._agent.context(headers, self._left(exchange))
             if method == "resources/read":
                 reader = resources.Reader(self._agent, self._handles, self._host.name)
-                return await reader.read(exchange, target.name, self._card, context)
+                skills = {skill.id for skill in self._skills.values()}
+                return await reader.read(exchange, target.name, self._card, skills, context)
             return await self._tasks.send(exchange, target.name, context, self._host.clock.time())
         except Refused:
             raise

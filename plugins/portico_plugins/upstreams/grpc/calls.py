@@ -50,7 +50,7 @@ class Calls:
         self._suspect = suspect
         self._lookup = lookup
         self._channel: grpc.aio.Channel | None = None
-        self._callers: dict[str, Any] = {}
+        self._callers: dict[tuple[str, bool], Any] = {}
 
     async def send(
         self, channel: grpc.aio.Channel, method: Method, exchange: Exchange, metadata: Metadata
@@ -76,24 +76,37 @@ class Calls:
         if method.gives_many:
             return await self._stream(channel, method, requests, exchange, metadata, seconds)
         try:
-            given: Any = iter(requests) if method.takes_many else requests[0]
-            raw = await self._caller(channel, method)(given, timeout=seconds, metadata=metadata)
+            raw = await self._begun(channel, method, requests, seconds, metadata)
         except grpc.aio.AioRpcError as error:
             return self._answer(status_of(error, method.pool), exchange)
         value = await self._decoded(channel, method, raw, exchange)
         content = {WRAPPED: value} if method.wrapped_output else value
         return _result(msgspec.json.encode(content))
 
-    def _caller(self, channel: grpc.aio.Channel, method: Method) -> Any:
+    def _begun(
+        self, channel: grpc.aio.Channel, method: Method, requests: list[bytes], seconds: float, metadata: Any
+    ) -> Any:
+        """Begin a call.
+
+        A stream of one message is sent as a message is: on the wire that is the same, and a status that comes
+        while a stream is being sent is lost in the library (`Internal error from Core`).
+        """
+        many = method.takes_many and len(requests) != 1
+        caller = self._caller(channel, method, many)
+        return caller(iter(requests) if many else requests[0], timeout=seconds, metadata=metadata)
+
+    def _caller(self, channel: grpc.aio.Channel, method: Method, many: bool) -> Any:
         """What calls a method on a channel; kept, as long as that is the upstream's."""
         if channel is not self._channel:
             self._channel = channel
             self._callers.clear()
-        found = self._callers.get(method.path)
+        found = self._callers.get((method.path, many))
         if found is None:
-            one = channel.stream_unary if method.takes_many else channel.unary_unary
-            many = channel.stream_stream if method.takes_many else channel.unary_stream
-            found = self._callers[method.path] = (many if method.gives_many else one)(method.path)
+            if method.gives_many:
+                kind = channel.stream_stream if many else channel.unary_stream
+            else:
+                kind = channel.stream_unary if many else channel.unary_unary
+            found = self._callers[method.path, many] = kind(method.path)
         return found
 
     def _answer(self, status: Status, exchange: Exchange, **more: Any) -> Result:
@@ -154,8 +167,7 @@ class Calls:
 
         Messages are taken one by one: a server that is faster than the client is held back by HTTP/2.
         """
-        given: Any = iter(requests) if method.takes_many else requests[0]
-        call = self._caller(channel, method)(given, timeout=seconds, metadata=metadata)
+        call = self._begun(channel, method, requests, seconds, metadata)
         items: list[msgspec.Raw] = []
         try:
             async with asyncio.timeout(max(seconds - _MARGIN, seconds * 0.9)):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from fnmatch import fnmatchcase
 
 import grpc
 
-from portico.api import Host
+from portico.api import Host, nearest
 
 from .config import GrpcConfig
 from .descriptors import Files, comments_of, from_set, pool_of, services_of
@@ -58,6 +59,12 @@ class Discovery:
             return None
         for service, why in skipped.items():
             self._host.log.warning("grpc_service_left_out", service=service[:200], reason=why)
+        for pattern in (*config.services, *config.exclude):
+            part = pattern.partition("/")[0]
+            if not any(fnmatchcase(each, part) for each in services):
+                self._host.log.warning(
+                    "grpc_pattern_fits_nothing", pattern=pattern, hint=nearest(part, services, "services")[2:]
+                )
         services = [each for each in services if each not in skipped and self._wanted(each, "")]
         # Thousands of descriptors are seconds of work, and calls of other upstreams are to go on.
         found, left_out = await asyncio.to_thread(self._made, files, services)

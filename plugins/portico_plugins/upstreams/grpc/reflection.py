@@ -179,8 +179,10 @@ class Reflection:
     async def _round(
         self, service: str, request: reflection_pb2.ServerReflectionRequest
     ) -> reflection_pb2.ServerReflectionResponse:
-        call = self._channel.stream_stream(f"/{service}/ServerReflectionInfo")(
-            iter([request.SerializeToString()]), timeout=self._seconds, metadata=self._metadata
+        # One question for each stream is on the wire what a method that takes one message is. As a stream to
+        # the server, a refusal that comes before the question is sent would be an error of the library's.
+        call = self._channel.unary_stream(f"/{service}/ServerReflectionInfo")(
+            request.SerializeToString(), timeout=self._seconds, metadata=self._metadata
         )
         try:
             raw = await call.read()

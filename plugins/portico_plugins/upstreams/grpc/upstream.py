@@ -36,6 +36,7 @@ from .methods import Method
 
 _GAP: Final = 1.0
 """Seconds between two looks at a server, whatever happens."""
+_NOTHING: Final = "no_methods (`services` and `exclude` leave none that can be a tool)"
 
 
 class GrpcUpstream:
@@ -152,6 +153,10 @@ class GrpcUpstream:
             self.offer = Offer(tools=tools, capabilities=capabilities, eras=frozenset(Era))
         if not serving:
             raise NotServing
+        if not self._methods:
+            # Somebody who mistyped a pattern would wonder for long.
+            self._refresher.set(State.DEGRADED, _NOTHING, changed)
+            return
         if changed or self.state is not State.READY:
             self._host.log.info("upstream_ready", tools=len(self.offer.tools))
         self._refresher.set(State.READY, "", changed)

@@ -38,6 +38,7 @@ _BROKEN: Final = (
     ("Stream removed", "answer_cut_short"),
     ("Received RST_STREAM", "answer_cut_short"),
     ("Decompression failed", "bad_compression"),
+    ("Internal error from Core", "answer_cut_short"),  # it ended while a stream was sent, nobody knows how
 )
 """How gRPC says so, and in a word."""
 _DEFAULT: Final = error_details_pb2.DESCRIPTOR.pool

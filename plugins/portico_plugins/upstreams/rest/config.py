@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import attrs
 from attrs.validators import deep_iterable, ge, gt
 
-from portico.api import Credential, Json, Ref, Secret, Wrong, doc
+from portico.api import Credential, Json, Ref, Secret, Wrong, doc, nearest
 from portico_plugins.upstreams import checks
 
 from .options import HandParameter, HandTool, Match, OperationSettings, SchemeSettings, Shape, ShapeRule
@@ -298,3 +298,26 @@ class RestConfig:
             raise ValueError("expected one of `openapi`, `openapi_file`, `openapi_inline` and `tools`")
         if self.tools and not self.base_url:
             raise ValueError("`tools` need a `base_url`")
+        if self.base_url and self.server_variables:
+            raise ValueError("`server_variables` mean nothing with a `base_url`")
+        if not any(given):
+            self._of_hand_tools()
+
+    def _of_hand_tools(self) -> None:
+        """Refuse what is said of a document that there is not."""
+        text = "means nothing without a document"
+        wrong: list[tuple[tuple[str, ...], str]] = [
+            (
+                (name,),
+                f"{text}; use `credential`, `headers`, `query` or `cookies`" if name == "security" else text,
+            )
+            for name in ("include", "exclude", "security", "ref_origins")
+            if getattr(self, name)
+        ]
+        wrong += [
+            (("operations", key), f"there is no such tool{nearest(key, self.tools)}")
+            for key in self.operations
+            if key not in self.tools
+        ]
+        if wrong:
+            raise Wrong(wrong)

@@ -42,7 +42,7 @@ def _yaml(text: bytes) -> Any:
     try:
         import yaml
     except ImportError:
-        raise Unfit("the document is not JSON; for YAML install portico[rest]") from None
+        raise Unfit("the document is not JSON; for YAML: pip install 'portico[rest]'") from None
     from .yaml_document import load
 
     try:

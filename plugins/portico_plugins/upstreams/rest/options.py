@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Literal
 
 import attrs
 from attrs.validators import gt, optional
 
-from portico.api import Json, Secret, doc
+from portico.api import Json, Secret, doc, nearest
 from portico_plugins.upstreams import checks
 
+from .parameters import STYLES, path_names
 from .shaping import Language
 
 _LONGEST_PROGRAM: Final = 8192
+_MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+*-]+/[A-Za-z0-9!#$&^_.+*-]+(;[\x20-\x7e]*)?")
 
 
 @attrs.frozen(kw_only=True)
@@ -140,6 +143,22 @@ class SchemeSettings:
             )
         if self.client_id and not (self.token_url and self.client_secret is not None):
             raise ValueError("`client_id` needs `client_secret` and `token_url`")
+        if not self.client_id and (self.client_secret is not None or self.token_url or self.scopes):
+            raise ValueError("`client_secret`, `token_url` and `scopes` mean nothing without `client_id`")
+        if self.username and self.password is None:
+            raise ValueError("`username` means nothing without `password`")
+
+
+def _schema(_: Any, __: Any, value: Json | None) -> None:
+    if value is None:
+        return
+    import jsonschema_rs  # only where tools are written by hand
+
+    try:
+        jsonschema_rs.meta.validate(value)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
+        said = str(getattr(error, "message", error)).partition("\n")[0]
+        raise ValueError(f"it is no JSON Schema: {said}") from None
 
 
 @attrs.frozen(kw_only=True)
@@ -153,12 +172,20 @@ class HandParameter:
     required: bool = attrs.field(default=False, metadata=doc("Whether it must be given."))
     description: str = attrs.field(default="", metadata=doc("What it is."))
     schema: Json = attrs.field(
-        factory=lambda: {"type": "string"}, metadata=doc("What it may be, in JSON Schema.")
+        factory=lambda: {"type": "string"},
+        validator=_schema,
+        metadata=doc("What it may be, in JSON Schema."),
     )
     style: str = attrs.field(default="", metadata=doc("How a list or an object is written, as in OpenAPI."))
     explode: bool | None = attrs.field(
         default=None, metadata=doc("Whether its members are parameters of their own, as in OpenAPI.")
     )
+
+    def __attrs_post_init__(self) -> None:
+        styles = STYLES[self.location]
+        if self.style and self.style not in styles:
+            given = nearest(self.style, styles, f"styles of a {self.location} parameter")
+            raise ValueError(f"there is no style {self.style!r}{given}")
 
 
 def _path(_: Any, __: Any, value: str) -> None:
@@ -171,6 +198,11 @@ def _method(_: Any, __: Any, value: str) -> None:
         raise ValueError("expected an HTTP method such as GET")
 
 
+def _media_type(_: Any, __: Any, value: str) -> None:
+    if not _MEDIA_TYPE.fullmatch(value):
+        raise ValueError("expected a media type such as application/json")
+
+
 @attrs.frozen(kw_only=True)
 class HandTool:
     """A tool written by hand."""
@@ -181,6 +213,25 @@ class HandTool:
     parameters: tuple[HandParameter, ...] = attrs.field(
         default=(), metadata=doc("What can be given besides a body.")
     )
-    body: Json | None = attrs.field(default=None, metadata=doc("What the body may be, in JSON Schema."))
-    body_type: str = attrs.field(default="application/json", metadata=doc("The media type of the body."))
+    body: Json | None = attrs.field(
+        default=None, validator=_schema, metadata=doc("What the body may be, in JSON Schema.")
+    )
+    body_type: str = attrs.field(
+        default="application/json",
+        validator=_media_type,
+        metadata=doc("The media type of the body."),
+    )
     body_required: bool = attrs.field(default=True, metadata=doc("Whether there must be one."))
+
+    def __attrs_post_init__(self) -> None:
+        places = path_names(self.path)
+        seen: set[tuple[str, str]] = set()
+        for one in self.parameters:
+            if one.location == "path" and one.name not in places:
+                near = nearest(one.name, places)
+                raise ValueError(f"there is no {{{one.name}}} in `path`, but a parameter for it{near}")
+            if (one.location, one.name) in seen:
+                raise ValueError(f"there are two parameters {one.name!r} in the {one.location}")
+            seen.add((one.location, one.name))
+        if self.body is not None and self.body_required and self.method.upper() in ("GET", "HEAD"):
+            raise ValueError(f"a {self.method.upper()} with a body is not sent; set `method`")

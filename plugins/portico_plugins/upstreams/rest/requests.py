@@ -68,21 +68,17 @@ def request_of(
     places: dict[str, str] = {}
     # What is fixed comes last and takes the place of what has its name: an object that is written as
     # parameters of its own, or a header in other letters, could set it otherwise.
-    for argument, parameter in sorted(
-        tool.arguments.parameters.items(), key=lambda one: one[0] in tool.fixed
-    ):
+    for argument in sorted(tool.arguments.parameters, key=tool.fixed.__contains__):
         if argument not in given:
             continue
-        value = given[argument]
+        parameter, value, own = tool.arguments.parameters[argument], given[argument], argument in tool.fixed
         try:
             if parameter.location == "path":
                 places[parameter.name] = styles.path(parameter, value)
             elif parameter.location == "query":
-                query = _written(query, parameter, styles.query(parameter, value), argument in tool.fixed)
+                query = _written(query, parameter, styles.query(parameter, value), own)
             elif parameter.location == "cookie":
-                cookies = _written(
-                    cookies, parameter, styles.cookie(parameter, value), argument in tool.fixed
-                )
+                cookies = _written(cookies, parameter, styles.cookie(parameter, value), own)
             else:
                 _add(headers, parameter.name, styles.header(parameter, value))
         except Unfit as reason:

@@ -28,16 +28,15 @@ def base_of(document: Document, operation: Operation, at: str, variables: Mappin
     if document.version[0] == 2:
         url = _old(document, operation, at)
     else:
-        servers = next(
-            (
-                found
-                for node in (operation.node, operation.item, document.root)
-                if (found := [one for one in items(node.get("servers")) if isinstance(one, dict)])
-            ),
-            [{"url": "/"}],
-        )
-        url = _filled(servers[0], variables)
+        url = _filled(_server(document, operation), variables)
     return sound_base(urljoin(at, url) if at else url)
+
+
+def variables_of(document: Document, operation: Operation) -> frozenset[str]:
+    """The variables in the URL of an operation's server."""
+    if document.version[0] == 2:
+        return frozenset()
+    return frozenset(_VARIABLE.findall(text_of(_server(document, operation).get("url"))))
 
 
 def sound_base(url: str) -> str:
@@ -61,6 +60,15 @@ def sound_base(url: str) -> str:
     if "@" in parts.netloc:
         raise Unfit("the URL of a server carries credentials")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def _server(document: Document, operation: Operation) -> Mapping[str, Any]:
+    """What the document says of the server of an operation, the first of several."""
+    for node in (operation.node, operation.item, document.root):
+        for one in items(node.get("servers")):
+            if isinstance(one, dict):
+                return one
+    return {"url": "/"}
 
 
 def _old(document: Document, operation: Operation, at: str) -> str:

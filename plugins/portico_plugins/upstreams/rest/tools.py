@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
-from portico.api import Json, Secret
+from portico.api import Json, Secret, nearest
 from portico_plugins.upstreams.checks import header_problem
 
 from . import naming
@@ -20,7 +20,7 @@ from .payloads import EVENTS, Body
 from .request_bodies import body, flattened
 from .schemas import Schemas
 from .selection import selected, shape_of
-from .servers import base_of, sound_base
+from .servers import base_of, sound_base, variables_of
 from .streams import result_schema
 
 _READ_ONLY: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
@@ -83,12 +83,14 @@ class Tools:
     Attributes:
         tools: Tools by name.
         schemes: The security schemes of the document, by name.
-        skipped: What became no tool, and why: `(operation, reason)`.
+        skipped: What became no tool, and why: `(operation, reason)`; mistakes of the configuration first.
+        lack: Why there is none, although the document has operations; "" otherwise.
     """
 
     tools: Mapping[str, Tool]
     schemes: Mapping[str, Json]
     skipped: tuple[tuple[str, str], ...]
+    lack: str = ""
 
 
 class Lot:
@@ -119,6 +121,7 @@ class Lot:
         names = naming.unique(wanted, keys)
         self._settings = dict(zip(names, settings, strict=True))
         self._config = config
+        self._document = document
         self._maker = _Maker(document, config, at)
         self.operations = dict(zip(names, chosen, strict=True))
         self.schemes: Mapping[str, Json] = self._maker.schemes
@@ -137,12 +140,34 @@ class Lot:
 
     def unknown(self) -> list[tuple[str, str]]:
         """What is configured of operations that there are not, and why that is of no use."""
-        there = {one.id for one in self.operations.values()} | {one.key for one in self.operations.values()}
+        config, every = self._config, self.operations.values()
+        there = {one.id for one in every} | {one.key for one in every}
+        variables: set[str] = set()
+        if config.server_variables:
+            variables.update(*(variables_of(self._document, one) for one in every))
         return [
-            (f"operations.{key}", "no such operation is selected")
-            for key in self._config.operations
-            if key not in there
+            *(
+                (f"operations.{key}", f"no such operation is selected{nearest(key, there)}")
+                for key in config.operations
+                if key not in there
+            ),
+            *(
+                (f"server_variables.{key}", f"no server has such a variable{nearest(key, variables)}")
+                for key in config.server_variables
+                if key not in variables
+            ),
         ]
+
+    def lack(self, skipped: Sequence[tuple[str, str]]) -> str:
+        """Why nothing came of the document; "" if there is nothing in it.
+
+        Args:
+            skipped: What became no tool, and why.
+        """
+        if self.operations:
+            return f"none of its operations ({len(self.operations)}) can be a tool: {skipped[0][1]}"
+        found = sum(1 for _ in operations(self._document))
+        return f"`include` and `exclude` leave none of its operations ({found})" if found else ""
 
 
 def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:
@@ -169,7 +194,12 @@ def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:
             tools[name] = lot.tool(name)
         except Unfit as reason:
             skipped.append((one.key, str(reason)))
-    return Tools(dict(sorted(tools.items())), lot.schemes, (*skipped, *lot.unknown()))
+    return Tools(
+        dict(sorted(tools.items())),
+        lot.schemes,
+        (*lot.unknown(), *skipped),
+        "" if tools else lot.lack(skipped),
+    )
 
 
 def _settings(operation: Operation, config: RestConfig) -> OperationSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import attrs
 
@@ -55,6 +55,7 @@ class RestUpstream:
         self._directory: Directory | None = None
         self._refresher = Refresher(host, self._look, "loading")
         self._pause = 1.0
+        self._lack = ""
         self.offer = Offer(capabilities={"tools": {"listChanged": True}}, eras=frozenset(Era))
 
     @property
@@ -121,7 +122,7 @@ class RestUpstream:
             Unfit: It cannot be used.
         """
         if document is None and self._source.given:
-            self._refresher.set(State.READY, "")  # unchanged since the last time
+            self._settle()  # unchanged since the last time
             return
         found, directory = await asyncio.to_thread(self._made, document)
         placed_now = placed(found.schemes, self._config.security)
@@ -135,7 +136,15 @@ class RestUpstream:
         for key, reason in found.skipped[:20]:
             self._host.log.warning("operation_left_out", operation=key, reason=reason)
         self._host.log.info("upstream_ready", tools=len(definitions), left_out=len(found.skipped))
-        self._refresher.set(State.READY, "", ("tools",) if before != self.offer.tools else ())
+        self._lack = found.lack
+        self._settle(("tools",) if before != self.offer.tools else ())
+
+    def _settle(self, changed: Collection[str] = ()) -> None:
+        """The document was read: what came of it?"""
+        if self._lack:
+            self._refresher.set(State.DEGRADED, f"document: {self._lack}", changed)
+        else:
+            self._refresher.set(State.READY, "", changed)
 
     def _made(self, document: Document | None) -> tuple[Tools, Directory | None]:
         config = self._config
@@ -143,6 +152,7 @@ class RestUpstream:
         tools: dict[str, Tool] = {}
         schemes: Mapping[str, Json] = {}
         skipped: tuple[tuple[str, str], ...] = ()
+        lack = ""
         if document is not None:
             settings = {key: one for key, one in config.operations.items() if key not in config.tools}
             own = attrs.evolve(config, operations=settings)
@@ -150,9 +160,11 @@ class RestUpstream:
                 lot = Lot(document, own, config.openapi)
                 directory = Directory(document, lot, self._calls, self._host.log)
                 schemes, skipped = lot.schemes, tuple(lot.unknown())
+                lack = "" if lot.operations else lot.lack(skipped)
             else:
                 found = tools_of(document, own, config.openapi)
                 tools, schemes, skipped = dict(found.tools), found.schemes, found.skipped
+                lack = found.lack
             self._source.settle(document)
         for name, tool in config.tools.items():
             settings = {key: one for key, one in config.operations.items() if key == name}
@@ -164,7 +176,7 @@ class RestUpstream:
                     skipped += ((f"tools.{name}", f"the document has an operation {made!r} too"),)
                 else:
                     tools[made] = one
-        return Tools(tools, schemes, skipped), directory
+        return Tools(tools, schemes, skipped, lack), directory
 
     # --- calls ------------------------------------------------------------------------------------
 

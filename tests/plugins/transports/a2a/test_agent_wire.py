@@ -56,6 +56,13 @@ async def test_a_card_says_how_long_it_may_be_kept_and_is_not_sent_twice(web: We
     assert await web.open("HEAD", {"host": "localhost"}, path=CARD).head() == 200
 
 
+async def test_how_long_a_card_may_be_kept_is_configured() -> None:
+    async with gateway("", "[transports.a2a]\ncard_max_age = 7") as web:
+        answer = web.open("GET", {"host": "localhost"}, path=CARD)
+        await answer.head()
+        assert answer.headers["cache-control"] == "private, max-age=7"
+
+
 async def test_a_card_changes_with_the_tools_and_each_server_has_its_own() -> None:
     two = """
         [transports.a2a]
@@ -138,6 +145,17 @@ async def test_another_version_is_refused_and_none_is_another(
     body = msgspec.json.decode(await rest.body())
     assert (rest.status, body["error"]["details"][0]["reason"]) == (400, "VERSION_NOT_SUPPORTED")
     assert web.upstream.calls == []
+
+
+@pytest.mark.parametrize("version", [None, "0.3"])
+@pytest.mark.parametrize("method", ["message/send", "message/stream", "tasks/get"])
+async def test_a_client_of_0_3_hears_that_it_is_too_old(web: Web, version: str | None, method: str) -> None:
+    headers = {key: value for key, value in HEADERS.items() if key != "a2a-version"}
+    headers |= {"a2a-version": version} if version else {}
+    answer = await post(web, rpc(method, {"message": MESSAGE}), headers=headers).json()
+    assert (answer["id"], answer["error"]["code"]) == (7, -32009)
+    answer = await post(web, rpc(method, {"message": MESSAGE}), headers=HEADERS).json()
+    assert answer["error"]["code"] == -32601
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1", "1.0.1"])

@@ -19,6 +19,7 @@ from a2a.types import (
     TaskState,
 )
 from a2a.utils.errors import (
+    A2AError,
     ContentTypeNotSupportedError,
     InvalidParamsError,
     TaskNotCancelableError,
@@ -165,6 +166,16 @@ async def test_progress_and_log_messages_are_told_as_they_come() -> None:
     ]
     assert [part.text or data_of(part) for _, part in said] == ["step 1", {"step": 1}, "step 2", {"step": 2}]
     assert {update.status.state for update in updates[:-1]} == {WORKING}
+
+
+@pytest.mark.parametrize(("level", "logs"), [("warning", 2), ("error", 0), ("", 0)])
+async def test_which_log_messages_are_told_is_configured(level: str, logs: int) -> None:
+    async with tools("steps", keys=f'log_level = "{level}"') as (web, upstream), sdk_client(web) as client:
+        upstream.gate.set()
+        events = [event async for event in client.send_message(order("steps", {"gate": 1}))]
+    told = [json_format.MessageToDict(event.status_update.metadata) for event in events]
+    assert len([each for each in told if "log" in each]) == logs
+    assert len([each for each in told if "progress" in each]) == 2
 
 
 async def test_a_tool_is_told_which_message_it_is_called_for() -> None:
@@ -567,6 +578,34 @@ async def test_no_more_than_so_many_tasks_wait_for_answers(monkeypatch: pytest.M
         await happened(web.upstream.cancelled)
         assert got_nothing(await task_of(client, saying({}, task_id=first.id)))
         assert (await task_of(client, order("elicit"))).status.state == INPUT
+
+
+async def test_tasks_that_wait_to_hear_which_tool_are_few_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portico_plugins.transports.a2a.table.MOST_WAITING", 1)
+    async with tools("say", "nothing") as (web, _), sdk_client(web, streaming=False) as client:
+        first = await task_of(client, saying("which?"))
+        with pytest.raises(A2AError, match="Too many tasks wait"):
+            await task_of(client, saying("and which?"))
+        assert [task.id for task in (await client.list_tasks(ListTasksRequest())).tasks] == [first.id]
+        again = await task_of(client, saying("which?", task_id=first.id))
+        assert again.status.state == INPUT
+
+
+async def test_nobody_takes_the_room_of_the_others() -> None:
+    bounds = "max_bytes = 9000\nmax_bytes_each = 3000"
+    more = f"{TOKENS}[servers.default]\nupstreams = ['kinds']\nauth = ['people']"
+    async with (
+        tools("say", "nothing", keys=bounds, more=more) as (web, _),
+        sdk_client(web, streaming=False, headers=ALICE) as alice,
+        sdk_client(web, streaming=False, headers=BOB) as bob,
+    ):
+        await task_of(alice, saying("which?" * 600))
+        with pytest.raises(A2AError, match="Too many tasks"):
+            await task_of(alice, saying("which?"))
+        for number in range(3):
+            await task_of(bob, order("say", {"text": str(number) * 2000}))
+        (left,) = (await bob.list_tasks(ListTasksRequest(include_artifacts=True))).tasks
+        assert left.artifacts[0].parts[0].text[0] == "2"
 
 
 def got_nothing(task: Task) -> bool:

@@ -167,6 +167,17 @@ async def test_a_message_that_is_too_large_is_refused(tmp_path: Path) -> None:
         assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+async def test_how_large_a_message_may_be_is_configured(tmp_path: Path) -> None:
+    config = '[servers.default]\n[transports.a2a.grpc]\nlisten = "127.0.0.1:0"\nmax_message_bytes = 2048'
+    async with running_gateway(config, base=tmp_path) as running:
+        target = running.gateway.transports["a2a"].grpc_address  # type: ignore[attr-defined]
+        async with grpc.aio.insecure_channel(target) as channel:
+            stub: Any = A2AServiceStub(channel)
+            await stub.SendMessage(saying("x", "y" * 1024), metadata=[VERSION])
+            error = await refused(stub.SendMessage(saying("x", "y" * 4096), metadata=[VERSION]))
+            assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 async def test_a_certificate_makes_it_tls(tmp_path: Path) -> None:
     authority = trustme.CA()
     made = authority.issue_cert("localhost")

@@ -160,6 +160,20 @@ async def test_a_client_that_left_can_subscribe_again_and_the_task_goes_on(
     assert rest[-1].status_update.status.state == TaskState.TASK_STATE_COMPLETED
 
 
+async def test_a_stream_lasts_no_longer_than_configured_and_the_task_goes_on(tmp_path: Path) -> None:
+    async with (
+        behind(tmp_path, transport="stream_seconds = 0.2") as found,
+        found.client(streaming=True) as client,
+    ):
+        events: Any = client.send_message(saying("wait"))
+        task = (await anext(events)).task
+        with pytest.raises(A2AError):
+            async for _ in events:
+                pass
+        found.agent.script.go.set()
+        assert (await client.get_task(GetTaskRequest(id=task.id))).id == task.id
+
+
 @each_binding
 @each_way
 async def test_errors_are_the_agents_own(tmp_path: Path, binding: str, way: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import Any
 
+import msgspec
 import pytest
 from a2a.types import AgentSkill
 
@@ -272,3 +275,25 @@ async def test_the_card_is_a_resource_that_does_not_say_where_the_agent_is() -> 
     assert shown["mimeType"] == "application/json"
     assert '"name":"Greeter"' in shown["text"]
     assert served.url not in shown["text"]
+
+
+async def test_the_card_says_nothing_of_skills_that_are_left_out() -> None:
+    async with agent() as served:
+        kept, left_out = [skill.id for skill in served.card.skills]
+        async with running(served.url, exclude=(left_out,)) as up:
+            read = await up.send(exchange("resources/read", {"uri": "a2a://up/agent-card.json"}))
+    shown = msgspec.json.decode(read.value["contents"][0]["text"])
+    assert [skill["id"] for skill in shown["skills"]] == [kept]
+
+
+async def test_a_card_that_says_nothing_of_its_age_is_asked_for_again_as_configured() -> None:
+    async with raw() as server, running(server.origin, refresh_seconds=0.01) as up:
+        server.card = {**server.card, "skills": [skill("one"), skill("other")]}
+        await up.wiring.until(lambda: len(up.upstream.offer.tools) == 2)
+
+
+async def test_a_start_waits_no_longer_for_a_card_than_configured() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with asyncio.timeout(10), running(url, start_grace=0.0, connect_timeout=3600.0) as up:
+            assert up.upstream.state is State.STARTING

@@ -9,6 +9,8 @@ import pytest
 from portico.api import ConfigError
 from portico.testing.running import running_gateway
 
+HAND = "base_url = 'http://a.test'\ntools.find"
+
 
 def toml(text: str) -> str:
     return f"[upstreams.api]\nuse = 'rest'\n{text}\n"
@@ -30,6 +32,29 @@ def toml(text: str) -> str:
         ("openapi = 'http://a.test'\ncookies = { a = 'b; c=d' }", "expected a cookie"),
         ("openapi = 'http://a.test'\nheaders = { A = \"b\\r\\nc: d\" }", "no header may have"),
         ("openapi = 'http://a.test'\nsecurity = { k = { username = 'u' } }", "expected either `value`"),
+        (
+            "openapi = 'http://a.test'\nsecurity = { k = { value = 'v', username = 'u' } }",
+            "without `password`",
+        ),
+        (
+            "openapi = 'http://a.test'\nsecurity = { k = { value = 'v', scopes = ['s'] } }",
+            "without `client_id`",
+        ),
+        (
+            "openapi = 'http://a.test'\nbase_url = 'http://b.test'\nserver_variables = { a = 'b' }",
+            "nothing with a `base_url`",
+        ),
+        (HAND + " = { path = '/a' }\noperations.fnid = { timeout = 1 }", "did you mean 'find'"),
+        (HAND + " = { path = '/a' }\nsecurity = { k = { value = 'v' } }", "means nothing without a document"),
+        (HAND + " = { path = '/a' }\ninclude = [{ tags = ['a'] }]", "means nothing without a document"),
+        (HAND + " = { path = '/a/{b' }", "not sound"),
+        (HAND + " = { path = '/a/{city}', parameters = [{ name = 'cty', location = 'path' }] }", "'city'"),
+        (HAND + " = { path = '/a', parameters = [{ name = 'b' }, { name = 'b' }] }", "two parameters 'b'"),
+        (HAND + " = { path = '/a', parameters = [{ name = 'b', style = 'from' }] }", "did you mean 'form'"),
+        (HAND + " = { path = '/a', parameters = [{ name = 'b', schema = { type = 'no' } }] }", "JSON Schema"),
+        (HAND + " = { path = '/a', method = 'POST', body = { type = 'no' } }", "no JSON Schema"),
+        (HAND + " = { path = '/a', method = 'POST', body = {}, body_type = 'json' }", "a media type such as"),
+        (HAND + " = { path = '/a', body = {} }", "a GET with a body is not sent"),
     ],
 )
 async def test_a_table_that_means_nothing_is_refused_with_the_reason(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from portico.api import INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_UNAVAILABLE, Json, Refused, Secret, State
-from portico_plugins.upstreams.rest.config import HandTool, SchemeSettings
+from portico_plugins.upstreams.rest.config import HandTool, Match, SchemeSettings
 from tests.plugins.upstreams.kit import Running, call, exchange, serving
 from tests.plugins.upstreams.rest.kit import http, raw, running, simple
 
@@ -183,3 +183,40 @@ async def test_nothing_secret_is_logged_or_printed() -> None:
             assert b"canary-1" in server.heads[0]
             said = json.dumps([up.log.lines, json.loads(result.raw), up.upstream.offer.tools], default=repr)
             assert "canary" not in said + repr(up.upstream._config)
+
+
+@pytest.mark.parametrize("mode", ["tools", "search"])
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"include": (Match(tags=("none",)),)}, "`include` and `exclude` leave none of its operations (2)"),
+        ({"exclude": (Match(paths=("*",)),)}, "`include` and `exclude` leave none of its operations (2)"),
+    ],
+)
+async def test_a_selection_that_selects_nothing_is_told(mode: str, more: Any, reason: str) -> None:
+    root = {"openapi": "3.0.0", "paths": {"/a": {"get": {}, "put": {}}}}
+    async with running(openapi_inline=root, base_url="http://127.0.0.1:9", mode=mode, **more) as up:
+        assert (up.upstream.state, up.upstream.reason) == (State.DEGRADED, f"document: {reason}")
+        await up.upstream.refresh()
+        assert up.upstream.reason == f"document: {reason}"
+
+
+async def test_a_document_that_gives_no_tool_says_why() -> None:
+    root = {"openapi": "3.0.0", "paths": {"/a": {"get": {}, "put": {}}}}
+    async with running(openapi_inline=root) as up:
+        assert up.upstream.state is State.DEGRADED
+        assert up.upstream.reason == (
+            "document: none of its operations (2) can be a tool: "
+            "the document does not say where the API is: set `base_url`"
+        )
+        assert up.log.events().count("operation_left_out") == 2
+
+
+async def test_a_document_that_has_an_operation_again_is_ready_again() -> None:
+    app = Documents({"openapi": "3.0.0", "paths": {"/a": {"get": {"servers": [{"url": "gopher://a"}]}}}})
+    async with serving(app) as origin, running(openapi=f"{origin}/o.json") as up:
+        assert up.upstream.state is State.DEGRADED
+        app.document = {"openapi": "3.0.0", "paths": {"/a": {"get": {}}}}
+        await up.upstream.refresh()
+        await up.wiring.until(lambda: up.upstream.state is State.READY)
+        assert tools(up) == ["get_a"]

@@ -413,6 +413,25 @@ async def test_a_tool_written_by_hand_arrives(origin: str) -> None:
     assert (found["method"], found["path"], found["query"]) == ("PUT", "/base/things/7", "v=2&q=x")
 
 
+@pytest.mark.parametrize("required", [True, False])
+async def test_a_body_of_a_tool_written_by_hand_is_of_its_type_and_needed_or_not(
+    required: bool, origin: str
+) -> None:
+    tool = HandTool(
+        method="POST",
+        path="/x",
+        body={"type": "object"},
+        body_type="application/x-www-form-urlencoded",
+        body_required=required,
+    )
+    async with running(tools={"post": tool}, base_url=origin) as up:
+        without = await up.send(call("post", {}))
+        assert bool(without.value.get("isError")) is required
+        found = (await up.send(call("post", {"body": {"a": 1}}))).value["structuredContent"]
+    assert base64.b64decode(found["body"]) == b"a=1"
+    assert found["headers"]["content-type"] == "application/x-www-form-urlencoded"
+
+
 @pytest.mark.parametrize("arguments", [{"p": "x"}, {"q": 1}, {}])
 async def test_arguments_that_do_not_fit_are_told_to_the_model_and_nothing_is_sent(arguments: Json) -> None:
     document = with_parameter("query", required=True, schema={"type": "integer"})

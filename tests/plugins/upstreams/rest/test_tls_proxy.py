@@ -130,6 +130,13 @@ async def test_without_the_right_certificates_there_is_no_connection(
         assert await reason_of(origin, ca_file=files.ca, **config) == "tls_failed"
 
 
+async def test_certificates_are_unchecked_only_where_that_is_said(authority: trustme.CA) -> None:
+    async with secured(authority, "other.example", asks=False) as (origin, _):
+        assert await reason_of(origin) == "tls_failed"
+        async with running(openapi_inline=simple(), base_url=origin, tls_verify=False) as up:
+            assert (await up.send(call("op"))).value["structuredContent"] == {"client": None}
+
+
 async def test_files_of_no_use_are_a_reason_without_a_path(
     authority: trustme.CA, files: Files, tmp_path: Path
 ) -> None:

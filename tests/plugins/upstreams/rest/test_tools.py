@@ -414,7 +414,21 @@ def test_annotations_follow_the_method(method: str, hints: Json) -> None:
 
 def test_settings_of_an_operation_that_is_not_there_are_told() -> None:
     tools = made(document({"/x": {"get": {}}}), operations={"GET /y": OperationSettings(name="y")})
-    assert tools.skipped == (("operations.GET /y", "no such operation is selected"),)
+    said = "no such operation is selected; did you mean 'GET /x'?"
+    assert tools.skipped == (("operations.GET /y", said),)
+
+
+def test_a_variable_that_no_server_has_is_told() -> None:
+    root = document({"/x": {"get": {}}}, servers=[{"url": "https://{stage}.a.test"}])
+    tools = made(root, server_variables={"stage": "test", "stgae": "prod"})
+    assert list(tools.tools) == ["get_x"]
+    said = "no server has such a variable; did you mean 'stage'?"
+    assert tools.skipped == (("server_variables.stgae", said),)
+
+
+def test_mistakes_of_the_configuration_go_before_operations_that_are_left_out() -> None:
+    tools = made(document({"/a/{": {"get": {}}}), operations={"GET /y": OperationSettings()})
+    assert [key for key, _ in tools.skipped] == ["operations.GET /y", "GET /a/{"]
 
 
 def test_a_media_type_that_no_header_can_have_is_not_sent() -> None:
