@@ -738,6 +738,34 @@ class Credential(Protocol):
         ...
 
 
+@attrs.frozen(kw_only=True)
+class CredentialParts:
+    """What a credential adds to a request, by where it goes. Values are as they are, not percent-encoded.
+
+    Attributes:
+        headers: By name.
+        query: Parameters of the query by name.
+        cookies: By name.
+    """
+
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    query: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    cookies: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+
+@runtime_checkable
+class PlacedCredential(Credential, Protocol):
+    """A credential that can be elsewhere than in headers.
+
+    Upstreams that can send that ask for `parts` instead of `headers`. Others ask for `headers`, which raises
+    `Refused` (50300, `credential_is_no_header`) where there is no header that says the same.
+    """
+
+    async def parts(self, principal: Principal, upstream: str) -> CredentialParts:
+        """What to add to a request to this upstream on behalf of this principal."""
+        ...
+
+
 @runtime_checkable
 class Store(Protocol):
     """Small shared state with expiry and compare-and-set."""

@@ -1,4 +1,4 @@
-"""Credentials that are a fixed header: `bearer`, `basic` and `header`."""
+"""Credentials that are always the same: the headers `bearer`, `basic` and `header`, and `query`, `cookie`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, Final
 import attrs
 
 from portico.api import Credential, Factory, Host, Principal, Secret, doc, hookimpl
+
+from .places import COOKIE, QUERY
 
 gateway_api = (1, 0)
 
@@ -155,5 +157,5 @@ HEADER = Factory(
 
 @hookimpl
 def gateway_credentials() -> Sequence[Factory[Any, Credential]]:
-    """Offer the credentials that are a fixed header."""
-    return (BEARER, BASIC, HEADER)
+    """Offer the credentials that are always the same."""
+    return (BEARER, BASIC, HEADER, QUERY, COOKIE)

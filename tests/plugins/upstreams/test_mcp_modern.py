@@ -352,6 +352,16 @@ async def test_a_credential_cannot_smuggle_headers() -> None:
     assert app.seen == []
 
 
+async def test_without_a_credential_that_is_no_header_nothing_is_sent() -> None:
+    from portico.api import CredentialParts, Ref
+    from portico_plugins.credentials.places import FixedParts
+
+    app, query = Scripted(), FixedParts(CredentialParts(query={"key": "s"}), {})
+    async with serving(app) as origin, running(query, url=origin, credential=Ref("key")) as up:
+        assert (up.upstream.state, up.upstream.reason) == (State.UNAVAILABLE, "credential_is_no_header")
+    assert app.seen == []
+
+
 @pytest.mark.parametrize(
     "url", ["http://169.254.169.254/mcp", "http://[fd00:ec2::254]/", "http://0xa9fea9fe/"]
 )

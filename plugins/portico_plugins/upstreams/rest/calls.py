@@ -12,7 +12,6 @@ import jsonschema_rs
 from portico.api import (
     INVALID_PARAMS,
     UPSTREAM_TIMEOUT,
-    UPSTREAM_UNAVAILABLE,
     Credential,
     Exchange,
     Host,
@@ -21,10 +20,10 @@ from portico.api import (
     Result,
     failure,
 )
-from portico_plugins.upstreams.checks import header_problem
 from portico_plugins.upstreams.http1 import Answer
 
 from .answers import WrongAnswer, misshapen, result_of, shapable
+from .asking import addition
 from .client import Client
 from .config import RestConfig
 from .grants import Grant
@@ -55,6 +54,9 @@ class Calls:
         self._client = client
         self._shaper = Shaper(config.max_response_bytes, config.shape_seconds)
         self._credential: Credential | None = host.component(config.credential) if config.credential else None
+        self._credentials: Mapping[str, Credential] = {
+            name: host.component(own.credential) for name, own in config.security.items() if own.credential
+        }
         self._fixed = fixed(config)
         self._grants = {
             name: Grant(own, client, host.clock, host.name)
@@ -119,10 +121,13 @@ class Calls:
                 token, drop = await self._grants[name].addition(exchange.id)
                 additions.append(token)
                 forget.append(drop)
+            elif name in self._credentials:
+                wants = self._placed[name].wants
+                additions.append(await addition(self._credentials[name], exchange, self._host.name, wants))
         if tool.headers:
             additions.append(Additions({name: value.reveal() for name, value in tool.headers.items()}))
         if self._credential is not None:
-            additions.append(Additions(await self._authenticated(exchange, self._credential)))
+            additions.append(await addition(self._credential, exchange, self._host.name))
         request = request_of(tool, arguments, passed, additions, self._config.max_request_bytes)
         answer = await self._client.send(request, exchange.id, take)
         if answer.status == 401:
@@ -150,18 +155,6 @@ class Calls:
         quiet = tool.shape is not None
         collector = Collector(self._config, exchange, began, ends, self._host.clock, quiet=quiet)
         await collector.take(answer)
-
-    async def _authenticated(self, exchange: Exchange, credential: Credential) -> Mapping[str, str]:
-        found = await credential.headers(exchange.principal, self._host.name)
-        if any(header_problem(name, value) for name, value in found.items()):
-            raise failure(
-                UPSTREAM_UNAVAILABLE,
-                "The upstream is not available.",
-                reason="bad_credential_header",
-                upstream=self._host.name,
-                request_id=exchange.id,
-            )
-        return found
 
     def _faults(self, tool: Tool, key: str, value: Any) -> list[str]:
         """What is wrong with a value, as of a schema of a tool."""

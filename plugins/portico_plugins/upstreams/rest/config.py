@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -27,7 +26,6 @@ __all__ = [
     "ShapeRule",
 ]
 
-_COOKIE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 _NEVER_PASSED: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
@@ -48,7 +46,7 @@ def _cookies(_: Any, __: Any, value: dict[str, Secret]) -> None:
     wrong = [
         ((name,), "expected a cookie: a name and a value without spaces, quotes, commas and semicolons")
         for name, secret in value.items()
-        if checks.header_problem(name, "x") or not _COOKIE.fullmatch(secret.reveal())
+        if checks.header_problem(name, "x") or not checks.COOKIE.fullmatch(secret.reveal())
     ]
     if wrong:
         raise Wrong(wrong)

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import attrs
 from attrs.validators import gt, optional
 
-from portico.api import Json, Secret, doc, nearest
+from portico.api import Credential, Json, Ref, Secret, doc, nearest
 from portico_plugins.upstreams import checks
 
 from .parameters import STYLES, path_names
@@ -114,7 +114,7 @@ class OperationSettings:
 
 @attrs.frozen(kw_only=True)
 class SchemeSettings:
-    """The secret of a security scheme of the document. Where it goes in a request, the document says."""
+    """The secret of a security scheme of the document. Where it goes, the document or the credential says."""
 
     value: Secret | None = attrs.field(
         default=None, metadata=doc("The API key or bearer token.", example="${env:API_KEY}")
@@ -134,12 +134,32 @@ class SchemeSettings:
         ),
     )
     scopes: tuple[str, ...] = attrs.field(default=(), metadata=doc("What the tokens are to be good for."))
+    credential: Ref[Credential] | None = attrs.field(
+        default=None,
+        metadata=doc("A configured credential that is asked for each caller, instead of a secret here."),
+    )
 
     def __attrs_post_init__(self) -> None:
-        given = (self.value is not None, self.password is not None, bool(self.client_id))
+        if self.credential is not None and (
+            self.value is not None
+            or self.username
+            or self.password is not None
+            or self.client_id
+            or self.client_secret is not None
+            or self.token_url
+            or self.scopes
+        ):
+            raise ValueError("`credential` takes the place of all other keys; leave them out")
+        given = (
+            self.value is not None,
+            self.password is not None,
+            bool(self.client_id),
+            self.credential is not None,
+        )
         if sum(given) != 1:
             raise ValueError(
-                "expected either `value`, or `username` and `password`, or `client_id` and the like"
+                "expected either `value`, or `username` and `password`, or `client_id` and the like, "
+                "or `credential`"
             )
         if self.client_id and not (self.token_url and self.client_secret is not None):
             raise ValueError("`client_id` needs `client_secret` and `token_url`")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping, Sequence
-from typing import Final
 from urllib.parse import quote
 
 import attrs
 
 from portico.api import Json, Secret
-from portico_plugins.upstreams.checks import header_problem
+from portico_plugins.upstreams.checks import COOKIE, header_problem
 
 from .config import RestConfig, SchemeSettings
 from .document import Unfit, text_of
-
-_COOKIE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 
 
 @attrs.frozen(eq=False)
@@ -27,11 +23,14 @@ class Additions:
         headers: By name.
         query: Parameters of the query by name.
         cookies: By name.
+        wants: Where the document wants the key that a credential is to give (`header`, `query`, `cookie`),
+            and the name it has there; "" for anywhere.
     """
 
     headers: Mapping[str, str] = attrs.field(factory=dict)
     query: Mapping[str, Secret] = attrs.field(factory=dict)
     cookies: Mapping[str, Secret] = attrs.field(factory=dict)
+    wants: tuple[str, str] = ("", "")
 
 
 def fixed(config: RestConfig) -> Additions:
@@ -59,6 +58,12 @@ def placed(schemes: Mapping[str, Json], settings: Mapping[str, SchemeSettings]) 
 
 def _addition(name: str, scheme: Json, own: SchemeSettings) -> Additions:
     kind, way = text_of(scheme.get("type")), text_of(scheme.get("scheme")).lower()
+    if own.credential is not None:
+        if kind == "apiKey":
+            return Additions(wants=(text_of(scheme.get("in")), text_of(scheme.get("name"))))
+        if kind not in ("basic", "http", "oauth2", "openIdConnect"):
+            raise Unfit(f"the security scheme {name[:50]!r} of type {kind[:20]!r} is not supported")
+        return Additions()  # asked for each caller
     if own.client_id:
         if kind not in ("oauth2", "openIdConnect", "http"):
             raise Unfit(f"the security scheme {name[:50]!r} takes no tokens")
@@ -75,7 +80,7 @@ def _addition(name: str, scheme: Json, own: SchemeSettings) -> Additions:
         if where == "query":
             return Additions(query={key: own.value})
         if where == "cookie":
-            if not _COOKIE.fullmatch(own.value.reveal()):
+            if not COOKIE.fullmatch(own.value.reveal()):
                 raise Unfit(f"the security scheme {name[:50]!r} cannot be sent as a cookie")
             return Additions(cookies={quote(key, safe=""): own.value})
         return _header(name, key, own.value.reveal())

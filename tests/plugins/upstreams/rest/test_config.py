@@ -40,6 +40,21 @@ def toml(text: str) -> str:
             "openapi = 'http://a.test'\nsecurity = { k = { value = 'v', scopes = ['s'] } }",
             "without `client_id`",
         ),
+        *(
+            (
+                f"openapi = 'http://a.test'\nsecurity = {{ k = {{ credential = 'c', {other} }} }}",
+                "takes the place of all other keys",
+            )
+            for other in (
+                "value = 'v'",
+                "username = 'u'",
+                "password = 'p'",
+                "client_id = 'i', client_secret = 's', token_url = 'http://t.test'",
+                "client_secret = 's'",
+                "token_url = 'http://t.test'",
+                "scopes = ['s']",
+            )
+        ),
         (
             "openapi = 'http://a.test'\nbase_url = 'http://b.test'\nserver_variables = { a = 'b' }",
             "nothing with a `base_url`",
