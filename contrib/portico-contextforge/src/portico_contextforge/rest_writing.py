@@ -184,9 +184,7 @@ def _address(fields: Fields) -> tuple[str, str]:
     if url and (parts.scheme not in ("http", "https") or not parts.netloc or set("{}@") & set(parts.netloc)):
         problem = "Input should be http://host/... or https://host/..., with {arguments} after the host only"
         fields.problems.append(("url", problem))
-    if parts.fragment or _PLACE.sub("", parts.path + parts.query).strip("{}") != _PLACE.sub(
-        "", parts.path + parts.query
-    ):
+    if parts.fragment or set("{}") & set(_PLACE.sub("", parts.path + parts.query)):
         fields.problems.append(("url", "Input should be a sound address without a fragment"))
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return f"{parts.scheme}://{parts.netloc}", path

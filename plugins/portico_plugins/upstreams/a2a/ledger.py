@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -11,6 +12,9 @@ Kind = Literal["task", "context"]
 Key = tuple[Kind, str]
 
 _SWEEP_EVERY: Final = 256  # claims
+
+_TRIES: Final = 250
+_PAUSE: Final = 0.02  # seconds; on the ledger's own thread
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS owned (
@@ -124,9 +128,9 @@ class Ledger:
         database = sqlite3.connect(where, timeout=5.0, check_same_thread=False)
         try:
             if self._file is not None:
-                database.execute("PRAGMA journal_mode = WAL")
+                _patiently(lambda: database.execute("PRAGMA journal_mode = WAL"))
                 database.execute("PRAGMA synchronous = OFF")  # what a power cut takes, clients begin anew
-            database.executescript(_SCHEMA)
+            _patiently(lambda: database.executescript(_SCHEMA))
         except BaseException:
             database.close()
             raise
@@ -135,3 +139,15 @@ class Ledger:
     def _opened(self) -> sqlite3.Connection:
         assert self._database is not None
         return self._database
+
+
+def _patiently(step: Callable[[], object]) -> None:
+    """Do what another worker may be doing at this moment; SQLite's own timeout does not cover it."""
+    for left in range(_TRIES, -1, -1):
+        try:
+            step()
+            return
+        except sqlite3.OperationalError as error:
+            if not left or error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            time.sleep(_PAUSE)
