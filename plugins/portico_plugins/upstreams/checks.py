@@ -14,6 +14,8 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE: Final = re.compile(r"[\x21-\x7e\x80-\xff](?:[\x20-\x7e\t\x80-\xff]*[\x21-\x7e\x80-\xff])?")
 COOKIE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 """What the value of a cookie may be (RFC 6265, 4.1.1)."""
+NEVER_PASSED: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""Headers by which callers show the gateway who they are: no upstream is ever given them."""
 _OURS: Final = frozenset(
     {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type"}
     | {

@@ -16,7 +16,6 @@ from portico_plugins.upstreams import checks
 
 Binding = Literal["JSONRPC", "HTTP+JSON", "GRPC"]
 Algorithm = Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"]
-_NEVER_PASSED: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 _ORIGIN: Final = re.compile(r"(https?|grpcs?)://(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(:[0-9]{1,5})?")
 
 
@@ -48,7 +47,7 @@ def _passed(_: Any, __: Any, value: dict[str, str]) -> None:
     wrong = [
         ((name,), said)
         for name, own in value.items()
-        if (said := "it is never passed on" if name.lower() in _NEVER_PASSED else _problem(own, "x"))
+        if (said := "it is never passed on" if name.lower() in checks.NEVER_PASSED else _problem(own, "x"))
     ]
     if wrong:
         raise Wrong(wrong)

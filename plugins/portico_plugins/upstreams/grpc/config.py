@@ -82,7 +82,7 @@ def _metadata(_: Any, __: Any, value: dict[str, Secret]) -> None:
 
 def _passed(_: Any, __: Any, value: tuple[str, ...]) -> None:
     for name in value:
-        if name in ("authorization", "cookie", "proxy-authorization"):
+        if name in checks.NEVER_PASSED:
             raise ValueError(f"{name!r} is what a client shows the gateway, and is not sent on")
         problem = metadata_problem(name, b"" if name.endswith("-bin") else "")
         if problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import attrs
 from attrs.validators import deep_iterable, ge, gt
@@ -25,8 +25,6 @@ __all__ = [
     "Shape",
     "ShapeRule",
 ]
-
-_NEVER_PASSED: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 def _sound(given: Iterable[tuple[tuple[str | int, ...], Shape | None]]) -> None:
@@ -66,7 +64,7 @@ def _passed(_: Any, __: Any, value: dict[str, str]) -> None:
         for name, own in value.items()
         if (
             problem := "it is never passed on"
-            if name.lower() in _NEVER_PASSED
+            if name.lower() in checks.NEVER_PASSED
             else checks.header_problem(own, "x")
         )
     ]
