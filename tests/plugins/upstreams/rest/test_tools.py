@@ -238,6 +238,35 @@ def test_what_is_read_only_in_one_part_is_not_required_by_another() -> None:
     assert tool.definition["outputSchema"]["allOf"][1] == {"required": ["id", "name"]}
 
 
+def test_parts_do_not_forbid_what_other_parts_have() -> None:
+    animal = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}},
+        "additionalProperties": False,
+        "required": ["name"],
+    }
+    own = {"type": "object", "properties": {"barks": {"type": "boolean"}}, "additionalProperties": False}
+    schemas = {
+        "Animal": animal,
+        "Dog": {"allOf": [{"$ref": "#/components/schemas/Animal"}, own]},
+        "Puppy": {"allOf": [{"$ref": "#/components/schemas/Dog"}], "properties": {"weeks": {}}},
+        "Named": {"allOf": [{"$ref": "#/components/schemas/Animal"}], "description": "As it is."},
+        "Loop": {**own, "allOf": [{"$ref": "#/components/schemas/Loop"}] * 3, "properties": {"a": {}}},
+    }
+
+    def fits(name: str, value: Any) -> bool:
+        schema = only(posted({"$ref": f"#/components/schemas/{name}"}), components={"schemas": schemas})
+        return jsonschema_rs.Draft202012Validator(schema, offline=True).is_valid({"body": value})
+
+    assert fits("Dog", {"name": "Rex", "barks": True})
+    assert not fits("Dog", {"barks": True})
+    assert not fits("Dog", {"name": "Rex", "barks": 1})
+    assert fits("Puppy", {"name": "Rex", "barks": True, "weeks": 3})
+    assert fits("Named", {"name": "Rex"})
+    assert not fits("Named", {"name": "Rex", "barks": True})  # alone, it says what it means
+    assert fits("Loop", {"a": 1})
+
+
 def test_what_a_discriminator_maps_is_said_in_each_of_several_schemas() -> None:
     kind = {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string"}}}
     schemas = {
