@@ -97,6 +97,9 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
+from portico._core.listen import (
+    Listen,
+)
 from portico._core.owners import FORWARDED, PROXIED
 from portico._core.protocol.eras import (
     LATEST_LEGACY,
@@ -138,18 +141,15 @@ from portico._core.protocol.jsonrpc import (
     result_frame,
     result_pieces,
 )
-from portico._core.protocol.listen import (
-    Listen,
-)
 from portico._core.protocol.modern_call import Asking, Frames, ModernCall
-from portico._core.protocol.session import (
-    Session,
-)
 from portico._core.protocol.sse import SseEvent, SseParser, SseTooLarge, sse_event, sse_events, sse_numbered
 from portico._core.protocol.stream import (
     Sink,
     Stream,
     Unread,
+)
+from portico._core.session import (
+    Session,
 )
 from portico._core.single import OF_A_SESSION, answer_alone, carry_out
 from portico._core.specs import (

@@ -92,7 +92,7 @@ async def answer_alone(
         version = params.get("protocolVersion")
         if not isinstance(version, str):
             raise Refused(INVALID_PARAMS, "Invalid params: protocolVersion is required")
-        return Result(value=endpoint.initialize_result(negotiate(version)))
+        return Result(value=endpoint.lists.initialize_result(negotiate(version)))
     if method == "ping":
         return Result(value={})
     if method in OF_A_SESSION:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from portico._config.settings import Component
+from portico._config.components import Component
 from portico._core.contracts.upstreams import State, Successor
 from portico._core.health import Condition
 

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from portico._config import graph
-from portico._config.settings import Component, Settings
+from portico._config.components import Component, resolve
+from portico._config.settings import Settings
+from portico._core.call_records import CallRecord
 from portico._core.contracts.config import Ref
 from portico._core.contracts.host import Host
 from portico._core.contracts.log import Log
 from portico._core.contracts.management import Unmanaged
-from portico._core.endpoint import CallRecord, Load
+from portico._core.load import Load
 from portico._core.plane import Plane
 from portico._core.protocol.parking import Parking
 from portico._core.seal import Seal
@@ -93,7 +94,7 @@ class Composer:
             self.wire(live)
 
         def find(ref: Ref[Any]) -> Any:
-            return live[graph.resolve(component.config, ref)]
+            return live[resolve(component.config, ref)]
 
         return Host(
             name=component.name,

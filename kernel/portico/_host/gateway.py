@@ -11,12 +11,12 @@ from typing import Any
 import attrs
 
 from portico._config.settings import Settings
+from portico._core.call_records import CallRecord
 from portico._core.contracts.direct import Admit, Direct
 from portico._core.contracts.log import Log
 from portico._core.contracts.management import Management
 from portico._core.contracts.servers import Server
 from portico._core.contracts.transports import Transport
-from portico._core.endpoint import CallRecord
 from portico._core.plane import Plane
 from portico._core.protocol.parking import Parking
 from portico._host.app import build_app

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from portico._config.settings import Component, Settings
+from portico._config.components import Component
+from portico._config.settings import Settings
 from portico._core.contracts.exchange import Target
 from portico._core.contracts.json import Json
 from portico._core.contracts.upstreams import Offer, State, Upstream

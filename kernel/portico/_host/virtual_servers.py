@@ -8,14 +8,16 @@ from typing import Any
 
 from portico import __version__
 from portico._config.settings import ServerSettings, Settings
+from portico._core.call_records import CallRecord
 from portico._core.catalog import ServerSpec, View
 from portico._core.contracts.clock import Clock
 from portico._core.contracts.json import Json
 from portico._core.contracts.log import Log
 from portico._core.contracts.observers import Event
-from portico._core.endpoint import CallRecord, Endpoint, Load
+from portico._core.endpoint import Endpoint
 from portico._core.errors import ConfigError
 from portico._core.lists import Lists
+from portico._core.load import Load
 from portico._core.owners import Owners
 from portico._core.pipeline import Pipeline
 from portico._core.plane import Plane
