@@ -98,11 +98,6 @@ from portico._core.errors import (
 )
 from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
 from portico._core.owners import FORWARDED, PROXIED
-from portico._core.protocol.calls import (
-    Asking,
-    Frames,
-    ModernCall,
-)
 from portico._core.protocol.eras import (
     LATEST_LEGACY,
     LATEST_MODERN,
@@ -146,6 +141,7 @@ from portico._core.protocol.jsonrpc import (
 from portico._core.protocol.listen import (
     Listen,
 )
+from portico._core.protocol.modern_call import Asking, Frames, ModernCall
 from portico._core.protocol.session import (
     Session,
 )

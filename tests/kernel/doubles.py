@@ -19,8 +19,9 @@ from portico._core.endpoint import Endpoint, Load
 from portico._core.lists import Lists
 from portico._core.pipeline import Pipeline
 from portico._core.plane import Plane
-from portico._core.protocol.calls import Asking, Frames, ModernCall, Outcome
+from portico._core.protocol.call import Outcome
 from portico._core.protocol.jsonrpc import Message, decode, encode, parse
+from portico._core.protocol.modern_call import Asking, Frames, ModernCall
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.session import Session
 from portico._core.protocol.stream import Stream

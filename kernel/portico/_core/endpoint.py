@@ -22,7 +22,7 @@ from portico._core.lists import Lists
 from portico._core.owners import Owners
 from portico._core.pipeline import Pipeline
 from portico._core.protocol.audience import NOBODY
-from portico._core.protocol.calls import Asking, Call, ModernCall
+from portico._core.protocol.call import Call
 from portico._core.protocol.eras import (
     META_CAPABILITIES,
     META_CLIENT_INFO,
@@ -33,6 +33,7 @@ from portico._core.protocol.eras import (
 from portico._core.protocol.headers import check_params
 from portico._core.protocol.jsonrpc import Id
 from portico._core.protocol.listen import Listen
+from portico._core.protocol.modern_call import Asking, ModernCall
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.session import Session
 from portico._core.protocol.stream import Sink

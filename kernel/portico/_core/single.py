@@ -11,9 +11,9 @@ from portico._core.contracts.json import Json
 from portico._core.contracts.result import Result
 from portico._core.endpoint import Endpoint
 from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
-from portico._core.protocol.calls import Asking
 from portico._core.protocol.eras import LATEST_LEGACY, LEGACY_ONLY, META_VERSION, negotiate
 from portico._core.protocol.headers import check_envelope, check_version
+from portico._core.protocol.modern_call import Asking
 
 OF_A_SESSION: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 """Legacy methods that mean nothing where nothing is remembered."""

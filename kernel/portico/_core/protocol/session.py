@@ -16,7 +16,6 @@ from portico._core.contracts.json import Json
 from portico._core.contracts.result import Result
 from portico._core.errors import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refused
 from portico._core.protocol.audience import check_ask
-from portico._core.protocol.calls import LegacyCall
 from portico._core.protocol.eras import LOG_LEVELS, negotiate
 from portico._core.protocol.jsonrpc import (
     Id,
@@ -28,6 +27,7 @@ from portico._core.protocol.jsonrpc import (
     result_frame,
     result_pieces,
 )
+from portico._core.protocol.legacy_call import LegacyCall
 from portico._core.protocol.stream import Sink
 from portico._core.protocol.subscriptions import EVERY_KIND, Notice, Subscription
 
