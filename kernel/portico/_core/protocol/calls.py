@@ -9,7 +9,9 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from portico._core.contracts import Exchange, Json, Result
+from portico._core.contracts.exchange import Exchange
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
 from portico._core.errors import (
     INTERNAL_ERROR,
     SHUTTING_DOWN,

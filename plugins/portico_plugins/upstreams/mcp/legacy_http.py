@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from portico.api import UPSTREAM_UNAVAILABLE, Host, Refused, failure
-from portico_plugins.upstreams.http1 import Answer, HttpError
+from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
 from .backchannel import Backchannel

@@ -9,7 +9,7 @@ from typing import Any, Final
 from yarl import URL
 
 from portico.api import UPSTREAM_UNAVAILABLE, Host, failure
-from portico_plugins.upstreams.http1 import Answer, HttpError
+from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
 from .backchannel import Backchannel

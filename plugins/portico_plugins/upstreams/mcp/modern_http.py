@@ -22,7 +22,7 @@ from portico.api import (
     header_map,
     param_headers,
 )
-from portico_plugins.upstreams.http1 import Answer, HttpError
+from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
 from .backchannel import Backchannel
