@@ -100,6 +100,7 @@ class Link:
                 tls,
                 config.max_response_bytes,
                 config.max_request_bytes,
+                connect_timeout=config.connect_timeout,
             )
         made = self._made(interface, _asking(card.message))
         self.transport = renewing(made, self._headers) if self._headers.renewable else made
