@@ -19,7 +19,13 @@ from portico._core.addresses import judge
 from portico._core.contracts.auth import GATEWAY, AuthScheme, Challenge, Credentials, Principal
 from portico._core.contracts.clock import Clock
 from portico._core.contracts.config import ConfigLoader, Ref, Secret, doc
-from portico._core.contracts.credentials import Credential, CredentialParts, PlacedCredential
+from portico._core.contracts.credentials import (
+    Credential,
+    CredentialParts,
+    FlowCredential,
+    PlacedCredential,
+    RenewableCredential,
+)
 from portico._core.contracts.definitions import (
     Conflict,
     Definitions,
@@ -244,6 +250,7 @@ __all__ = [
     "Event",
     "Exchange",
     "Factory",
+    "FlowCredential",
     "ForeignCall",
     "ForeignEvent",
     "Frames",
@@ -284,6 +291,7 @@ __all__ = [
     "Registry",
     "RegistryDown",
     "RegistryFactory",
+    "RenewableCredential",
     "RepeatedHead",
     "Reply",
     "Result",
