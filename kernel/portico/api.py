@@ -107,10 +107,10 @@ from portico._core.listen import (
     Listen,
 )
 from portico._core.owners import FORWARDED, PROXIED
+from portico._core.protocol.envelope import check_modern, is_enveloped
 from portico._core.protocol.eras import (
     LATEST_LEGACY,
     LATEST_MODERN,
-    LEGACY_ONLY,
     LEGACY_VERSIONS,
     LOG_LEVELS,
     META_CAPABILITIES,
@@ -126,14 +126,9 @@ from portico._core.protocol.eras import (
 )
 from portico._core.protocol.headers import (
     ROUTING_HEADERS,
-    check_envelope,
     check_routing,
-    check_version,
     decode_header_value,
     encode_header_value,
-    header_map,
-    invalid_header_reason,
-    param_headers,
 )
 from portico._core.protocol.http_heads import RepeatedHead
 from portico._core.protocol.jsonrpc import (
@@ -148,6 +143,8 @@ from portico._core.protocol.jsonrpc import (
     result_pieces,
 )
 from portico._core.protocol.modern_call import Asking, Frames, ModernCall
+from portico._core.protocol.param_headers import header_map, invalid_header_reason, param_headers
+from portico._core.protocol.parking import used_up
 from portico._core.protocol.sse import SseEvent, SseParser, SseTooLarge, sse_event, sse_events, sse_numbered
 from portico._core.protocol.stream import (
     Sink,
@@ -186,7 +183,6 @@ __all__ = [
     "KINDS_MANAGED",
     "LATEST_LEGACY",
     "LATEST_MODERN",
-    "LEGACY_ONLY",
     "LEGACY_VERSIONS",
     "LOG_LEVELS",
     "META_CAPABILITIES",
@@ -333,9 +329,8 @@ __all__ = [
     "carry_foreign",
     "carry_out",
     "catalog_at",
-    "check_envelope",
+    "check_modern",
     "check_routing",
-    "check_version",
     "decode_header_value",
     "doc",
     "encode_header_value",
@@ -346,6 +341,7 @@ __all__ = [
     "hookimpl",
     "input_required",
     "invalid_header_reason",
+    "is_enveloped",
     "is_modern",
     "judge",
     "nearest",
@@ -363,6 +359,7 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "used_up",
     "ways_to_have",
     "write_toml",
 ]
