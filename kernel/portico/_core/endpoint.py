@@ -39,6 +39,7 @@ from portico._core.protocol.stream import Sink
 from portico._core.protocol.subscriptions import Hub
 from portico._core.seal import Seal
 from portico._core.shaping import shape_error, shape_result
+from portico._core.union import told
 
 CallRecord = tuple[str, str, str, str | None, str, Any, str, str, float]
 """What is told of a call that has ended; what each member is, `CALL_FACTS` says."""
@@ -299,7 +300,7 @@ class Endpoint:
         instructions = self.lists.instructions
         return {
             "protocolVersion": version,
-            "capabilities": self.view.capabilities,
+            "capabilities": told(self.view.capabilities, version),
             "serverInfo": self.lists.info,
             **({"instructions": instructions} if instructions else {}),
         }

@@ -114,7 +114,7 @@ class Lists:
         end = start + size if size else len(items)
         texts = [raw for _, raw in items[start:end]]
         if era is Era.LEGACY and method == "tools/list":
-            texts = [_legacy_tool(raw) for raw in texts]
+            texts = [_legacy_tool(raw, key in self.view.tasks) for key, raw in items[start:end]]
         members = [b'"%s":[%s]' % (LIST_KINDS[method].encode(), b",".join(texts))]
         if end < len(items):
             after = [self._name, method, items[end - 1][0], end]
@@ -146,8 +146,15 @@ class Lists:
         return min(int(index), len(items))
 
 
-def _legacy_tool(raw: bytes) -> bytes:
-    """A tool definition as legacy schemas allow it: an `outputSchema` describes an object or is left out."""
+def _legacy_tool(raw: bytes, tasks: bool) -> bytes:
+    """A tool definition as legacy schemas allow it: an `outputSchema` describes an object or is left out.
+
+    Args:
+        raw: The definition.
+        tasks: Whether clients of 2025-11-25 may ask for a task; nobody has to, whatever its server says.
+    """
+    if tasks:
+        raw = raw[:-1] + b',"execution":{"taskSupport":"optional"}}'
     if b'"outputSchema"' not in raw:
         return raw
     tool: Json = decode(raw)
