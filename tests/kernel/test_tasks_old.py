@@ -115,7 +115,7 @@ async def test_clients_of_2025_11_25_hear_of_tasks_where_there_are_some(
     version: str, have: Json, told: bool
 ) -> None:
     world = World({"a": StubUpstream(offer("t", capabilities=have))})
-    capabilities = world.endpoint.initialize_result(version)["capabilities"]
+    capabilities = world.endpoint.lists.initialize_result(version)["capabilities"]
     assert capabilities.get("tasks") == (CAPABILITY if told else None)
     assert "tasks" not in world.endpoint.lists.discover()["capabilities"]
 

@@ -14,6 +14,7 @@ from portico._core.protocol.eras import LIST_KINDS, MODERN_VERSIONS
 from portico._core.protocol.jsonrpc import decode, encode
 from portico._core.seal import Seal, Unsealable
 from portico._core.shaping import server_info_member
+from portico._core.union import told
 
 CURSOR_TTL: Final = 86_400.0
 
@@ -108,6 +109,15 @@ class Lists:
             **decode(b"{" + self.meta + b"}"),
         }
         return out
+
+    def initialize_result(self, version: str) -> Json:
+        """The legacy `InitializeResult`."""
+        return {
+            "protocolVersion": version,
+            "capabilities": told(self.view.capabilities, version),
+            "serverInfo": self.info,
+            **({"instructions": self.instructions} if self.instructions else {}),
+        }
 
     def _page(self, method: str, era: Era, start: int, size: int) -> bytes:
         items = self.view.items[method]

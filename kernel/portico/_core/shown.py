@@ -18,8 +18,8 @@ from portico._core.contracts.json import Json
 from portico._core.contracts.upstreams import Offer
 from portico._core.naming import Claim, Selection, advertising
 from portico._core.overrides import Override, Overrides, shown_as
-from portico._core.protocol.headers import HeaderMap, header_map
 from portico._core.protocol.jsonrpc import encode
+from portico._core.protocol.param_headers import HeaderMap, header_map
 from portico._core.resources import describe_as, schemes_of
 from portico._core.steps import Steps
 from portico._core.uris import rewrite_uris

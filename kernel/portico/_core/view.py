@@ -13,7 +13,7 @@ from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
 from portico._core.held import Held
 from portico._core.naming import Claim, Prefix, Selection
 from portico._core.overrides import Override
-from portico._core.protocol.headers import HeaderMap
+from portico._core.protocol.param_headers import HeaderMap
 from portico._core.uris import Template, disambiguate, scheme_of
 
 Targets = Mapping[str, Target]
