@@ -10,7 +10,8 @@ from portico.api import UPSTREAM_UNAVAILABLE, Host, Refused, failure
 from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
-from .call import Backchannel, Call
+from .backchannel import Backchannel
+from .call import Call
 from .http import JSON_AND_SSE, JSON_BODY, SSE_ONLY, HttpClient, header_lines
 from .modern_http import http_failure
 from .session import SessionExpired, Wire

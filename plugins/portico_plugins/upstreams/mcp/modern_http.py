@@ -25,7 +25,8 @@ from portico.api import (
 from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
-from .call import Backchannel, Call
+from .backchannel import Backchannel
+from .call import Call
 from .http import JSON_AND_SSE, JSON_BODY, HttpClient, header_lines
 
 _BUSY: Final = frozenset({429, 502, 503, 504})
