@@ -468,6 +468,24 @@ def test_the_base_is_what_the_document_or_the_configuration_says(
     assert tool.base == base
 
 
+def test_an_operation_that_moves_is_another_definition_for_pins() -> None:
+    def defined(path: str = "/x", server: str = "https://a.test", **config: Any) -> Json:
+        root = {
+            "openapi": "3.1.0",
+            "servers": [{"url": server}],
+            "paths": {path: {"get": {"operationId": "op"}}},
+        }
+        (tool,) = made(Document(root), **config).tools.values()
+        assert "a.test" not in str(tool.definition)
+        return tool.definition
+
+    assert defined() == defined()
+    assert defined() != defined(server="https://b.test")
+    assert {**defined(path="/y"), "description": ""} != {**defined(), "description": ""}
+    # Where the configuration says where it is, the document does not matter.
+    assert defined(base_url="https://c.test") == defined(server="https://b.test", base_url="https://d.test")
+
+
 @pytest.mark.parametrize(
     "url", ["ftp://a.test", "https://u:p@a.test", "https://{x}.test", "http://a\\@b.test"]
 )
