@@ -14,7 +14,7 @@ from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
 from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
-from portico._config.wording import Wrong, nearest
+from portico._config.wording import Wrong, absence, nearest
 from portico._core.addresses import judge
 from portico._core.contracts import (
     GATEWAY,
@@ -342,6 +342,7 @@ __all__ = [
     "Watchable",
     "Wiring",
     "Wrong",
+    "absence",
     "answer_alone",
     "as_upstream",
     "at_least",

@@ -98,6 +98,10 @@ class Component:
         return tuple(graph.refs(self.config))
 
 
+Look = Callable[[Component, Path], Iterable[tuple[Place, str]]]
+"""Looks at a component and the folder its relative paths are relative to."""
+
+
 class Reach(Enum):
     """How far a component may reach, by who has written it."""
 
@@ -202,6 +206,7 @@ def load(
     overrides: Iterable[tuple[Sequence[str], Any]] = (),
     managed: Managed | None = None,
     known: Memo[Key, Component] | None = None,
+    look: Look | None = None,
 ) -> Settings:
     """Read the configuration of a gateway.
 
@@ -212,6 +217,7 @@ def load(
         overrides: `(path, value)` of flags, as `parse_override` gives them.
         managed: What is managed at run time.
         known: Components as they were made last.
+        look: Says what is wrong with a component whose table is right.
 
     Raises:
         ConfigError: With every problem there is.
@@ -262,6 +268,8 @@ def load(
             made = _read((kind, name), problems, partial(made_before.made, (kind, name), table, make))
             if made is not None:
                 components[made.key] = made
+                if look is not None:
+                    problems += [(dotted((kind, name, *below)), text) for below, text in look(made, base)]
     made_before.forget_all_but(components)
     problems += graph.dangling(components, raw)
     if not problems:

@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -127,7 +128,7 @@ async def _check_starts(
     for table in [config] if config is not None else _candidates(factory.config):
         try:
             made = structured(table, factory.config, host.base)
-            problems: list[str] = []
+            problems: list[str] = [*_check_check(factory, made, host.base)]
             for again in (False, True):
                 problems += await _check_component(factory, kind, made, host, again=again)
         except Wrong as wrong:
@@ -137,6 +138,23 @@ async def _check_starts(
         else:
             return problems
     return [f"cannot be configured by defaults and examples ({'; '.join(dict.fromkeys(refusals))})"]
+
+
+def _check_check(factory: Factory[Any, Any], config: Any, base: Path) -> Iterator[str]:
+    """Whether what it says for `gateway check` is of the right shape."""
+    if factory.check is None:
+        return
+    try:
+        found: list[Any] = [*factory.check(config, base)]
+    except Exception as error:
+        yield f"check(config, base) raises {type(error).__name__}: {error}"
+        return
+    for each in found:
+        match each:
+            case (tuple() as place, str()) if all(isinstance(step, str | int) for step in place):
+                pass
+            case _:
+                yield f"check(config, base) gives {each!r}, not (place, message)"
 
 
 def _candidates(config: type) -> Iterator[dict[str, Any]]:

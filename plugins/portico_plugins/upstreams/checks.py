@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -80,6 +80,32 @@ def identity(cert: Path | None, key: Path | None) -> None:
     """Validate what is shown to servers that ask who connects: a certificate has a key."""
     if (cert is None) != (key is None):
         raise ValueError("`client_cert` and `client_key` go together")
+
+
+def pem(
+    ca_file: Path | None, cert: Path | None = None, key: Path | None = None
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with the contents of PEM files that are there, by the key that names them.
+
+    Args:
+        ca_file: Authorities, as `ca_file`.
+        cert: A certificate with its chain, as `client_cert`.
+        key: Its private key, without a password, as `client_key`.
+    """
+    import ssl  # for who checks
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_file is not None and ca_file.is_file():
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError:
+            yield ("ca_file",), f"expected certificates in PEM form, but none can be read from {ca_file}"
+    if cert is not None and key is not None and cert.is_file() and key.is_file():
+        try:
+            context.load_cert_chain(cert, key, password="")
+        except OSError as error:
+            reason = getattr(error, "reason", None) or error.strerror
+            yield ("client_cert",), f"cannot be used with its key: {reason}"
 
 
 def proxy(_: Any, __: Any, value: str) -> None:
