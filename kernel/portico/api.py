@@ -136,7 +136,7 @@ from portico._core.protocol.headers import (
     invalid_header_reason,
     param_headers,
 )
-from portico._core.protocol.http_heads import RepeatedHead
+from portico._core.protocol.http_heads import RepeatedHead, upgrade_required
 from portico._core.protocol.jsonrpc import (
     Id,
     Message,
@@ -379,6 +379,7 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "upgrade_required",
     "ways_to_have",
     "write_toml",
 ]

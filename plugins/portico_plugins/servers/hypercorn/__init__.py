@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 gateway_api = (1, 0)
 
+_LINGER = 2.0
+"""Seconds for what is left of a connection that the gateway has ended."""
+
 
 @attrs.frozen
 class HypercornConfig:
@@ -129,7 +132,7 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
         keep_alive=config.keep_alive_timeout,
         header_timeout=config.header_timeout,
         write_timeout=config.write_timeout,
-        linger=2.0,
+        linger=_LINGER,
         stop_timeout=config.stop_timeout,
         h2=config.h2,
         h2c=config.h2c,
