@@ -11,9 +11,9 @@ from typing import Any, get_args
 import attrs
 import pytest
 
+from portico._config.components import Component
 from portico._config.discovery import config_of, discover
 from portico._config.present import absent
-from portico._config.settings import Component
 from portico._config.strict import structured
 from portico._config.wording import Place, Wrong, hints_of
 from portico.api import Factory, Host, absence, doc

@@ -13,10 +13,11 @@ from typing import Any
 
 import attrs
 
+from portico._config.components import Look
 from portico._config.discovery import Plugins, discover, parse_selection
-from portico._config.settings import Document, Look, Settings, load
+from portico._config.settings import Document, Settings, load
 from portico._config.wording import Text
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 
 
 @attrs.frozen

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
+from portico._config.components import Component
 from portico._config.wording import Place, What, Wrong, absence
-
-if TYPE_CHECKING:
-    from portico._config.settings import Component
 
 
 def absent(component: Component, base: Path) -> Iterator[tuple[Place, str]]:

@@ -8,14 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from portico._core.catalog import ServerSpec, Shown, View, view_steps
-from portico._core.contracts import Json, Log, Offer, Principal, Target, Tellable, Upstream, Watchable
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.exchange import Target
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.upstreams import Offer, Tellable, Upstream, Watchable
 from portico._core.disputes import Disputes
-from portico._core.endpoint import Endpoint, Load
+from portico._core.endpoint import Endpoint, OpenSession
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
 from portico._core.health import Tending, Untended, status
+from portico._core.load import Load
 from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
-from portico._core.protocol.session import Session
 from portico._core.protocol.subscriptions import KINDS, Hub
 from portico._core.steps import Steps, finished, slice_of, unhurried
 
@@ -279,7 +283,7 @@ class Plane:
                     raise
         raise Refused(METHOD_NOT_FOUND, "No client is there to ask")
 
-    def _sessions_of(self, upstream: str, principal: Principal | None) -> list[Session]:
+    def _sessions_of(self, upstream: str, principal: Principal | None) -> list[OpenSession]:
         return [
             session
             for name, endpoint in self._endpoints.items()

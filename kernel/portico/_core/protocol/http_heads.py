@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from portico._core.contracts import Scope
+from portico._core.contracts.direct import Scope
 
 _JSON: Final = (b"content-type", b"application/json")
 _EXPECTED: Final = b'{"error":"upgrade required","expected":"a WebSocket handshake, over HTTP/1.1"}'

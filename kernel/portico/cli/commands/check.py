@@ -15,7 +15,8 @@ from portico.cli.compose import PRECEDENCE, Sources, gather, installed, source_o
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from portico._config.settings import Component, Settings
+    from portico._config.components import Component
+    from portico._config.settings import Settings
     from portico._config.wording import Place
 
 

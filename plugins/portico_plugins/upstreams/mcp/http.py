@@ -19,9 +19,9 @@ from portico.api import (
     SseParser,
     failure,
 )
+from portico_plugins.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
+from portico_plugins.http1.dial import Dialer, tls_context
 from portico_plugins.upstreams.checks import header_problem
-from portico_plugins.upstreams.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
-from portico_plugins.upstreams.http1.dial import Dialer, tls_context
 
 from . import wire
 from .config import McpConfig

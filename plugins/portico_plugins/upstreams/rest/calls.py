@@ -20,7 +20,7 @@ from portico.api import (
     Result,
     failure,
 )
-from portico_plugins.upstreams.http1 import Answer
+from portico_plugins.http1 import Answer
 
 from .answers import WrongAnswer, misshapen, result_of, shapable
 from .asking import addition
