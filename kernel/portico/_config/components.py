@@ -32,6 +32,8 @@ class Component:
     """Of an upstream: what becomes of definitions that it changes. Nothing is started anew for it."""
     health_interval: float | None = attrs.field(default=None, eq=False)
     """Likewise: seconds between probes of it."""
+    enabled: bool = True
+    """Of a transport: whether it is there at all."""
 
     @property
     def key(self) -> Key:

@@ -17,7 +17,7 @@ import attrs
 from portico._config.describe import Row, rows
 from portico._config.discovery import GROUP, Plugin, discover
 from portico._config.strict import structured
-from portico._config.tables import UpstreamSettings
+from portico._config.tables import SHARED
 from portico._config.wording import Wrong, dotted, hints_of
 from portico._core.specs import KINDS
 from portico.api import ConfigError, ConfigLoader, Factory, Host, Secret
@@ -91,9 +91,9 @@ async def _check_factory(
     factory: Factory[Any, Any], kind: str | None, config: Mapping[str, Any] | None, host: Host | None
 ) -> list[str]:
     problems = [*_check_words(factory.name, factory.summary), *_check_config(factory.config)]
-    if kind == "upstreams":
+    if kind is not None and kind in SHARED:
         theirs = {field.name for field in attrs.fields(factory.config)}
-        reserved = sorted({"use", *(field.name for field in attrs.fields(UpstreamSettings))} & theirs)
+        reserved = sorted({"use", *(field.name for field in attrs.fields(SHARED[kind]))} & theirs)
         problems += [
             f"config key {name!r} never reaches it: the gateway has one of that name" for name in reserved
         ]
