@@ -71,7 +71,7 @@ async def tunnel_entrance(config: EntranceConfig, host: Host) -> AsyncIterator[T
 
 def check_client(config: DialConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with files that are there."""
-    from portico_plugins.upstreams.checks import pem
+    from portico_plugins.pem import pem
 
     yield from pem(base / config.ca_file if config.ca_file is not None else None)
 

@@ -342,7 +342,7 @@ async def test_a_connection_that_breaks_off_is_noticed() -> None:
 
 
 async def test_a_client_that_answers_no_ping_is_cut_off() -> None:
-    listener = "[listeners.http]\nuse = 'hypercorn'\nws_ping = 0.05"
+    listener = "[listeners.http]\nuse = 'hypercorn'\nws_ping = 1.0"
     async with served(f"{WS}\n{listener}") as it:
         async with it.connect() as socket, it.connect(autoping=False):
             await socket.send_str(call(1, "gate").decode())
@@ -381,7 +381,7 @@ async def test_a_token_that_is_withdrawn_ends_the_connection() -> None:
 async def test_a_scheme_that_fails_later_ends_nothing() -> None:
     async with served(f"{WS}\n{PRIVATE}") as it, it.connect(headers=ALICE) as socket:
         endpoint = it.web.gateway.plane.endpoints["default"]
-        schemes = endpoint._schemes._schemes
+        schemes = endpoint._schemes.schemes
         endpoint.change(endpoint._pipeline, [("people", _Broken())])
         it.lines.sweep()
         async with asyncio.timeout(PATIENCE):

@@ -33,7 +33,7 @@ def settings() -> type[A2aConfig]:
 
 def check(config: A2aConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with files that are there."""
-    from portico_plugins.upstreams.checks import pem
+    from portico_plugins.pem import pem
 
     yield from pem(base / config.ca_file if config.ca_file is not None else None)
 

@@ -30,7 +30,7 @@ def settings() -> type[GrpcConfig]:
 
 def check(config: GrpcConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with files that are there."""
-    from portico_plugins.upstreams.checks import pem
+    from portico_plugins.pem import pem
 
     yield from pem(config.ca_file, config.client_cert, config.client_key)
     for at, each in enumerate(base / proto for proto in config.protos):

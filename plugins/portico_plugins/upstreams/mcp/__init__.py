@@ -25,7 +25,7 @@ def settings() -> type[McpConfig]:
 
 def check(config: McpConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is not on this machine: programs, scripts; files of certificates that are none."""
-    from portico_plugins.upstreams.checks import pem
+    from portico_plugins.pem import pem
 
     from .programs import lacking
 

@@ -25,7 +25,7 @@ def settings() -> type[RestConfig]:
 
 def check(config: RestConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with files that are there: the document, certificates."""
-    from portico_plugins.upstreams.checks import pem
+    from portico_plugins.pem import pem
 
     from .document import Unfit, parse
     from .files import read_file
