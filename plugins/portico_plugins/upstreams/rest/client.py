@@ -13,7 +13,6 @@ from portico_plugins.http1.dial import Dialer, Tls
 from portico_plugins.http1.proxy import Proxy
 
 from .config import RestConfig
-from .document import Unfit
 from .payloads import STREAMS
 from .requests import Request
 from .servers import sound_base
@@ -181,10 +180,10 @@ def redirected(request: Request, answer: Answer) -> Request:
         Unusable: It asks for one that is not made.
     """
     said = answer.headers.get(b"location", b"").decode("latin-1")
-    url = urljoin(request.origin + request.target, said)
     try:
+        url = urljoin(request.origin + request.target, said)
         sound_base(url.partition("?")[0])
-    except Unfit:
+    except ValueError:  # or Unfit, which is one
         raise Unusable("redirect") from None
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}"

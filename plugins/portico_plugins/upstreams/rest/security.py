@@ -102,7 +102,10 @@ def _flow(scheme: Json, config: RestConfig) -> Additions:
     said = text_of(flow.get("tokenUrl"))
     if not said:
         return Additions()
-    url = urljoin(config.openapi or config.base_url, said)
+    try:
+        url = urljoin(config.openapi or config.base_url, said)
+    except ValueError:
+        raise Unfit("the `tokenUrl` of a security scheme is not sound") from None
     near = origin(url) in {origin(config.openapi), origin(config.base_url)} - {""}
     return Additions(token_url=url if near or not config.openapi else "", told=url)
 

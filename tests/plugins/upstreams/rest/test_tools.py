@@ -509,7 +509,7 @@ def test_an_operation_that_moves_is_another_definition_for_pins() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://a.test", "https://u:p@a.test", "https://{x}.test", "http://a\\@b.test"]
+    "url", ["http://[a", "ftp://a.test", "https://u:p@a.test", "https://{x}.test", "http://a\\@b.test"]
 )
 def test_an_operation_whose_server_is_not_sound_is_left_out_with_the_reason(url: str) -> None:
     tools = made(Document({"openapi": "3.0.0", "servers": [{"url": url}], "paths": query({})}))
