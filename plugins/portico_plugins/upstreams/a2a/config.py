@@ -29,7 +29,8 @@ def _installed(attribute: Any, field: Any, value: str) -> None:
         raise ValueError("the URL of an agent has no query, and ASCII characters only")
 
 
-def _problem(name: str, value: str) -> str | None:
+def problem_of(name: str, value: str) -> str | None:
+    """Why a header may not be added to a request to an agent."""
     if name.lower().startswith("a2a-"):
         return f"{name!r} is set by the gateway itself"
     if not value.isascii():
@@ -38,7 +39,7 @@ def _problem(name: str, value: str) -> str | None:
 
 
 def _headers(_: Any, __: Any, value: dict[str, Secret]) -> None:
-    wrong = [((name,), said) for name, one in value.items() if (said := _problem(name, one.reveal()))]
+    wrong = [((name,), said) for name, one in value.items() if (said := problem_of(name, one.reveal()))]
     if wrong:
         raise Wrong(wrong)
 
@@ -47,7 +48,7 @@ def _passed(_: Any, __: Any, value: dict[str, str]) -> None:
     wrong = [
         ((name,), said)
         for name, own in value.items()
-        if (said := "it is never passed on" if name.lower() in checks.NEVER_PASSED else _problem(own, "x"))
+        if (said := "it is never passed on" if name.lower() in checks.NEVER_PASSED else problem_of(own, "x"))
     ]
     if wrong:
         raise Wrong(wrong)

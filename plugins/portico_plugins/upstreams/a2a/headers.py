@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from portico.api import Credential, Exchange, Host
+from portico_plugins.upstreams.callers import credential_headers, trace_of
 
-from portico.api import GATEWAY, UPSTREAM_UNAVAILABLE, Credential, Exchange, Host, failure
-from portico_plugins.upstreams.checks import header_problem
-
-from .config import A2aConfig
-
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+from .config import A2aConfig, problem_of
 
 
 class Headers:
@@ -37,31 +32,8 @@ class Headers:
         if exchange is not None:
             for name, own in self._passed.items():
                 value = exchange.headers.get(name)
-                if value is not None and value.isascii() and header_problem(own, value) is None:
+                if value is not None and problem_of(own, value) is None:
                     made[own] = value
-            trace = _trace(exchange)
-            if trace:
-                made["traceparent"] = trace
-        if self._credential is not None:
-            principal = exchange.principal if exchange is not None else GATEWAY
-            given = await self._credential.headers(principal, self._name)
-            for name, value in given.items():
-                if header_problem(name, value) or name.lower().startswith("a2a-") or not value.isascii():
-                    raise failure(
-                        UPSTREAM_UNAVAILABLE,
-                        "The upstream is not available.",
-                        reason="bad_credential_header",
-                        upstream=self._name,
-                        request_id=exchange.id if exchange is not None else None,
-                        retryable=False,
-                    )
-                made[name] = value
+            made |= trace_of(exchange)
+        made |= await credential_headers(self._credential, exchange, self._name, problem_of)
         return made
-
-
-def _trace(exchange: Exchange) -> str:
-    """The trace the request belongs to: `_meta` says so in the modern era, a header otherwise."""
-    meta = exchange.params.get("_meta")
-    said = meta.get("traceparent") if isinstance(meta, dict) else None
-    said = said if isinstance(said, str) else exchange.headers.get("traceparent", "")
-    return said if _TRACEPARENT.fullmatch(said) else ""

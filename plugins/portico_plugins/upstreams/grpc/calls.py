@@ -10,10 +10,9 @@ import grpc
 import msgspec
 
 from portico.api import Exchange, Host, Json, Result
+from portico_plugins.upstreams.failures import bad_response, error_text
 from portico_plugins.upstreams.grpc_client.status import (
     Status,
-    bad_response,
-    error_text,
     refusal,
     status_of,
     tool_error,
@@ -115,7 +114,7 @@ class Calls:
         Raises:
             Refused: It is none of the method's own.
         """
-        refused = refusal(status, self._host.name, exchange.id)
+        refused = refusal(status, self._host.name, exchange)
         if refused is not None:
             raise refused
         if status.code == "UNIMPLEMENTED":
@@ -152,7 +151,7 @@ class Calls:
                     continue
                 self._host.log.warning("grpc_bad_message", method=method.path, error=str(error))
                 break
-        raise bad_response("malformed_message", self._host.name, exchange.id)
+        raise bad_response(self._host.name, "malformed_message", exchange)
 
     async def _stream(
         self,

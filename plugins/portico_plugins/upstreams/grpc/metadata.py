@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
-from typing import Final
 
-from portico.api import (
-    GATEWAY,
-    UPSTREAM_UNAVAILABLE,
-    Credential,
-    Exchange,
-    Host,
-    failure,
-)
+from portico.api import Credential, Exchange, Host
+from portico_plugins.upstreams.callers import credential_headers, trace_of
 
 from .config import GrpcConfig, metadata_problem
-
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -52,23 +42,14 @@ class Metadatas:
                 value = _passed(name, exchange.headers.get(name))
                 if value is not None:
                     made[name] = value
-            trace = _trace(exchange)
-            if trace:
-                made["traceparent"] = trace
-        if self._credential is not None:
-            principal = exchange.principal if exchange is not None else GATEWAY
-            for header, given in (await self._credential.headers(principal, self._name)).items():
-                if metadata_problem(header.lower(), given):
-                    raise failure(
-                        UPSTREAM_UNAVAILABLE,
-                        "The upstream is not available.",
-                        reason="bad_credential_header",
-                        upstream=self._name,
-                        request_id=exchange.id if exchange is not None else None,
-                        retryable=False,
-                    )
-                made[header.lower()] = given
+            made |= trace_of(exchange)
+        given = await credential_headers(self._credential, exchange, self._name, _problem)
+        made |= {name.lower(): value for name, value in given.items()}
         return tuple(made.items())
+
+
+def _problem(header: str, value: str) -> str | None:
+    return metadata_problem(header.lower(), value)
 
 
 def _passed(name: str, value: str | None) -> str | bytes | None:
@@ -81,11 +62,3 @@ def _passed(name: str, value: str | None) -> str | bytes | None:
         return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
     except (binascii.Error, ValueError):
         return None
-
-
-def _trace(exchange: Exchange) -> str:
-    """The trace the request belongs to: `_meta` says so in the modern era, a header otherwise."""
-    meta = exchange.params.get("_meta")
-    said = meta.get("traceparent") if isinstance(meta, dict) else None
-    said = said if isinstance(said, str) else exchange.headers.get("traceparent", "")
-    return said if _TRACEPARENT.fullmatch(said) else ""

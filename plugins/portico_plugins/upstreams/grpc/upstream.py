@@ -18,11 +18,11 @@ from portico.api import (
     Result,
     State,
     Target,
-    failure,
 )
 from portico_plugins.upstreams.backoff import Backoff
-from portico_plugins.upstreams.grpc_client.dial import Unreachable
+from portico_plugins.upstreams.failures import unavailable
 from portico_plugins.upstreams.grpc_client.status import status_of, unreachable
+from portico_plugins.upstreams.http1 import Unreachable
 from portico_plugins.upstreams.refresher import Refresher
 
 from .calls import Calls
@@ -105,13 +105,7 @@ class GrpcUpstream:
             raise Refused(INVALID_PARAMS, f"Unknown tool: {target.name[:128]}")
         channel = self._link.channel
         if method is None or channel is None or self.state is State.UNAVAILABLE:
-            raise failure(
-                UPSTREAM_UNAVAILABLE,
-                "The upstream is not available.",
-                reason=self.reason.partition(" ")[0] or "not_connected",
-                upstream=self._host.name,
-                request_id=exchange.id,
-            )
+            raise unavailable(self._host.name, self.reason.partition(" ")[0] or "not_connected", exchange)
         metadata = await self._metadata.of(exchange)
         try:
             return await self._calls.send(channel, method, exchange, metadata)

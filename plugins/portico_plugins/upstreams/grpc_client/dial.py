@@ -13,21 +13,10 @@ from typing import Any, Final
 import attrs
 import grpc
 
-from portico.api import AddressNotAllowed, resolve
+from portico.api import resolve
+from portico_plugins.upstreams.http1 import Unreachable
 
 _KEEPALIVE_MS: Final = 60_000
-
-
-class Unreachable(Exception):
-    """There is no connection to be had, or it may not be made.
-
-    Attributes:
-        reason: A snake_case word, with more in parentheses after it where there is more.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @attrs.frozen
@@ -60,12 +49,8 @@ async def judged(host: str, port: int, timeout: float, *, allow_private: bool) -
     try:
         async with asyncio.timeout(timeout):
             found = await resolve(host, port, allow_private=allow_private)
-    except TimeoutError:
-        raise Unreachable("connect_timeout") from None
-    except AddressNotAllowed as error:
-        raise Unreachable(f"address_not_allowed ({error.reason})") from None
-    except OSError:
-        raise Unreachable("name_not_found") from None
+    except OSError as error:
+        raise Unreachable.by(error) from None
     families: dict[str, list[str]] = {}
     for family, (ip, number, *_) in found:
         if family == socket.AF_INET6:

@@ -74,16 +74,8 @@ class Dialer:
                     lambda: make(sock), sock=sock, ssl=context, server_hostname=name
                 )
                 return connection
-        except ssl.SSLError:
-            raise Unreachable("tls_failed") from None
-        except TimeoutError:
-            raise Unreachable("connect_timeout") from None
-        except AddressNotAllowed as error:
-            raise Unreachable(f"address_not_allowed ({error.reason})") from None
-        except socket.gaierror:
-            raise Unreachable("name_not_found") from None
-        except (OSError, UnicodeError):
-            raise Unreachable("connection_refused") from None
+        except (OSError, UnicodeError) as error:
+            raise Unreachable.by(error) from None
 
     def _tls(self) -> ssl.SSLContext | None:
         if not isinstance(self._context, Tls):

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from portico.api import UPSTREAM_UNAVAILABLE, Host, Refused, failure
+from portico.api import Host, Refused
+from portico_plugins.upstreams.failures import bad_response, unavailable
 from portico_plugins.upstreams.http1 import Answer, HttpError
 
 from . import wire
@@ -67,9 +68,9 @@ class StreamableHttp(Wire):
             return answer
         if answer.status == 404 or b"session" in answer.body.lower():
             # Refused for want of a session, so not executed. Servers differ in the status.
-            self.lose(wire.bad_response(self._host.name, "session_expired"))
+            self.lose(bad_response(self._host.name, "session_expired"))
             raise SessionExpired
-        raise wire.refusal(answer.body) or wire.bad_response(self._host.name, "http_400", exchange)
+        raise wire.refusal(answer.body) or bad_response(self._host.name, "http_400", exchange)
 
     async def perform(self, call: Call, body: bytes) -> bytes:
         """Send a request and follow its stream, resuming it where the server allows."""
@@ -89,7 +90,7 @@ class StreamableHttp(Wire):
                 self.background(self._cancelled(call))
             raise
         except wire.Garbled:
-            raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
+            raise bad_response(self._host.name, "malformed_message", call.exchange) from None
         finally:
             self._back.calls.pop(call.id, None)
             call.finish()
@@ -127,12 +128,12 @@ class StreamableHttp(Wire):
             except HttpError:
                 on_purpose = False
             except ValueError as error:
-                raise wire.bad_response(self._host.name, wire.fault(error), call.exchange) from None
+                raise bad_response(self._host.name, wire.fault(error), call.exchange) from None
             finally:
                 if not done:
                     answer.close()
             if not last:
-                raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
+                raise bad_response(self._host.name, "stream_cut", call.exchange)
             if on_purpose and call.exchange is not None:
                 call.exchange.client.poll(retry if retry is not None else _RETRY_MS)
             answer = await self._resume(call, last, retry)
@@ -156,7 +157,7 @@ class StreamableHttp(Wire):
                 return answer
             if answer.status < 500:
                 break
-        raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
+        raise bad_response(self._host.name, "stream_cut", call.exchange)
 
     def _after(self, last: str | None) -> bytes:
         """The head of a request for a stream, from after the last event that came on."""
@@ -174,12 +175,9 @@ class StreamableHttp(Wire):
             async with asyncio.timeout(_PATIENCE):
                 answer = await self._send(body)
         except SessionExpired:
-            raise self.why or wire.bad_response(self._host.name, "session_expired") from None
+            raise self.why or bad_response(self._host.name, "session_expired") from None
         except TimeoutError:
-            text = "The upstream is not available."
-            raise failure(
-                UPSTREAM_UNAVAILABLE, text, reason="post_timeout", upstream=self._host.name
-            ) from None
+            raise unavailable(self._host.name, "post_timeout") from None
         answer.close()  # whatever else it says
         if answer.status >= 400:
             raise http_failure(answer.status, self._host.name, None)
@@ -212,7 +210,7 @@ class StreamableHttp(Wire):
                 await asyncio.sleep(wait)
                 continue
             if answer.status == 404 and self._session is not None:
-                self.lose(wire.bad_response(self._host.name, "session_expired"))
+                self.lose(bad_response(self._host.name, "session_expired"))
             if not answer.stream:
                 if answer.status < 500 and answer.status != 409:
                     return  # 405: there is no such stream
@@ -242,7 +240,7 @@ class StreamableHttp(Wire):
         for task in tuple(self._tasks):
             task.cancel()
         lost = self.lost.is_set()
-        why = wire.bad_response(self._host.name, "closed")
+        why = bad_response(self._host.name, "closed")
         self.lose(why)
         self._back.close(why)
         if self._session is not None and not lost:

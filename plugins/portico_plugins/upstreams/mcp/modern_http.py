@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 from portico.api import (
-    UPSTREAM_UNAVAILABLE,
     Era,
     Exchange,
     Host,
@@ -18,10 +17,10 @@ from portico.api import (
     Result,
     Target,
     encode_header_value,
-    failure,
     header_map,
     param_headers,
 )
+from portico_plugins.upstreams.failures import bad_response, unavailable
 from portico_plugins.upstreams.http1 import Answer, HttpError
 
 from . import wire
@@ -77,7 +76,7 @@ class ModernHttp:
             body = wire.request(call.id, method, params)
             return await self._perform(call, _head(method, params), body, caller, back)
         finally:
-            back.close(wire.bad_response(self._host.name, "closed"))
+            back.close(bad_response(self._host.name, "closed"))
 
     def _mirrored(self, exchange: Exchange, definition: Json) -> bytes:
         """The `Mcp-Param-*` headers: those the schema asks for, and the client's others as they came."""
@@ -108,7 +107,7 @@ class ModernHttp:
             return await self._body(answer, call, back)
         except wire.Garbled:
             answer.close()
-            raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
+            raise bad_response(self._host.name, "malformed_message", call.exchange) from None
         except BaseException:
             answer.close()
             raise
@@ -139,8 +138,8 @@ class ModernHttp:
         except HttpError:
             self._host.log.debug("upstream_stream_ended", method=call.method)
         except ValueError as error:
-            raise wire.bad_response(self._host.name, wire.fault(error), call.exchange) from None
-        raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
+            raise bad_response(self._host.name, wire.fault(error), call.exchange) from None
+        raise bad_response(self._host.name, "stream_cut", call.exchange)
 
 
 def _head(method: str, params: Json) -> bytes:
@@ -159,14 +158,8 @@ def _routing(method: str, name: str | None) -> bytes:
 def http_failure(status: int, upstream: str, exchange: Exchange | None) -> Refused:
     """What an HTTP status without a JSON-RPC body means for a call."""
     if status in _BUSY:
-        return failure(
-            UPSTREAM_UNAVAILABLE,
-            "The upstream is not available.",
-            reason=f"http_{status}",
-            upstream=upstream,
-            request_id=exchange.id if exchange else None,
-        )
-    return wire.bad_response(upstream, f"http_{status}" if status >= 300 else "no_answer", exchange)
+        return unavailable(upstream, f"http_{status}", exchange)
+    return bad_response(upstream, f"http_{status}" if status >= 300 else "no_answer", exchange)
 
 
 async def _no_responses(_: bytes) -> None:

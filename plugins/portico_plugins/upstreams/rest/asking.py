@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from portico.api import (
-    UPSTREAM_UNAVAILABLE,
     Credential,
     CredentialParts,
     Exchange,
     PlacedCredential,
-    Refused,
     Secret,
-    failure,
 )
 from portico_plugins.upstreams import checks
+from portico_plugins.upstreams.failures import unavailable
 
 from .security import Additions
 
@@ -36,9 +34,9 @@ async def addition(
     else:
         found = CredentialParts(headers=await credential.headers(exchange.principal, upstream))
     if any(checks.header_problem(name, value) for name, value in found.headers.items()):
-        raise _none("bad_credential_header", exchange, upstream)
+        raise unavailable(upstream, "bad_credential_header", exchange)
     if any(not checks.COOKIE.fullmatch(v) or checks.header_problem(k, "x") for k, v in found.cookies.items()):
-        raise _none("bad_credential_cookie", exchange, upstream)
+        raise unavailable(upstream, "bad_credential_cookie", exchange)
     place, name = wants
     filled = {
         "header": {key.lower() for key in found.headers},
@@ -46,19 +44,9 @@ async def addition(
         "cookie": set(found.cookies),
     }
     if place and (name.lower() if place == "header" else name) not in filled.get(place, ()):
-        raise _none("credential_misplaced", exchange, upstream)
+        raise unavailable(upstream, "credential_misplaced", exchange)
     return Additions(
         found.headers,
         {key: Secret(value) for key, value in found.query.items()},
         {key: Secret(value) for key, value in found.cookies.items()},
-    )
-
-
-def _none(reason: str, exchange: Exchange, upstream: str) -> Refused:
-    return failure(
-        UPSTREAM_UNAVAILABLE,
-        "The upstream is not available.",
-        reason=reason,
-        upstream=upstream,
-        request_id=exchange.id,
     )

@@ -11,7 +11,8 @@ from urllib.parse import quote_plus, urlsplit
 
 import msgspec
 
-from portico.api import UPSTREAM_UNAVAILABLE, Clock, Refused, failure
+from portico.api import Clock, Refused
+from portico_plugins.upstreams.failures import unavailable
 
 from .client import Client
 from .config import SchemeSettings
@@ -87,24 +88,14 @@ class Grant:
             async with asyncio.timeout(_PATIENCE):
                 answer = await self._client.send(request, request_id)
         except (Refused, TimeoutError):
-            raise self._none("token_unavailable", request_id, None) from None
+            raise unavailable(self._upstream, "token_unavailable", request_id) from None
         if answer.status != 200:
-            raise self._none("token_refused", request_id, answer.status >= 500)
+            raise unavailable(self._upstream, "token_refused", request_id, retryable=answer.status >= 500)
         try:
             found = msgspec.json.decode(answer.body, type=_Answer)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise self._none("bad_token_answer", request_id, False) from None
+            raise unavailable(self._upstream, "bad_token_answer", request_id, retryable=False) from None
         if found.token_type.lower() != "bearer" or not _TOKEN.fullmatch(found.access_token):
-            raise self._none("bad_token_answer", request_id, False)
+            raise unavailable(self._upstream, "bad_token_answer", request_id, retryable=False)
         self._token = found.access_token
         self._until = self._clock.monotonic() + max(found.expires_in - _EARLY, found.expires_in / 2)
-
-    def _none(self, reason: str, request_id: str, retryable: bool | None) -> Refused:
-        return failure(
-            UPSTREAM_UNAVAILABLE,
-            "The upstream is not available.",
-            reason=reason,
-            upstream=self._upstream,
-            request_id=request_id,
-            retryable=retryable,
-        )

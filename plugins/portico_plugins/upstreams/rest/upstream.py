@@ -21,8 +21,8 @@ from portico.api import (
     Result,
     State,
     Target,
-    failure,
 )
+from portico_plugins.upstreams.failures import reason_of, unavailable
 from portico_plugins.upstreams.refresher import Refresher
 
 from .calls import Calls
@@ -102,9 +102,9 @@ class RestUpstream:
             document = await self._source.read()
             await self._take(document)
         except Refused as refusal:
-            reason = refusal.data["gateway"]["reason"]
             away = refusal.code in (UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT)
-            self._refresher.set(State.UNAVAILABLE if away else State.DEGRADED, f"document: {reason}")
+            state = State.UNAVAILABLE if away else State.DEGRADED
+            self._refresher.set(state, f"document: {reason_of(refusal)}")
             return False
         except Unfit as error:
             self._refresher.set(State.DEGRADED, f"document: {error}")
@@ -216,10 +216,4 @@ class RestUpstream:
     def _unknown(self, exchange: Exchange, name: str) -> Refused:
         if self.offer.tools:
             return Refused(INVALID_PARAMS, f"Unknown tool: {name[:64]}")
-        return failure(
-            UPSTREAM_UNAVAILABLE,
-            "The upstream is not available.",
-            reason="no_document",
-            upstream=self._host.name,
-            request_id=exchange.id,
-        )
+        return unavailable(self._host.name, "no_document", exchange)
