@@ -118,7 +118,7 @@ class HttpClient:
         found = self._heads.get(key)
         if found is None:
             if any(header_problem(name, value) for name, value in key):
-                raise unavailable(self._host.name, "bad_credential_header", exchange)
+                raise unavailable(self._host.name, "bad_credential_header", exchange, retryable=False)
             merged = {name.lower(): (name, value) for name, value in (*self._static.items(), *key)}
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()

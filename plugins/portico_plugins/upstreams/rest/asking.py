@@ -34,9 +34,9 @@ async def addition(
     else:
         found = CredentialParts(headers=await credential.headers(exchange.principal, upstream))
     if any(checks.header_problem(name, value) for name, value in found.headers.items()):
-        raise unavailable(upstream, "bad_credential_header", exchange)
+        raise unavailable(upstream, "bad_credential_header", exchange, retryable=False)
     if any(not checks.COOKIE.fullmatch(v) or checks.header_problem(k, "x") for k, v in found.cookies.items()):
-        raise unavailable(upstream, "bad_credential_cookie", exchange)
+        raise unavailable(upstream, "bad_credential_cookie", exchange, retryable=False)
     place, name = wants
     filled = {
         "header": {key.lower() for key in found.headers},
@@ -44,7 +44,7 @@ async def addition(
         "cookie": set(found.cookies),
     }
     if place and (name.lower() if place == "header" else name) not in filled.get(place, ()):
-        raise unavailable(upstream, "credential_misplaced", exchange)
+        raise unavailable(upstream, "credential_misplaced", exchange, retryable=False)
     return Additions(
         found.headers,
         {key: Secret(value) for key, value in found.query.items()},
