@@ -16,64 +16,59 @@ from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
 from portico._config.wording import Wrong, nearest
 from portico._core.addresses import AddressNotAllowed, judge, resolve, spelled
-from portico._core.contracts import (
-    GATEWAY,
-    Admission,
-    Admit,
-    AuthScheme,
-    Cache,
-    Challenge,
-    Client,
-    Clock,
-    Command,
-    ConfigLoader,
-    Credential,
-    CredentialParts,
-    Credentials,
-    Direct,
-    Era,
-    Event,
-    Exchange,
-    Factory,
-    Host,
-    Json,
-    Later,
-    Log,
-    Next,
-    Observer,
+from portico._core.contracts.auth import GATEWAY, AuthScheme, Challenge, Credentials, Principal
+from portico._core.contracts.clock import Clock
+from portico._core.contracts.config import ConfigLoader, Ref, Secret, doc
+from portico._core.contracts.credentials import Credential, CredentialParts, PlacedCredential
+from portico._core.contracts.definitions import (
+    Conflict,
+    Definitions,
+    Difference,
+    OnChange,
+    Pinned,
+    UpstreamPins,
+)
+from portico._core.contracts.direct import Admission, Admit, Direct, Reply, Scope
+from portico._core.contracts.exchange import Client, Era, Exchange, Target
+from portico._core.contracts.factory import Factory, Later
+from portico._core.contracts.host import Host
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.management import FromFile, Managed, Management, NoRegistry, Outcome
+from portico._core.contracts.observers import Event, Observer
+from portico._core.contracts.policies import Next, Policy
+from portico._core.contracts.records import (
+    KINDS_MANAGED,
+    About,
+    Author,
+    Change,
+    Entry,
+    Made,
+    Record,
+    Registry,
+    RegistryDown,
+    Schema,
+    Stale,
+)
+from portico._core.contracts.result import Result, input_required
+from portico._core.contracts.servers import Server, Share
+from portico._core.contracts.stores import Cache, Store
+from portico._core.contracts.transports import Transport
+from portico._core.contracts.ui import Command, Page
+from portico._core.contracts.upstreams import (
     Offer,
-    Page,
-    PlacedCredential,
-    Policy,
-    Principal,
     Probed,
-    Ref,
-    Reply,
-    Result,
-    Scope,
-    Secret,
-    Server,
-    Share,
     Speaks,
     State,
-    Store,
     Successor,
-    Target,
     Tellable,
-    Transport,
     Upstream,
     Visitor,
     Watchable,
-    Wiring,
-    doc,
-    input_required,
 )
-from portico._core.definitions import Definitions, Pinned, UpstreamPins
-from portico._core.differences import Difference
+from portico._core.contracts.wiring import Wiring
 from portico._core.door import Denied, Door
-from portico._core.endpoint import (
-    Endpoint,
-)
+from portico._core.endpoint import Endpoint
 from portico._core.errors import (
     CIRCUIT_OPEN,
     HEADER_MISMATCH,
@@ -100,14 +95,8 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
-from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
 from portico._core.owners import FORWARDED, PROXIED
-from portico._core.pins import OnChange
-from portico._core.protocol.calls import (
-    Asking,
-    Frames,
-    ModernCall,
-)
+from portico._core.protocol.calls import Asking, Frames, ModernCall
 from portico._core.protocol.eras import (
     LATEST_LEGACY,
     LATEST_MODERN,
@@ -148,32 +137,10 @@ from portico._core.protocol.jsonrpc import (
     result_frame,
     result_pieces,
 )
-from portico._core.protocol.listen import (
-    Listen,
-)
-from portico._core.protocol.session import (
-    Session,
-)
+from portico._core.protocol.listen import Listen
+from portico._core.protocol.session import Session
 from portico._core.protocol.sse import SseEvent, SseParser, SseTooLarge, sse_event, sse_events, sse_numbered
-from portico._core.protocol.stream import (
-    Sink,
-    Stream,
-    Unread,
-)
-from portico._core.records import (
-    KINDS_MANAGED,
-    About,
-    Author,
-    Change,
-    Entry,
-    Made,
-    Record,
-    Registry,
-    RegistryDown,
-    Schema,
-    Stale,
-)
-from portico._core.shadows import Conflict
+from portico._core.protocol.stream import Sink, Stream, Unread
 from portico._core.single import OF_A_SESSION, answer_alone, carry_out
 from portico._core.specs import (
     API_VERSION,

@@ -120,7 +120,7 @@ def test_names_are_resolved_for_connections_in_one_place() -> None:
     assert found == {
         "portico/_core/addresses.py": {"getaddrinfo"},
         "portico/_host/listening.py": {"getaddrinfo"},  # to listen on
-        "portico_plugins/upstreams/http1/dial.py": {"sock_connect"},  # to what `resolve` gave
+        "portico_plugins/http1/dial.py": {"sock_connect"},  # to what `resolve` gave
     }
 
 

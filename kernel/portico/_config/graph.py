@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from portico._config.wording import Place, dotted, hints_of, nearest, ref_kind
-from portico._core.contracts import Ref
+from portico._core.contracts.config import Ref
 from portico._core.errors import ConfigError
 from portico._core.specs import KINDS
 

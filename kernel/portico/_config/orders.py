@@ -16,7 +16,7 @@ import attrs
 from portico._config.discovery import Plugins, discover, parse_selection
 from portico._config.settings import Document, Settings, load
 from portico._config.wording import Text
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 
 
 @attrs.frozen

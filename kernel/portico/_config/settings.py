@@ -33,9 +33,11 @@ from portico._config.sources import (
 from portico._config.strict import structured
 from portico._config.tables import GatewaySettings, Selection, ServerSettings, UpstreamSettings
 from portico._config.wording import Place, Wrong, dotted, nearest
-from portico._core.contracts import Factory, Json, Ref
+from portico._core.contracts.config import Ref
+from portico._core.contracts.definitions import OnChange
+from portico._core.contracts.factory import Factory
+from portico._core.contracts.json import Json
 from portico._core.errors import ConfigError
-from portico._core.pins import OnChange
 from portico._core.specs import KINDS
 
 __all__ = [

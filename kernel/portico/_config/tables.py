@@ -12,8 +12,8 @@ import attrs
 
 from portico._config.validators import at_least, positive
 from portico._core import naming
-from portico._core.contracts import Secret, doc
-from portico._core.pins import OnChange
+from portico._core.contracts.config import Secret, doc
+from portico._core.contracts.definitions import OnChange
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]\s]+)?\]|[^\s:\[\]/]+):([0-9]{1,5})")
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import attrs
 
-from portico._core.contracts import Ref, Secret
+from portico._core.contracts.config import Ref, Secret
 from portico._core.specs import KINDS
 
 Place = tuple[str | int, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from portico._core.contracts import AuthScheme, Challenge, Credentials, Principal
+from portico._core.contracts.auth import AuthScheme, Challenge, Credentials, Principal
 
 
 def decider(

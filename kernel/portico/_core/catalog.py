@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from portico._core.contracts import Offer
+from portico._core.contracts.upstreams import Offer
 from portico._core.held import INSTRUCTIONS, HeldOf, withholding
 from portico._core.overrides import Overrides, enabled_parts
 from portico._core.protocol.eras import LIST_KINDS

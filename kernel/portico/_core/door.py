@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from portico._core.contracts import AuthScheme, Challenge, Credentials, Log, Principal
+from portico._core.contracts.auth import AuthScheme, Challenge, Credentials, Principal
+from portico._core.contracts.log import Log
 from portico._core.errors import PorticoError
 
 

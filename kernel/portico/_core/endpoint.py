@@ -10,19 +10,13 @@ from typing import Any, Final
 
 from portico._core.authentication import decider
 from portico._core.catalog import View
-from portico._core.contracts import (
-    AuthScheme,
-    Challenge,
-    Clock,
-    Credentials,
-    Era,
-    Event,
-    Exchange,
-    Json,
-    Log,
-    Principal,
-    Result,
-)
+from portico._core.contracts.auth import AuthScheme, Challenge, Credentials, Principal
+from portico._core.contracts.clock import Clock
+from portico._core.contracts.exchange import Era, Exchange
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.observers import Event
+from portico._core.contracts.result import Result
 from portico._core.errors import OVERLOADED, SHUTTING_DOWN, Refused, failure
 from portico._core.lists import Lists
 from portico._core.owners import Owners

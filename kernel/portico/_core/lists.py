@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from portico._core.catalog import View
-from portico._core.contracts import GATEWAY, Era, Exchange, Json, Result
+from portico._core.contracts.auth import GATEWAY
+from portico._core.contracts.exchange import Era, Exchange
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
 from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
 from portico._core.protocol.eras import LIST_KINDS, MODERN_VERSIONS
 from portico._core.protocol.jsonrpc import decode, encode

@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from portico._core.catalog import ServerSpec, Shown, View, view_steps
-from portico._core.contracts import Json, Log, Offer, Principal, Target, Tellable, Upstream, Watchable
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.exchange import Target
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.upstreams import Offer, Tellable, Upstream, Watchable
 from portico._core.disputes import Disputes
 from portico._core.endpoint import Endpoint, Load
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused

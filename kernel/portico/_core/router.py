@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from portico._core.catalog import View
-from portico._core.contracts import Era, Exchange, Json, Result, State, Target, Upstream
+from portico._core.contracts.exchange import Era, Exchange, Target
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
+from portico._core.contracts.upstreams import State, Upstream
 from portico._core.errors import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,

@@ -13,7 +13,9 @@ from typing import Final
 
 import attrs
 
-from portico._core.contracts import Json, Offer, Target
+from portico._core.contracts.exchange import Target
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer
 from portico._core.naming import Claim, Selection, advertising
 from portico._core.overrides import Override, Overrides, shown_as
 from portico._core.protocol.headers import HeaderMap, header_map

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from portico._core.contracts import Era, Exchange, Json, Principal, Result
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.exchange import Era, Exchange
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
 from portico._core.endpoint import Endpoint
 from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
 from portico._core.protocol.calls import Asking

@@ -9,7 +9,9 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from portico._core.contracts import Exchange, Json, Result, Target
+from portico._core.contracts.exchange import Exchange, Target
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
 from portico._core.errors import INVALID_PARAMS, UPSTREAM_BAD_RESPONSE, Refused, failure
 from portico._core.seal import Seal, Unsealable
 

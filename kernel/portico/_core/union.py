@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from portico._core.contracts import Json, Offer
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer
 from portico._core.protocol.eras import TASKS_EXTENSION
 
 

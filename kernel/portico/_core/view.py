@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import attrs
 
-from portico._core.contracts import Json, Target
+from portico._core.contracts.exchange import Target
+from portico._core.contracts.json import Json
 from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
 from portico._core.held import Held
 from portico._core.naming import Claim, Prefix, Selection

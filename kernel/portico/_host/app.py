@@ -13,8 +13,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico import __version__
-from portico._core.contracts import Admission, Admit, Direct, Json, Log
-from portico._core.management import Management
+from portico._core.contracts.direct import Admission, Admit, Direct
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.management import Management
 from portico._core.plane import Plane
 from portico._core.protocol.eras import LEGACY_VERSIONS, MODERN_VERSIONS
 from portico._host.guard import Guard

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from portico._config.settings import Component
-from portico._core.contracts import State, Successor
+from portico._core.contracts.upstreams import State, Successor
 from portico._core.health import Condition
 
 if TYPE_CHECKING:

@@ -17,11 +17,18 @@ from portico import __version__
 from portico._config import graph
 from portico._config.settings import Component, ServerSettings, Settings
 from portico._core.catalog import ServerSpec, View
-from portico._core.contracts import Admit, Direct, Event, Host, Json, Log, Ref, Server, Transport
+from portico._core.contracts.config import Ref
+from portico._core.contracts.direct import Admit, Direct
+from portico._core.contracts.host import Host
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.management import Management, Unmanaged
+from portico._core.contracts.observers import Event
+from portico._core.contracts.servers import Server
+from portico._core.contracts.transports import Transport
 from portico._core.endpoint import CallRecord, Endpoint, Load
 from portico._core.errors import ConfigError
 from portico._core.lists import Lists
-from portico._core.management import Management, Unmanaged
 from portico._core.owners import Owners
 from portico._core.pipeline import Pipeline
 from portico._core.plane import Plane

@@ -13,7 +13,7 @@ import attrs
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from portico._core.contracts import Admission, Direct
+from portico._core.contracts.direct import Admission, Direct
 from portico._core.owners import PROXIED
 from portico._host.limits import Limits
 from portico._host.sites import Hosts, Origins, Proxies

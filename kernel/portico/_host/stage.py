@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from portico._config.settings import Component, Settings
-from portico._core.contracts import Json, Offer, State, Target, Upstream
+from portico._core.contracts.exchange import Target
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer, State, Upstream
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.health import Condition
 from portico._core.overrides import Overrides

@@ -17,7 +17,7 @@ import attrs
 from portico import __version__
 from portico._config.orders import Orders
 from portico._config.settings import Settings
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._host import control
 from portico._host.board import Board, Slot
 from portico._host.ending import signals

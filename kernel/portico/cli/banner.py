@@ -17,7 +17,7 @@ from portico.cli.show import counted
 
 if TYPE_CHECKING:
     from portico._config.settings import Settings
-    from portico._core.contracts import Json
+    from portico._core.contracts.json import Json
     from portico._host.gateway import Gateway
     from portico.cli.compose import Sources
 

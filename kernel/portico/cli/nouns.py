@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli import records
 from portico.cli.api import EPILOG, Api, api_options, api_options_beside_url
 from portico.cli.failures import Misuse

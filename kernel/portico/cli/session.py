@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from portico import __version__
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY
 from portico._core.protocol.eras import (
     LATEST_MODERN,

@@ -6,15 +6,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from portico.api import (
-    INVALID_PARAMS,
-    OVERLOADED,
-    UPSTREAM_UNAVAILABLE,
-    Host,
-    Refused,
-    Upstream,
-    failure,
-)
+from portico.api import INVALID_PARAMS, OVERLOADED, UPSTREAM_UNAVAILABLE, Host, Refused, Upstream, failure
 from portico_plugins.upstreams.failures import bad_response
 from portico_plugins.upstreams.mcp import wire
 from portico_plugins.upstreams.mcp.call import Backchannel

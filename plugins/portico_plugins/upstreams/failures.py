@@ -16,8 +16,7 @@ from portico.api import (
     Result,
     failure,
 )
-
-from .http1 import Broken, HttpError, Unreachable, Unusable
+from portico_plugins.http1 import Broken, HttpError, Unreachable, Unusable
 
 About = Exchange | str | None
 """The exchange a failure is of, or its id; None for what the gateway does for itself."""

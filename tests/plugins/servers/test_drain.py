@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
+from contextlib import suppress
 
 import pytest
 
@@ -120,3 +123,16 @@ async def test_a_connection_just_opened_gets_a_moment_for_its_first_request() ->
         assert (await fresh.rest()).endswith(b"in time")
         for wire in (first, fresh, probe):
             await wire.close()
+
+
+async def test_a_connection_that_nobody_came_to_serve_is_closed() -> None:
+    async with serving(App(), stop_timeout=60) as served:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=30) as late:
+            # Told to end in the moment in which it accepts: what it accepted never begins to run.
+            asyncio.get_running_loop().call_soon(served.task.cancel)
+            async with asyncio.timeout(30):
+                await asyncio.wait({served.task})
+            gc.collect()  # a socket that was forgotten tells now
+            with suppress(ConnectionResetError):
+                assert await asyncio.to_thread(late.recv, 1) == b""
+        served.task = asyncio.ensure_future(asyncio.sleep(0))

@@ -12,8 +12,8 @@ import pytest
 
 import portico_plugins
 from portico.api import UPSTREAM_UNAVAILABLE, AddressNotAllowed
+from portico_plugins.http1 import Unreachable
 from portico_plugins.upstreams import failures
-from portico_plugins.upstreams.http1 import Unreachable
 
 
 def test_the_words_of_a_failure_stand_in_one_module_of_upstreams() -> None:

@@ -9,14 +9,10 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from portico._core.contracts import Exchange, Json, Result
-from portico._core.errors import (
-    INTERNAL_ERROR,
-    SHUTTING_DOWN,
-    UPSTREAM_TIMEOUT,
-    Refused,
-    failure,
-)
+from portico._core.contracts.exchange import Exchange
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
+from portico._core.errors import INTERNAL_ERROR, SHUTTING_DOWN, UPSTREAM_TIMEOUT, Refused, failure
 from portico._core.protocol.audience import NOBODY, admit, check_ask
 from portico._core.protocol.jsonrpc import Id, notification_frame, progress_frame
 from portico._core.protocol.stream import DEFAULT_UNREAD, Sink

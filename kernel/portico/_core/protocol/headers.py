@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._core.errors import HEADER_MISMATCH, INVALID_PARAMS, UNSUPPORTED_VERSION, Refused
 from portico._core.protocol.eras import (
     LOG_LEVELS,

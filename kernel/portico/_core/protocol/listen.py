@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from portico._core.contracts import Exchange, Json
+from portico._core.contracts.exchange import Exchange
+from portico._core.contracts.json import Json
 from portico._core.errors import INVALID_PARAMS, Refused
 from portico._core.protocol.eras import META_SUBSCRIPTION
 from portico._core.protocol.jsonrpc import Id, encode, result_frame

@@ -8,7 +8,10 @@ from typing import Any, Final
 
 import attrs
 
-from portico._core.contracts import Exchange, Json, Principal, Result, input_required
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.exchange import Exchange
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result, input_required
 from portico._core.errors import INVALID_PARAMS, OVERLOADED, Refused, failure
 from portico._core.protocol.calls import ModernCall
 from portico._core.seal import Seal, Unsealable, digest

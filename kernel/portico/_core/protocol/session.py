@@ -10,7 +10,10 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from portico._core.contracts import Era, Json, Principal, Result
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.exchange import Era
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
 from portico._core.errors import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refused
 from portico._core.protocol.audience import check_ask
 from portico._core.protocol.calls import LegacyCall

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.api import EPILOG, Api, api_options
 from portico.cli.failures import Misuse
 from portico.cli.nouns import dry_run_option, json_option, version_option

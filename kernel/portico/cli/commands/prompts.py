@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.api import Api, api_options
 from portico.cli.commands.prompt import say, values_of
 from portico.cli.connect import EPILOG, Where, connection_options, session

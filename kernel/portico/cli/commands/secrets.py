@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.api import EPILOG, Api, Problem, api_options
 from portico.cli.failures import Misuse
 from portico.cli.nouns import SECRETS, add_list, add_rm, dry_run_option, json_option, version_option

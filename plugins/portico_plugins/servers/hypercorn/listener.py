@@ -195,6 +195,7 @@ class HypercornServer:
             self._turn_away(conn, reason, client)
             return
         seat = self._seats.take(client)
+        seat.accepted = conn
         self._tell()
         self._run(seat, self._connect(service, conn, seat))
 
@@ -206,6 +207,8 @@ class HypercornServer:
         if seat.task is not task:
             return  # passed on
         seat.task = None
+        if seat.accepted is not None:  # cancelled before it began
+            seat.accepted.close()
         if not task.cancelled() and task.exception() is not None:
             self._log.error("server.connection_failed", error=type(task.exception()).__name__)
         if not isinstance(seat.connection, FastConnection) or seat.connection.lost:
@@ -226,6 +229,7 @@ class HypercornServer:
 
     async def _connect(self, service: Service, conn: socket.socket, seat: Seat) -> None:
         """Open an accepted connection; in the ordinary lane, serve it, too."""
+        seat.accepted = None
         loop = asyncio.get_running_loop()
         tls = self._tls
         lane = service.lane

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,13 @@ class Seat:
         client: What it is counted by.
         connection: What serves it.
         task: What opens it, and serves it in the ordinary lane.
+        accepted: Its socket, until the task has begun.
     """
 
     client: str
     connection: Connection | FastConnection | None = None
     task: asyncio.Task[None] | None = None
+    accepted: socket.socket | None = None
 
 
 class Seats:

@@ -13,7 +13,7 @@ from a2a.types import AgentCard
 
 from portico.api import Host, Json
 from portico_plugins.a2a.protojson import to_json
-from portico_plugins.upstreams.http1 import Answer, Unusable
+from portico_plugins.http1 import Answer, Unusable
 
 from .config import A2aConfig
 from .headers import Headers

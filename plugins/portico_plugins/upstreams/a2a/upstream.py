@@ -19,9 +19,9 @@ from portico.api import (
     State,
     Target,
 )
+from portico_plugins.http1 import HttpError, Unreachable, Unusable
 from portico_plugins.upstreams.backoff import Backoff
 from portico_plugins.upstreams.failures import bad_response, error_text, of_http, timed_out, unavailable
-from portico_plugins.upstreams.http1 import HttpError, Unreachable, Unusable
 from portico_plugins.upstreams.limit import Limit
 from portico_plugins.upstreams.refresher import Refresher
 

@@ -11,12 +11,7 @@ import msgspec
 
 from portico.api import Exchange, Host, Json, Result
 from portico_plugins.upstreams.failures import bad_response, error_text
-from portico_plugins.upstreams.grpc_client.status import (
-    Status,
-    refusal,
-    status_of,
-    tool_error,
-)
+from portico_plugins.upstreams.grpc_client.status import Status, refusal, status_of, tool_error
 
 from .config import GrpcConfig
 from .lookup import Lookup

@@ -19,10 +19,10 @@ from portico.api import (
     State,
     Target,
 )
+from portico_plugins.http1 import Unreachable
 from portico_plugins.upstreams.backoff import Backoff
 from portico_plugins.upstreams.failures import unavailable
 from portico_plugins.upstreams.grpc_client.status import status_of, unreachable
-from portico_plugins.upstreams.http1 import Unreachable
 from portico_plugins.upstreams.refresher import Refresher
 
 from .calls import Calls

@@ -14,7 +14,7 @@ import attrs
 import grpc
 
 from portico.api import resolve
-from portico_plugins.upstreams.http1 import Unreachable
+from portico_plugins.http1 import Unreachable
 
 _KEEPALIVE_MS: Final = 60_000
 

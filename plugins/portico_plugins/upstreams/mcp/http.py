@@ -8,18 +8,11 @@ from typing import Final
 
 from yarl import URL
 
-from portico.api import (
-    GATEWAY,
-    Credential,
-    Exchange,
-    Host,
-    SseEvent,
-    SseParser,
-)
+from portico.api import GATEWAY, Credential, Exchange, Host, SseEvent, SseParser
+from portico_plugins.http1 import Answer, Connections, HttpError
+from portico_plugins.http1.dial import Dialer, tls_context
 from portico_plugins.upstreams.checks import header_problem
 from portico_plugins.upstreams.failures import bad_response, of_http, unavailable
-from portico_plugins.upstreams.http1 import Answer, Connections, HttpError
-from portico_plugins.upstreams.http1.dial import Dialer, tls_context
 
 from . import wire
 from .config import McpConfig

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from portico.api import Json, Result
-from portico_plugins.upstreams.http1 import Answer
+from portico_plugins.http1 import Answer
 
 from .config import Shape
 from .paging import NextPage, next_page

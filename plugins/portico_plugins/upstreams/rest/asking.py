@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from portico.api import (
-    Credential,
-    CredentialParts,
-    Exchange,
-    PlacedCredential,
-    Secret,
-)
+from portico.api import Credential, CredentialParts, Exchange, PlacedCredential, Secret
 from portico_plugins.upstreams import checks
 from portico_plugins.upstreams.failures import unavailable
 

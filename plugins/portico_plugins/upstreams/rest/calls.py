@@ -9,17 +9,9 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from portico.api import (
-    INVALID_PARAMS,
-    Credential,
-    Exchange,
-    Host,
-    Json,
-    Refused,
-    Result,
-)
+from portico.api import INVALID_PARAMS, Credential, Exchange, Host, Json, Refused, Result
+from portico_plugins.http1 import Answer
 from portico_plugins.upstreams.failures import bad_response, error_text, timed_out
-from portico_plugins.upstreams.http1 import Answer
 
 from .answers import WrongAnswer, misshapen, result_of, shapable
 from .asking import addition

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE, Era, Json, Refused
-from portico_plugins.upstreams.http1 import Answer, Unusable
+from portico_plugins.http1 import Answer, Unusable
 from portico_plugins.upstreams.rest.client import redirected
 from portico_plugins.upstreams.rest.config import OperationSettings
 from portico_plugins.upstreams.rest.requests import Request
