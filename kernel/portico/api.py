@@ -68,7 +68,9 @@ from portico._core.contracts.upstreams import (
 )
 from portico._core.contracts.wiring import Wiring
 from portico._core.door import Denied, Door
-from portico._core.endpoint import Endpoint
+from portico._core.endpoint import (
+    Endpoint,
+)
 from portico._core.errors import (
     CIRCUIT_OPEN,
     HEADER_MISMATCH,
@@ -95,8 +97,10 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
+from portico._core.listen import (
+    Listen,
+)
 from portico._core.owners import FORWARDED, PROXIED
-from portico._core.protocol.calls import Asking, Frames, ModernCall
 from portico._core.protocol.eras import (
     LATEST_LEGACY,
     LATEST_MODERN,
@@ -137,10 +141,16 @@ from portico._core.protocol.jsonrpc import (
     result_frame,
     result_pieces,
 )
-from portico._core.protocol.listen import Listen
-from portico._core.protocol.session import Session
+from portico._core.protocol.modern_call import Asking, Frames, ModernCall
 from portico._core.protocol.sse import SseEvent, SseParser, SseTooLarge, sse_event, sse_events, sse_numbered
-from portico._core.protocol.stream import Sink, Stream, Unread
+from portico._core.protocol.stream import (
+    Sink,
+    Stream,
+    Unread,
+)
+from portico._core.session import (
+    Session,
+)
 from portico._core.single import OF_A_SESSION, answer_alone, carry_out
 from portico._core.specs import (
     API_VERSION,

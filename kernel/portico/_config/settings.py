@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import attrs
 
 from portico._config import graph
+from portico._config.components import Component, Key
 from portico._config.discovery import Plugins
 from portico._config.mcp_json import from_mcp_json, is_mcp_json
 from portico._config.memo import Memo
@@ -33,18 +34,13 @@ from portico._config.sources import (
 from portico._config.strict import structured
 from portico._config.tables import GatewaySettings, Selection, ServerSettings, UpstreamSettings
 from portico._config.wording import Place, Wrong, dotted, nearest
-from portico._core.contracts.config import Ref
-from portico._core.contracts.definitions import OnChange
-from portico._core.contracts.factory import Factory
 from portico._core.contracts.json import Json
 from portico._core.errors import ConfigError
 from portico._core.specs import KINDS
 
 __all__ = [
-    "Component",
     "Document",
     "GatewaySettings",
-    "Key",
     "Selection",
     "ServerSettings",
     "Settings",
@@ -57,8 +53,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Key = tuple[str, str]
-"""A component's config table and name."""
 
 DEFAULTS: Final[dict[str, Json]] = {
     "transports": {"streamable_http": {}},
@@ -72,32 +66,6 @@ ANONYMOUS: Final = "anonymous"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 _NAMED: Final = ("upstreams", "auth", "policies")
 _BAD_NAME: Final = "expected a name of at most 48 letters, digits, - and _ that begins with a letter or digit"
-
-
-@attrs.frozen
-class Component:
-    """One configured component: what to create, and with which config."""
-
-    kind: str
-    name: str
-    use: str
-    config: Any
-    factory: Factory[Any, Any]
-    plugin: str
-    on_change: OnChange | None = attrs.field(default=None, eq=False)
-    """Of an upstream: what becomes of definitions that it changes. Nothing is started anew for it."""
-    health_interval: float | None = attrs.field(default=None, eq=False)
-    """Likewise: seconds between probes of it."""
-
-    @property
-    def key(self) -> Key:
-        """Its config table and name."""
-        return self.kind, self.name
-
-    @cached_property
-    def refs(self) -> tuple[tuple[Place, str, Ref[Any]], ...]:
-        """What its config refers to; see `graph.refs`."""
-        return tuple(graph.refs(self.config))
 
 
 class Reach(Enum):

@@ -20,7 +20,7 @@ from portico._core.contracts.json import Json
 from portico._core.contracts.result import Result
 from portico._core.endpoint import Endpoint
 from portico._core.errors import METHOD_NOT_FOUND, Refused
-from portico._core.protocol.calls import Call, OnFault, Run
+from portico._core.protocol.call import Call, OnFault, Run
 from portico._core.protocol.eras import LATEST_MODERN
 
 UNREAD: Final = 64

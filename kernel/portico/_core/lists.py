@@ -109,6 +109,15 @@ class Lists:
         }
         return out
 
+    def initialize_result(self, version: str) -> Json:
+        """The legacy `InitializeResult`."""
+        return {
+            "protocolVersion": version,
+            "capabilities": self.view.capabilities,
+            "serverInfo": self.info,
+            **({"instructions": self.instructions} if self.instructions else {}),
+        }
+
     def _page(self, method: str, era: Era, start: int, size: int) -> bytes:
         items = self.view.items[method]
         end = start + size if size else len(items)

@@ -14,12 +14,12 @@ from portico._core.contracts.json import Json
 from portico._core.contracts.log import Log
 from portico._core.contracts.upstreams import Offer, Tellable, Upstream, Watchable
 from portico._core.disputes import Disputes
-from portico._core.endpoint import Endpoint, Load
+from portico._core.endpoint import Endpoint, OpenSession
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
 from portico._core.health import Tending, Untended, status
+from portico._core.load import Load
 from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
-from portico._core.protocol.session import Session
 from portico._core.protocol.subscriptions import KINDS, Hub
 from portico._core.steps import Steps, finished, slice_of, unhurried
 
@@ -283,7 +283,7 @@ class Plane:
                     raise
         raise Refused(METHOD_NOT_FOUND, "No client is there to ask")
 
-    def _sessions_of(self, upstream: str, principal: Principal | None) -> list[Session]:
+    def _sessions_of(self, upstream: str, principal: Principal | None) -> list[OpenSession]:
         return [
             session
             for name, endpoint in self._endpoints.items()

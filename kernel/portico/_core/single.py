@@ -11,9 +11,9 @@ from portico._core.contracts.json import Json
 from portico._core.contracts.result import Result
 from portico._core.endpoint import Endpoint
 from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
-from portico._core.protocol.calls import Asking
 from portico._core.protocol.eras import LATEST_LEGACY, LEGACY_ONLY, META_VERSION, negotiate
 from portico._core.protocol.headers import check_envelope, check_version
+from portico._core.protocol.modern_call import Asking
 
 OF_A_SESSION: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 """Legacy methods that mean nothing where nothing is remembered."""
@@ -92,7 +92,7 @@ async def answer_alone(
         version = params.get("protocolVersion")
         if not isinstance(version, str):
             raise Refused(INVALID_PARAMS, "Invalid params: protocolVersion is required")
-        return Result(value=endpoint.initialize_result(negotiate(version)))
+        return Result(value=endpoint.lists.initialize_result(negotiate(version)))
     if method == "ping":
         return Result(value={})
     if method in OF_A_SESSION:

@@ -19,7 +19,7 @@ from portico._core.contracts.upstreams import Offer, State
 from portico._core.errors import UPSTREAM_UNAVAILABLE, failure
 
 if TYPE_CHECKING:
-    from portico._config.settings import Component
+    from portico._config.components import Component
 
 Key = tuple[str, str]
 Phase = Literal["start", "run", "stop"]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from portico._config.settings import Component
+from portico._config.components import Component
 from portico._core.contracts.clock import Clock
 from portico._core.contracts.json import Json
 from portico._core.contracts.log import Log

@@ -83,7 +83,7 @@ class Local:
         import msgspec
 
         from portico._config.wording import nearest
-        from portico._core.protocol.calls import Asking, Frames
+        from portico._core.protocol.modern_call import Asking, Frames
 
         endpoint = self.gateway.plane.endpoints.get(self._server)
         if endpoint is None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from portico.api import INVALID_PARAMS, OVERLOADED, UPSTREAM_UNAVAILABLE, Host, Refused, Upstream, failure
 from portico_plugins.upstreams.failures import bad_response
 from portico_plugins.upstreams.mcp import wire
-from portico_plugins.upstreams.mcp.call import Backchannel
+from portico_plugins.upstreams.mcp.backchannel import Backchannel
 from portico_plugins.upstreams.mcp.config import McpConfig
 from portico_plugins.upstreams.mcp.multiplex import Multiplex
 from portico_plugins.upstreams.mcp.pool import Want

@@ -14,7 +14,7 @@ import pytest
 
 from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE, Json, Refused
 from portico.testing import RunningGateway, running_gateway
-from tests.plugins.upstreams.misbehaving import Asked, Line, Server, answer, http_api, serving
+from tests.plugins.upstreams.misbehaving import Asked, Line, Server, answer, eventually, http_api, serving
 from tests.plugins.upstreams.test_failures import FINE, MESSAGES, ROWS, full, moved
 
 BAD, LATE, AWAY = UPSTREAM_BAD_RESPONSE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE
@@ -43,7 +43,7 @@ class Bad:
         call = asyncio.create_task(self.call())
         await self.well()
         with pytest.raises(Refused) as caught:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(90):
                 await call
         await self.well()
         assert await self.gateway.names() == names
@@ -62,7 +62,7 @@ class Bad:
 
     async def settled(self, before: set[asyncio.Task[Any]]) -> None:
         """No connection is left on which the agent misbehaves, and no task that was not there before."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.bad.failing:
                 await asyncio.sleep(0)
             while left := asyncio.all_tasks() - before - self.bad.tasks - self.fine.tasks:
@@ -86,7 +86,12 @@ async def world(streaming: bool, folder: Path, **config: Any) -> AsyncIterator[B
 
     bad = Server(found, lambda asked: str(asked.body.get("method", "")).startswith("Send"))
     async with serving(bad), serving(Server(http_api, lambda _: False)) as fine:
-        keys = {"url": bad.origin, "skills": ["op"], "max_response_bytes": 4096, "call_timeout": 5.0} | config
+        keys = {
+            "url": bad.origin,
+            "skills": ["op"],
+            "max_response_bytes": 4096,
+            "call_timeout": 60.0,
+        } | config
         lines = [f"{name} = {json.dumps(value)}" for name, value in keys.items()]
         said = "\n".join(["[upstreams.bad]", 'use = "a2a"', *lines, FINE.format(fine.origin)])
         async with running_gateway(said, base=folder) as gateway:
@@ -97,34 +102,34 @@ async def world(streaming: bool, folder: Path, **config: Any) -> AsyncIterator[B
 @pytest.mark.parametrize("row", ROWS)
 async def test_an_agent_that_fails_fails_its_own_call_only(row: str, streaming: bool, tmp_path: Path) -> None:
     failure, code, reason, _ = ROWS[row]
-    async with world(streaming, tmp_path, call_timeout=0.3 if code == LATE else 5.0) as at:
-        assert not (await at.call()).get("isError")
+    async with world(streaming, tmp_path, call_timeout=0.5 if code == LATE else 60.0) as at:
+        await eventually(at.call)
         before = asyncio.all_tasks() - at.bad.tasks - at.fine.tasks
         at.bad.failure = failure
         refused = await at.refused()
         at.bad.failure = None
         at.judged(refused, code, REASONS.get(reason, reason))
         await at.settled(before)
-        assert not (await at.call()).get("isError")
+        await eventually(at.call)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_an_agent_that_is_gone_is_missed_only_where_it_was(streaming: bool, tmp_path: Path) -> None:
     async with world(streaming, tmp_path) as at:
-        assert not (await at.call()).get("isError")
+        await eventually(at.call)
         before = asyncio.all_tasks() - at.bad.tasks - at.fine.tasks
         await at.bad.stop()
         at.judged(await at.refused(), AWAY, "connection_refused")
         await at.bad.start()
         await at.settled(before)
-        assert not (await at.call()).get("isError")
+        await eventually(at.call)
 
 
 async def test_a_connection_that_does_not_come_about_is_given_up(tmp_path: Path) -> None:
     async with full() as port:
         where = {"url": f"http://127.0.0.1:{port}", "connect_timeout": 0.2, "start_grace": 0}
         async with world(False, tmp_path, **where) as at:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 late = {"connect_timeout", "card_timeout"}
                 while at.gateway.gateway.plane.status()["bad"]["reason"] not in late:
                     await asyncio.sleep(0)
@@ -162,7 +167,8 @@ async def test_a_result_that_is_none_is_an_answer_of_no_use(result: str, reason:
 
 
 async def test_an_agent_that_is_silent_is_left_and_so_is_its_task(tmp_path: Path) -> None:
-    async with world(True, tmp_path, call_timeout=0.3) as at:
+    async with world(True, tmp_path, call_timeout=1.0) as at:
+        await eventually(at.call)
 
         async def failure(line: Line) -> None:
             begun = {"jsonrpc": "2.0", "id": "x", "result": {"task": {**DONE, "status": {}}}}
@@ -180,6 +186,6 @@ async def test_an_agent_that_is_silent_is_left_and_so_is_its_task(tmp_path: Path
             return really(asked)
 
         at.bad.failure, at.bad.answers = failure, noting
-        at.judged(await at.refused(), LATE, "call_timeout")
-        async with asyncio.timeout(10):
-            await cancelled.wait()
+        async with asyncio.timeout(90):
+            while not cancelled.is_set():  # on a busy machine it may have been too late to begin
+                at.judged(await at.refused(), LATE, "call_timeout")

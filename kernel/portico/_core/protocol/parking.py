@@ -13,7 +13,7 @@ from portico._core.contracts.exchange import Exchange
 from portico._core.contracts.json import Json
 from portico._core.contracts.result import Result, input_required
 from portico._core.errors import INVALID_PARAMS, OVERLOADED, Refused, failure
-from portico._core.protocol.calls import ModernCall
+from portico._core.protocol.modern_call import ModernCall
 from portico._core.seal import Seal, Unsealable, digest
 
 MOST_EACH: Final = 256

@@ -12,7 +12,7 @@ from portico.cli.api import Api, api_options
 from portico.cli.connect import EPILOG, Where, connection_options, session
 from portico.cli.failures import Misuse
 from portico.cli.listing import listing_group
-from portico.cli.nouns import dry_run_option, json_option, set_option, version_option
+from portico.cli.record_options import dry_run_option, json_option, set_option, version_option
 from portico.cli.show import arguments, as_json, line, table
 
 

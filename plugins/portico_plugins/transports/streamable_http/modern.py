@@ -14,6 +14,7 @@ from portico.api import (
     Exchange,
     Frames,
     Id,
+    Listen,
     Message,
     ModernCall,
     Principal,
@@ -116,7 +117,7 @@ class ModernRequests:
         manner = self._manner
         stream = Stream("", manner.unread, notices=True)
         mine = stream.attach()
-        listen = self._endpoint.listen(exchange, ident, stream)
+        listen = Listen(self._endpoint, exchange, ident, stream)
 
         async def serve() -> None:
             try:

@@ -22,6 +22,7 @@ from portico.api import (
     Principal,
     Refused,
     Result,
+    Session,
     check_envelope,
     check_version,
     error_frame,
@@ -110,7 +111,7 @@ class Talk:
         self._principal = principal
         self._outbox = outbox
         self._onward = onward
-        self._session = endpoint.session(principal, ident, _Outlet(outbox, on_end))
+        self._session = Session(endpoint, principal, ident, _Outlet(outbox, on_end))
         # Whatever is said on it and in whichever era, it ends with its virtual server.
         endpoint.sessions.add(self._session)
         self._calls: dict[tuple[type, Id], ModernCall | Elsewhere] = {}
@@ -195,7 +196,7 @@ class Talk:
             )
             if message.method == "subscriptions/listen":
                 sink = _ListenSink(self._outbox, message.id)
-                listen = self._endpoint.listen(exchange, message.id, sink)
+                listen = Listen(self._endpoint, exchange, message.id, sink)
                 self._listens[key] = listen, sink
                 self._spawn(listen.open())
                 return

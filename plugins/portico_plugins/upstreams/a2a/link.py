@@ -96,6 +96,7 @@ class Link:
                 tls,
                 config.max_response_bytes,
                 config.max_request_bytes,
+                connect_timeout=config.connect_timeout,
             )
         self.transport = self._made(interface, _asking(card.message))
         self._interface, self._target = interface, target

@@ -38,5 +38,12 @@ def channel(config: GrpcConfig, target: str, tls: Identity | None) -> grpc.aio.C
     name = config.server_name or (parts.hostname or "")
     compression = grpc.Compression.Gzip if config.compression == "gzip" else None
     return opened(
-        target, name, parts.port or 0, tls, config.max_message_bytes, config.max_message_bytes, compression
+        target,
+        name,
+        parts.port or 0,
+        tls,
+        config.max_message_bytes,
+        config.max_message_bytes,
+        compression,
+        connect_timeout=config.connect_timeout,
     )

@@ -17,6 +17,7 @@ from portico.api import resolve
 from portico_plugins.http1 import Unreachable
 
 _KEEPALIVE_MS: Final = 60_000
+_LONGEST_MS: Final = 600_000
 
 
 @attrs.frozen
@@ -68,6 +69,8 @@ def opened(
     most_received: int,
     most_sent: int,
     compression: grpc.Compression | None = None,
+    *,
+    connect_timeout: float,
 ) -> grpc.aio.Channel:
     """A channel that connects to a target of `judged` and to nothing else.
 
@@ -79,6 +82,7 @@ def opened(
         most_received: The largest message taken, in bytes.
         most_sent: The largest message sent, in bytes.
         compression: Of what is sent.
+        connect_timeout: Seconds an attempt to connect may take.
     """
     authority = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     options: list[tuple[str, Any]] = [
@@ -94,7 +98,8 @@ def opened(
         ("grpc.use_local_subchannel_pool", 1),  # another upstream may trust other authorities
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.min_reconnect_backoff_ms", 200),
+        # Whatever it is called: an attempt to connect, the server's greeting included, may take that long.
+        ("grpc.min_reconnect_backoff_ms", max(1, min(round(connect_timeout * 1000), _LONGEST_MS))),
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]

@@ -27,6 +27,7 @@ from .call import Call
 from .http import gateway_caller
 from .legs import Legs
 from .listening import announced
+from .old_tasks import extended
 from .pool import Want
 from .session import Session, Wire
 
@@ -230,9 +231,11 @@ async def _legacy_http(legs: Legs, host: Host) -> Link:
 
 
 def _link(session: Session) -> Link:
-    capabilities = {name: value for name, value in session.capabilities.items() if name != "tasks"}
+    capabilities = extended(session.capabilities)
+    capabilities = {name: value for name, value in capabilities.items() if name != "tasks"}
     offer = Offer(
         capabilities=capabilities,
+        waits=True,
         instructions=session.instructions,
         eras=frozenset({session.era}),
         info=session.info,

@@ -13,7 +13,7 @@ from portico_plugins.http1 import Answer, HttpError
 from portico_plugins.upstreams.failures import bad_response, unavailable
 
 from . import wire
-from .call import Backchannel
+from .backchannel import Backchannel
 from .http import JSON_BODY, SSE_ONLY, HttpClient
 from .modern_http import http_failure
 from .multiplex import Multiplex

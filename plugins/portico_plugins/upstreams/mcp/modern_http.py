@@ -24,7 +24,8 @@ from portico_plugins.http1 import Answer, HttpError
 from portico_plugins.upstreams.failures import bad_response, unavailable
 
 from . import wire
-from .call import Backchannel, Call
+from .backchannel import Backchannel
+from .call import Call
 from .http import JSON_AND_SSE, JSON_BODY, HttpClient, header_lines
 
 _BUSY: Final = frozenset({429, 502, 503, 504})

@@ -11,7 +11,8 @@ from portico.api import Host, Refused
 from portico_plugins.upstreams.failures import bad_response
 
 from . import wire
-from .call import Backchannel, Call
+from .backchannel import Backchannel
+from .call import Call
 from .session import Wire
 
 

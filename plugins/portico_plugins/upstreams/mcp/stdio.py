@@ -9,7 +9,7 @@ from portico.api import Host, Refused
 from portico_plugins.upstreams.failures import bad_response, unavailable
 
 from . import wire
-from .call import Backchannel
+from .backchannel import Backchannel
 from .config import McpConfig
 from .multiplex import Multiplex
 from .process import Child

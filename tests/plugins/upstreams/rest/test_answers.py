@@ -128,7 +128,30 @@ async def test_no_content_is_an_empty_text() -> None:
 async def test_the_answer_to_a_head_has_no_body_whatever_length_it_says() -> None:
     document = {"openapi": "3.0.0", "paths": {"/x": {"head": {}}}}
     value = await answered(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", document)
-    assert value["content"] == [{"type": "text", "text": ""}]
+    assert value["content"] == [{"type": "text", "text": "HTTP 200 OK\nContent-Length: 500"}]
+
+
+async def test_the_answer_to_a_head_is_what_its_head_says() -> None:
+    document = {"openapi": "3.0.0", "paths": {"/x": {"head": {}}}}
+    answer = b'HTTP/1.1 200 OK\r\nLast-Modified: Mon\r\nETag: "7"\r\nContent-Type: a/b\r\nX-Not: told\r\n\r\n'
+    value = await answered(answer, document)
+    assert value["content"][0]["text"] == 'HTTP 200 OK\nContent-Type: a/b\nETag: "7"\nLast-Modified: Mon'
+
+
+@pytest.mark.parametrize("charset", ["ISO-8859-1", "utf-16", '"latin1"'])
+async def test_json_in_another_charset_is_json(charset: str) -> None:
+    body = '{"é": 9007199254740993}'.encode(charset.strip('"'))
+    value = await answered(http(body, f"application/json; charset={charset}"))
+    assert value["structuredContent"] == {"é": 9007199254740993}
+    assert value["content"] == [{"type": "text", "text": '{"é": 9007199254740993}'}]
+
+
+@pytest.mark.parametrize("charset", ["idna", "undefined", "punycode", "unicode_escape", "hex", "nonsense"])
+async def test_what_is_no_charset_is_utf_8(charset: str) -> None:
+    for status in ("200 OK", "500 X"):
+        body = "\\x41-é".encode() + b"-a" * 50_000  # of which punycode would make much work
+        value = await answered(http(body, f"text/plain; charset={charset}", status), max_error_bytes=10**6)
+        assert "\\x41-é-a-a" in value["content"][0]["text"]
 
 
 async def test_what_was_made_is_linked_and_the_next_page_is_told() -> None:
