@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
 
 from portico.api import AddressNotAllowed, resolve
+from portico_plugins.http1.tls import tls_context
 
 _LONGEST: Final = 2048
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: |\r?\n)")
@@ -141,7 +141,7 @@ async def _exchange(place: Place, request: bytes, allow_private: bool) -> int:
                 address,
                 place.port,
                 limit=_HEAD,
-                ssl=_context() if place.secure else None,
+                ssl=tls_context(True, None) if place.secure else None,
                 server_hostname=place.host if place.secure else None,
             )
         except ssl.SSLError:
@@ -174,8 +174,3 @@ async def _status(reader: asyncio.StreamReader) -> int:
             seen += len(line)
             if seen > _HEAD:
                 raise ValueError("too long")
-
-
-@cache
-def _context() -> ssl.SSLContext:
-    return ssl.create_default_context()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import attrs
 
-from portico.api import Direct, Endpoint, Factory, Host, Transport, Unread, hookimpl
+from portico.api import Endpoint, Factory, Host, Transport, Unread, hookimpl
 from portico_plugins.fields import number, public_url, seconds
-
-if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
+from portico_plugins.transports.over_http.transport import OverHttp
 
 gateway_api = (1, 0)
 
@@ -41,7 +38,7 @@ class SseConfig:
     )
 
 
-class Sse:
+class Sse(OverHttp):
     """Two paths per virtual server: `/servers/{name}/sse` and `.../messages`; `/sse` is that of `default`."""
 
     def __init__(self, config: SseConfig, host: Host) -> None:
@@ -60,17 +57,7 @@ class Sse:
         def make(endpoint: Endpoint) -> SseApp:
             return SseApp(endpoint, config.max_sessions, config.max_sessions_each, manner)
 
-        self.endpoints: HttpEndpoints[SseApp] = HttpEndpoints(host.wiring.endpoints, make, [STREAM, MESSAGES])
-
-    def routes(self) -> Sequence[BaseRoute]:
-        """The paths, those of servers that come later included."""
-        from portico_plugins.transports.over_http.live import live_routes
-
-        return live_routes(self.endpoints)
-
-    def directs(self) -> Mapping[str, Direct]:
-        """The same, for servers that hand requests in whole, and for the other workers."""
-        return self.endpoints
+        self.endpoints = HttpEndpoints(host.wiring.endpoints, make, [STREAM, MESSAGES])
 
 
 @asynccontextmanager

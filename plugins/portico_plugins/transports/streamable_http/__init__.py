@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import attrs
 
-from portico.api import Direct, Endpoint, Factory, Host, Transport, Unread, hookimpl
+from portico.api import Endpoint, Factory, Host, Transport, Unread, hookimpl
 from portico_plugins.fields import number, seconds
-
-if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
+from portico_plugins.transports.over_http.transport import OverHttp
 
 gateway_api = (1, 0)
 
@@ -40,7 +37,7 @@ class StreamableHttpConfig:
     )
 
 
-class StreamableHttp:
+class StreamableHttp(OverHttp):
     """One MCP endpoint per virtual server: `/servers/{name}/mcp`, and `/mcp` for `default`."""
 
     def __init__(self, config: StreamableHttpConfig, host: Host) -> None:
@@ -65,17 +62,7 @@ class StreamableHttp:
                 manner=manner,
             )
 
-        self.endpoints: HttpEndpoints[McpApp] = HttpEndpoints(host.wiring.endpoints, make, ["/mcp"])
-
-    def routes(self) -> Sequence[BaseRoute]:
-        """The MCP endpoints, those that come later included."""
-        from portico_plugins.transports.over_http.live import live_routes
-
-        return live_routes(self.endpoints)
-
-    def directs(self) -> Mapping[str, Direct]:
-        """The same endpoints, for servers that hand requests in whole."""
-        return self.endpoints
+        self.endpoints = HttpEndpoints(host.wiring.endpoints, make, ["/mcp"])
 
 
 @asynccontextmanager

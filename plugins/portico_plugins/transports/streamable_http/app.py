@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope, Send
 
-from portico.api import (
-    LEGACY_VERSIONS,
-    META_VERSION,
-    Endpoint,
-    Principal,
-    Refused,
-    Reply,
-    is_modern,
-    parse,
-)
+from portico.api import LEGACY_VERSIONS, META_VERSION, Endpoint, Principal, Refused, Reply, is_modern, parse
 from portico_plugins.transports.over_http.entrance import Entrance
 from portico_plugins.transports.over_http.fields import Fields, accepts
 from portico_plugins.transports.over_http.wire import Raw, send_empty, send_problem, send_refusal

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import attrs
 
-from portico.api import Direct, Endpoint, Factory, Host, Transport, Unread, hookimpl
+from portico.api import Endpoint, Factory, Host, Transport, Unread, hookimpl
 from portico_plugins.fields import number, seconds
+from portico_plugins.transports.over_http.transport import OverHttp
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -37,7 +38,7 @@ class WebSocketConfig:
     )
 
 
-class WebSockets:
+class WebSockets(OverHttp):
     """One path per virtual server: `/servers/{name}/ws`, and `/ws` for `default`."""
 
     def __init__(self, config: WebSocketConfig, host: Host) -> None:
@@ -51,17 +52,13 @@ class WebSockets:
         def make(endpoint: Endpoint) -> WebSocketApp:
             return WebSocketApp(endpoint, config.max_sessions, config.max_sessions_each, manner)
 
-        self.endpoints: HttpEndpoints[WebSocketApp] = HttpEndpoints(host.wiring.endpoints, make, [END])
+        self.endpoints = HttpEndpoints(host.wiring.endpoints, make, [END])
 
     def routes(self) -> Sequence[BaseRoute]:
         """The paths; whether a virtual server is up is looked at when somebody comes."""
         from portico_plugins.transports.websocket.app import routes
 
         return routes(self.endpoints)
-
-    def directs(self) -> Mapping[str, Direct]:
-        """What other workers pass on; nobody else finds anything there but WebSocket."""
-        return self.endpoints
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from portico_plugins.http1 import HttpError, Unreachable, Unusable
 from portico_plugins.upstreams.backoff import Backoff
 from portico_plugins.upstreams.failures import bad_response, error_text, of_http, timed_out, unavailable
 from portico_plugins.upstreams.limit import Limit
-from portico_plugins.upstreams.refresher import Refresher
+from portico_plugins.upstreams.refresher import Refreshed, Refresher
 
 from . import resources, tasks
 from .agent import Agent
@@ -47,7 +47,7 @@ _GAP: Final = 1.0
 """Seconds between two looks at an agent, whatever happens."""
 
 
-class A2aUpstream:
+class A2aUpstream(Refreshed):
     """An A2A agent.
 
     Args:
@@ -79,16 +79,6 @@ class A2aUpstream:
         self._refresher = Refresher(host, self._look, "connecting", _GAP)
         self._backoff = Backoff()
 
-    @property
-    def state(self) -> State:
-        """How it is now."""
-        return self._refresher.state
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready."""
-        return self._refresher.reason
-
     async def start(self) -> None:
         """Begin to look for the card; waits a little, so that a healthy agent is there from the start."""
         await self._refresher.start(self._config.start_grace)
@@ -100,10 +90,6 @@ class A2aUpstream:
         await self._relay.close()
         await self._link.close()
         self._web.close()
-
-    async def refresh(self) -> None:
-        """Have the card asked for again, soon."""
-        self._refresher.wake()
 
     async def probe(self) -> None:
         """Have the agent say who it is.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from portico.api import Credential, Ref, Secret, doc
+from portico_plugins import extras
 from portico_plugins.fields import number, operator_file, private_addresses, seconds
 from portico_plugins.upstreams import checks
 
@@ -27,17 +27,9 @@ _NEEDED: Final = (
 )
 
 
-@cache
 def missing() -> str:
     """Which package of the extra is not installed, and what to do; "" when all are."""
-    for module, package in _NEEDED:
-        try:
-            found = find_spec(module)
-        except ModuleNotFoundError:
-            found = None
-        if found is None:
-            return f"needs {package}, which is not installed: pip install 'portico[grpc]'"
-    return ""
+    return extras.missing("grpc", _NEEDED)
 
 
 def metadata_problem(name: str, value: str | bytes) -> str | None:

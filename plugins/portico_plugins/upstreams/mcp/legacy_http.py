@@ -14,7 +14,7 @@ from . import wire
 from .backchannel import Backchannel
 from .call import Call
 from .http import JSON_AND_SSE, JSON_BODY, SSE_ONLY, HttpClient, header_lines
-from .modern_http import http_failure
+from .modern_http import http_failure, whole
 from .session import SessionExpired, Wire
 
 _RETRY_MS: Final = 1000
@@ -83,7 +83,7 @@ class StreamableHttp(Wire):
                 self._identify()
             if answer.stream:
                 return await self._streams(answer, call)
-            return await self._body(answer, call)
+            return await whole(answer, call, self._back, self._host.name)
         except asyncio.CancelledError:
             call.finish(cancelled=True)
             if call.method != "initialize":
@@ -95,17 +95,6 @@ class StreamableHttp(Wire):
         finally:
             self._back.calls.pop(call.id, None)
             call.finish()
-
-    async def _body(self, answer: Answer, call: Call) -> bytes:
-        try:
-            for message in wire.messages(answer.body):
-                result = await self._back.heard(message, call)
-                if result is not None:
-                    return result
-        except wire.Garbled:
-            if answer.status < 400:
-                raise
-        raise http_failure(answer.status, self._host.name, call.exchange)
 
     async def _streams(self, answer: Answer, call: Call) -> bytes:
         last: str | None = None

@@ -105,7 +105,7 @@ class ModernHttp:
                 result = await self._stream(answer, call, back)
                 answer.finish()
                 return result
-            return await self._body(answer, call, back)
+            return await whole(answer, call, back, self._host.name)
         except wire.Garbled:
             answer.close()
             raise bad_response(self._host.name, "malformed_message", call.exchange) from None
@@ -114,17 +114,6 @@ class ModernHttp:
             raise
         finally:
             call.finish()
-
-    async def _body(self, answer: Answer, call: Call, back: Backchannel) -> bytes:
-        try:
-            for message in wire.messages(answer.body):
-                result = await back.heard(message, call)
-                if result is not None:
-                    return result
-        except wire.Garbled:
-            if answer.status < 400:
-                raise
-        raise http_failure(answer.status, self._host.name, call.exchange)
 
     async def _stream(self, answer: Answer, call: Call, back: Backchannel) -> bytes:
         try:
@@ -154,6 +143,24 @@ def _routing(method: str, name: str | None) -> bytes:
     if name is not None:
         headers["Mcp-Name"] = encode_header_value(name)
     return JSON_BODY + JSON_AND_SSE + header_lines(headers.items())
+
+
+async def whole(answer: Answer, call: Call, back: Backchannel, upstream: str) -> bytes:
+    """The result in an answer that is no stream; what else is in it goes to the backchannel.
+
+    Raises:
+        Garbled: It cannot be read.
+        Refused: It has none.
+    """
+    try:
+        for message in wire.messages(answer.body):
+            result = await back.heard(message, call)
+            if result is not None:
+                return result
+    except wire.Garbled:
+        if answer.status < 400:
+            raise
+    raise http_failure(answer.status, upstream, call.exchange)
 
 
 def http_failure(status: int, upstream: str, exchange: Exchange | None) -> Refused:

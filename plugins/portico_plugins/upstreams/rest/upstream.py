@@ -23,7 +23,7 @@ from portico.api import (
     Target,
 )
 from portico_plugins.upstreams.failures import reason_of, unavailable
-from portico_plugins.upstreams.refresher import Refresher
+from portico_plugins.upstreams.refresher import Refreshed, Refresher
 
 from .calls import Calls
 from .client import Client
@@ -37,7 +37,7 @@ from .source import Source
 from .tools import Lot, Tool, Tools, tools_of
 
 
-class RestUpstream:
+class RestUpstream(Refreshed):
     """An HTTP API as an upstream.
 
     Args:
@@ -58,16 +58,6 @@ class RestUpstream:
         self._lack = ""
         self.offer = Offer(capabilities={"tools": {"listChanged": True}}, eras=frozenset(Era))
 
-    @property
-    def state(self) -> State:
-        """How it is now."""
-        return self._refresher.state
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready."""
-        return self._refresher.reason
-
     async def start(self) -> None:
         """Read the document; of one that has a URL, wait a little for the first attempt."""
         if self._source.remote:
@@ -85,7 +75,7 @@ class RestUpstream:
     async def refresh(self) -> None:
         """Read the document again; one that has a URL is asked for soon."""
         if self._source.remote:
-            self._refresher.wake()
+            await super().refresh()
         else:
             await self._load()
 
