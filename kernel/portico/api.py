@@ -19,7 +19,13 @@ from portico._core.addresses import AddressNotAllowed, judge, resolve, spelled
 from portico._core.contracts.auth import GATEWAY, AuthScheme, Challenge, Credentials, Principal
 from portico._core.contracts.clock import Clock
 from portico._core.contracts.config import ConfigLoader, Ref, Secret, doc
-from portico._core.contracts.credentials import Credential, CredentialParts, PlacedCredential
+from portico._core.contracts.credentials import (
+    Credential,
+    CredentialParts,
+    FlowCredential,
+    PlacedCredential,
+    RenewableCredential,
+)
 from portico._core.contracts.definitions import (
     Conflict,
     Definitions,
@@ -101,10 +107,10 @@ from portico._core.listen import (
     Listen,
 )
 from portico._core.owners import FORWARDED, PROXIED
+from portico._core.protocol.envelope import check_modern, is_enveloped
 from portico._core.protocol.eras import (
     LATEST_LEGACY,
     LATEST_MODERN,
-    LEGACY_ONLY,
     LEGACY_VERSIONS,
     LOG_LEVELS,
     META_CAPABILITIES,
@@ -120,14 +126,9 @@ from portico._core.protocol.eras import (
 )
 from portico._core.protocol.headers import (
     ROUTING_HEADERS,
-    check_envelope,
     check_routing,
-    check_version,
     decode_header_value,
     encode_header_value,
-    header_map,
-    invalid_header_reason,
-    param_headers,
 )
 from portico._core.protocol.http_heads import RepeatedHead
 from portico._core.protocol.jsonrpc import (
@@ -142,6 +143,8 @@ from portico._core.protocol.jsonrpc import (
     result_pieces,
 )
 from portico._core.protocol.modern_call import Asking, Frames, ModernCall
+from portico._core.protocol.param_headers import header_map, invalid_header_reason, param_headers
+from portico._core.protocol.parking import used_up
 from portico._core.protocol.sse import SseEvent, SseParser, SseTooLarge, sse_event, sse_events, sse_numbered
 from portico._core.protocol.stream import (
     Sink,
@@ -180,7 +183,6 @@ __all__ = [
     "KINDS_MANAGED",
     "LATEST_LEGACY",
     "LATEST_MODERN",
-    "LEGACY_ONLY",
     "LEGACY_VERSIONS",
     "LOG_LEVELS",
     "META_CAPABILITIES",
@@ -245,6 +247,7 @@ __all__ = [
     "Event",
     "Exchange",
     "Factory",
+    "FlowCredential",
     "ForeignCall",
     "ForeignEvent",
     "Frames",
@@ -285,6 +288,7 @@ __all__ = [
     "Registry",
     "RegistryDown",
     "RegistryFactory",
+    "RenewableCredential",
     "RepeatedHead",
     "Reply",
     "Result",
@@ -326,9 +330,8 @@ __all__ = [
     "carry_foreign",
     "carry_out",
     "catalog_at",
-    "check_envelope",
+    "check_modern",
     "check_routing",
-    "check_version",
     "decode_header_value",
     "doc",
     "encode_header_value",
@@ -339,6 +342,7 @@ __all__ = [
     "hookimpl",
     "input_required",
     "invalid_header_reason",
+    "is_enveloped",
     "is_modern",
     "judge",
     "nearest",
@@ -358,6 +362,7 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "used_up",
     "ways_to_have",
     "write_toml",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from portico.api import INVALID_PARAMS, OVERLOADED, UPSTREAM_UNAVAILABLE, Host, Refused, Upstream, failure
-from portico_plugins.upstreams.failures import bad_response
+from portico_plugins.failures import bad_response
 from portico_plugins.upstreams.mcp import wire
 from portico_plugins.upstreams.mcp.backchannel import Backchannel
 from portico_plugins.upstreams.mcp.config import McpConfig

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from portico.api import GATEWAY, Credential, Exchange
-
-from .failures import unavailable
+from portico.api import GATEWAY, Credential, Exchange, RenewableCredential
+from portico_plugins.failures import unavailable
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -21,26 +20,52 @@ def trace_of(exchange: Exchange) -> dict[str, str]:
     return {"traceparent": said} if _TRACEPARENT.fullmatch(said) else {}
 
 
-async def credential_headers(
-    credential: Credential | None,
-    exchange: Exchange | None,
-    upstream: str,
-    problem: Callable[[str, str], str | None],
-) -> Mapping[str, str]:
-    """What a credential adds to a request on behalf of an exchange, or of the gateway itself.
+class Given:
+    """What a configured credential adds to the requests of one upstream.
 
     Args:
         credential: The credential, if there is one.
-        exchange: The exchange.
         upstream: The upstream's name.
         problem: Why a header may not be sent.
-
-    Raises:
-        Refused: 50300: it gives something that is no header.
     """
-    if credential is None:
-        return {}
-    given = await credential.headers(exchange.principal if exchange is not None else GATEWAY, upstream)
-    if any(problem(name, value) for name, value in given.items()):
-        raise unavailable(upstream, "bad_credential_header", exchange, retryable=False)
-    return given
+
+    def __init__(
+        self, credential: Credential | None, upstream: str, problem: Callable[[str, str], str | None]
+    ) -> None:
+        self._credential = credential
+        self._upstream = upstream
+        self._problem = problem
+
+    async def headers(self, exchange: Exchange | None) -> Mapping[str, str]:
+        """The headers of a request on behalf of an exchange, or of the gateway itself.
+
+        Raises:
+            Refused: 50300: the credential gives something that is no header.
+        """
+        if self._credential is None:
+            return {}
+        principal = exchange.principal if exchange is not None else GATEWAY
+        return self._judged(await self._credential.headers(principal, self._upstream), exchange)
+
+    @property
+    def renewable(self) -> bool:
+        """Whether there may be others in place of some that were not taken."""
+        return isinstance(self._credential, RenewableCredential)
+
+    async def renewed(
+        self, refused: Mapping[str, str], exchange: Exchange | None = None
+    ) -> Mapping[str, str] | None:
+        """Headers in place of some that were not taken; None when there are none that may be liked better.
+
+        Raises:
+            Refused: 50300: the credential has nothing that can be sent.
+        """
+        if not isinstance(self._credential, RenewableCredential):
+            return None
+        found = await self._credential.renewed(refused, self._upstream)
+        return None if found is None else self._judged(found, exchange)
+
+    def _judged(self, headers: Mapping[str, str], exchange: Exchange | None) -> Mapping[str, str]:
+        if any(self._problem(name, value) for name, value in headers.items()):
+            raise unavailable(self._upstream, "bad_credential_header", exchange, retryable=False)
+        return headers

@@ -355,7 +355,7 @@ async def test_a_token_that_is_withdrawn_ends_the_connection() -> None:
 async def test_a_scheme_that_fails_later_ends_nothing() -> None:
     async with served(f"{WS}\n{PRIVATE}") as it, it.connect(headers=ALICE) as socket:
         endpoint = it.web.gateway.plane.endpoints["default"]
-        schemes = endpoint._schemes
+        schemes = endpoint._schemes.schemes
         endpoint.change(endpoint._pipeline, [("people", _Broken())])
         it.lines.sweep()
         async with asyncio.timeout(PATIENCE):

@@ -7,18 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 import attrs
 import msgspec
 
-from portico.api import (
-    INVALID_PARAMS,
-    PROXIED,
-    Credentials,
-    Endpoint,
-    Id,
-    Message,
-    Principal,
-    Refused,
-    Scope,
-    error_frame,
-)
+from portico.api import PROXIED, Credentials, Endpoint, Id, Message, Principal, Scope, error_frame, used_up
 from portico_plugins.transports.over_http.taken import Taken
 from portico_plugins.transports.over_http.wire import worker_gone
 
@@ -55,8 +44,7 @@ class Elsewhere(Taken):
         """There is no such worker any more, or it knows nothing of the call."""
         if self._over:
             return
-        over = Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
-        frame = worker_gone(self._ident) if begun else error_frame(self._ident, over.body())
+        frame = worker_gone(self._ident) if begun else error_frame(self._ident, used_up().body())
         self._messages.append(frame)
         self.end()
 

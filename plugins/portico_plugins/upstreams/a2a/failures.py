@@ -12,16 +12,8 @@ from a2a.client.errors import A2AClientError, A2AClientTimeoutError
 from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError, InternalError, MethodNotFoundError
 
 from portico.api import OVERLOADED, UPSTREAM_UNAVAILABLE, Json, Refused, Result
+from portico_plugins.failures import About, bad_response, error_text, failed, of_http, timed_out, unavailable
 from portico_plugins.http1 import HttpError
-from portico_plugins.upstreams.failures import (
-    About,
-    bad_response,
-    error_text,
-    failed,
-    of_http,
-    timed_out,
-    unavailable,
-)
 from portico_plugins.upstreams.grpc_client.status import refusal, status_of
 
 from .web import TooLarge

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from portico.api import Credential, Exchange, Host
-from portico_plugins.upstreams.callers import credential_headers, trace_of
+from collections.abc import Mapping
+
+from portico.api import Exchange, Host
+from portico_plugins.upstreams.callers import Given, trace_of
 
 from .config import A2aConfig, problem_of
 
@@ -19,8 +21,9 @@ class Headers:
     def __init__(self, config: A2aConfig, host: Host) -> None:
         self._fixed = {name: secret.reveal() for name, secret in config.headers.items()}
         self._passed = {name.lower(): own for name, own in config.pass_headers.items()}
-        self._credential: Credential | None = host.component(config.credential) if config.credential else None
-        self._name = host.name
+        self._given = Given(
+            host.component(config.credential) if config.credential else None, host.name, problem_of
+        )
 
     async def of(self, exchange: Exchange | None) -> dict[str, str]:
         """The headers of a request on behalf of an exchange, or of the gateway itself.
@@ -35,5 +38,19 @@ class Headers:
                 if value is not None and problem_of(own, value) is None:
                     made[own] = value
             made |= trace_of(exchange)
-        made |= await credential_headers(self._credential, exchange, self._name, problem_of)
+        made |= await self._given.headers(exchange)
         return made
+
+    @property
+    def renewable(self) -> bool:
+        """Whether there may be others in place of some that the agent does not take."""
+        return self._given.renewable
+
+    async def renewed(self, refused: Mapping[str, str]) -> dict[str, str] | None:
+        """Headers in place of some that the agent did not take; None when there are none it may like better.
+
+        Raises:
+            Refused: 50300: the credential has nothing that can be sent.
+        """
+        found = await self._given.renewed(refused)
+        return None if found is None else {**refused, **found}

@@ -42,8 +42,8 @@ from google.protobuf.message import Message
 
 from portico.api import METHOD_NOT_FOUND, Exchange, Host, Json, Refused, Result
 from portico_plugins.a2a.protojson import BadJson, from_json, to_json
+from portico_plugins.failures import bad_response, unavailable
 from portico_plugins.upstreams.checks import header_problem
-from portico_plugins.upstreams.failures import bad_response, unavailable
 
 from .config import A2aConfig
 from .elsewhere import forbidden

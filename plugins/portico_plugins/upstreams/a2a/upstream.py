@@ -19,9 +19,9 @@ from portico.api import (
     State,
     Target,
 )
+from portico_plugins.failures import bad_response, error_text, of_http, timed_out, unavailable
 from portico_plugins.http1 import HttpError, Unreachable, Unusable
 from portico_plugins.upstreams.backoff import Backoff
-from portico_plugins.upstreams.failures import bad_response, error_text, of_http, timed_out, unavailable
 from portico_plugins.upstreams.limit import Limit
 from portico_plugins.upstreams.refresher import Refreshed, Refresher
 
@@ -64,7 +64,7 @@ class A2aUpstream(Refreshed):
         self._web = Web(config, host)
         self._headers = Headers(config, host)
         self._cards = Cards(config, host, self._web, self._headers)
-        self._link = Link(config, host, self._web)
+        self._link = Link(config, host, self._web, self._headers)
         self._agent = Agent(self._link, host)
         self._handles = Handles(host.key("handles"))
         self._tasks = tasks.Tasks(self._agent, self._handles, host.name, config.max_inline_bytes)
@@ -286,7 +286,7 @@ class A2aUpstream(Refreshed):
             case BadCard():
                 return State.DEGRADED, str(error)
             case Refused():
-                return State.DEGRADED, error.message
+                return State.DEGRADED, error.data["gateway"]["reason"]
             case OSError():
                 return State.DEGRADED, f"file_not_readable ({error.strerror})"
             case _:

@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
 from portico.api import Host
+from portico_plugins.failures import bad_response, unavailable
 from portico_plugins.http1 import Unreachable
-from portico_plugins.upstreams.failures import bad_response, unavailable
 from portico_plugins.upstreams.grpc_client.dial import Identity
 from portico_plugins.upstreams.grpc_client.status import refusal, status_of, unreachable
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 
-from portico.api import Credential, Exchange, Host
-from portico_plugins.upstreams.callers import credential_headers, trace_of
+from portico.api import Exchange, Host
+from portico_plugins.upstreams.callers import Given, trace_of
 
 from .config import GrpcConfig, metadata_problem
 
@@ -27,8 +28,9 @@ class Metadatas:
             value = secret.reveal()
             self._fixed[name] = value.encode() if name.endswith("-bin") else value
         self._passed = config.pass_headers
-        self._credential: Credential | None = host.component(config.credential) if config.credential else None
-        self._name = host.name
+        self._given = Given(
+            host.component(config.credential) if config.credential else None, host.name, _problem
+        )
 
     async def of(self, exchange: Exchange | None) -> Metadata:
         """The metadata of a call on behalf of an exchange, or of the gateway itself.
@@ -43,9 +45,22 @@ class Metadatas:
                 if value is not None:
                     made[name] = value
             made |= trace_of(exchange)
-        given = await credential_headers(self._credential, exchange, self._name, _problem)
-        made |= {name.lower(): value for name, value in given.items()}
+        made |= _lowered(await self._given.headers(exchange))
         return tuple(made.items())
+
+    async def renewed(self, refused: Metadata, exchange: Exchange | None) -> Metadata | None:
+        """Metadata in place of some that the server did not take; None when there is none it may like better.
+
+        Raises:
+            Refused: 50300: the credential has nothing that can be sent.
+        """
+        said = {name: value for name, value in refused if isinstance(value, str)}
+        found = await self._given.renewed(said, exchange)
+        return None if found is None else tuple((dict(refused) | _lowered(found)).items())
+
+
+def _lowered(headers: Mapping[str, str]) -> dict[str, str | bytes]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _problem(header: str, value: str) -> str | None:

@@ -19,13 +19,13 @@ from portico.api import (
     State,
     Target,
 )
+from portico_plugins.failures import unavailable
 from portico_plugins.http1 import Unreachable
 from portico_plugins.upstreams.backoff import Backoff
-from portico_plugins.upstreams.failures import unavailable
 from portico_plugins.upstreams.grpc_client.status import status_of, unreachable
 from portico_plugins.upstreams.refresher import Refreshed, Refresher
 
-from .calls import Calls
+from .calls import Calls, Unauthorized
 from .config import GrpcConfig
 from .descriptors import Unusable
 from .discovery import Discovery
@@ -94,7 +94,13 @@ class GrpcUpstream(Refreshed):
             raise unavailable(self._host.name, self.reason.partition(" ")[0] or "not_connected", exchange)
         metadata = await self._metadata.of(exchange)
         try:
-            return await self._calls.send(channel, method, exchange, metadata)
+            try:
+                return await self._calls.send(channel, method, exchange, metadata)
+            except Unauthorized:
+                other = await self._metadata.renewed(metadata, exchange)
+                if other is None:
+                    raise
+                return await self._calls.send(channel, method, exchange, other)
         except Refused as refusal:
             if refusal.code == UPSTREAM_UNAVAILABLE:
                 self._refresher.wake()
@@ -104,7 +110,15 @@ class GrpcUpstream(Refreshed):
 
     async def _look(self) -> float | None:
         try:
-            await self._learn()
+            metadata = await self._metadata.of(None)
+            try:
+                await self._learn()
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                    raise
+                if await self._metadata.renewed(metadata, None) is None:
+                    raise
+                await self._learn()
         except Exception as error:
             self._refresher.set(*self._why(error))
             return self._backoff.next()
@@ -153,7 +167,7 @@ class GrpcUpstream(Refreshed):
             case grpc.aio.AioRpcError():
                 return self._said(error)
             case Refused():
-                return State.DEGRADED, error.message
+                return State.DEGRADED, error.data["gateway"]["reason"]
             case OSError():
                 return State.DEGRADED, f"file_not_readable ({error.strerror}: {error.filename})"
             case _:

@@ -15,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 
 from portico.api import OVERLOADED, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE, Json, Refused, Result
-from portico_plugins.upstreams.failures import About, bad_response, error_text, failed
+from portico_plugins.failures import About, bad_response, error_text, failed
 
 _DETAILS: Final = "grpc-status-details-bin"
 _MAX_MESSAGE: Final = 4000

@@ -18,8 +18,8 @@ from portico.api import (
     Refused,
     State,
 )
+from portico_plugins.failures import bad_response, reason_of, timed_out
 from portico_plugins.upstreams.backoff import Backoff
-from portico_plugins.upstreams.failures import bad_response, reason_of, timed_out
 
 from . import listing
 from .config import McpConfig

@@ -20,14 +20,14 @@ from portico.api import (
     Offer,
     Refused,
 )
-from portico_plugins.upstreams.failures import bad_response, reason_of, unavailable
+from portico_plugins.failures import bad_response, reason_of, unavailable
 
 from . import wire
 from .call import Call
 from .http import gateway_caller
+from .legacy import extended
 from .legs import Legs
 from .listening import announced
-from .old_tasks import extended
 from .pool import Want
 from .session import Session, Wire
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from portico.api import Host, Refused
+from portico_plugins.failures import bad_response, unavailable
 from portico_plugins.http1 import Answer, HttpError
-from portico_plugins.upstreams.failures import bad_response, unavailable
 
 from . import wire
 from .backchannel import Backchannel

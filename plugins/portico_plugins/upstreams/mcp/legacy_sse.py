@@ -9,8 +9,8 @@ from typing import Any, Final
 from yarl import URL
 
 from portico.api import Host
+from portico_plugins.failures import bad_response, unavailable
 from portico_plugins.http1 import Answer, HttpError
-from portico_plugins.upstreams.failures import bad_response, unavailable
 
 from . import wire
 from .backchannel import Backchannel

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from portico.api import METHOD_NOT_FOUND, Host, Json, Offer, Refused, invalid_header_reason
-from portico_plugins.upstreams.failures import bad_response, timed_out
+from portico_plugins.failures import bad_response, timed_out
 
 from . import wire
 

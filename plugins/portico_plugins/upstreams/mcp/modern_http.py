@@ -20,8 +20,8 @@ from portico.api import (
     header_map,
     param_headers,
 )
+from portico_plugins.failures import bad_response, unavailable
 from portico_plugins.http1 import Answer, HttpError
-from portico_plugins.upstreams.failures import bad_response, unavailable
 
 from . import wire
 from .backchannel import Backchannel

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from portico.api import Host, Refused
-from portico_plugins.upstreams.failures import bad_response
+from portico_plugins.failures import bad_response
 
 from . import wire
 from .backchannel import Backchannel

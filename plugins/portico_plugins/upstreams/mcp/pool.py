@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from portico.api import OVERLOADED, SHUTTING_DOWN, Era, Host, Json, Refused, failure
-from portico_plugins.upstreams.failures import failed, unavailable
+from portico_plugins.failures import failed, unavailable
 
 from . import wire
 from .config import McpConfig

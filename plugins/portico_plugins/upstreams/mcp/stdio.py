@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from portico.api import Host, Refused
-from portico_plugins.upstreams.failures import bad_response, unavailable
+from portico_plugins.failures import bad_response, unavailable
 
 from . import wire
 from .backchannel import Backchannel

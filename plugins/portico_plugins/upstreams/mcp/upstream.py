@@ -25,7 +25,7 @@ from portico.api import (
     Target,
     failure,
 )
-from portico_plugins.upstreams.failures import bad_response, reason_of, timed_out, unavailable
+from portico_plugins.failures import bad_response, reason_of, timed_out, unavailable
 from portico_plugins.upstreams.limit import Limit
 
 from . import wire

@@ -8,10 +8,10 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from portico.api import Host
+from portico_plugins.failures import of_http
 from portico_plugins.http1 import Answer, Connections, HttpError, Unusable
 from portico_plugins.http1.dial import Dialer, Tls
 from portico_plugins.http1.proxy import Proxy
-from portico_plugins.upstreams.failures import of_http
 
 from .config import RestConfig
 from .document import Unfit

@@ -11,7 +11,7 @@ import jsonschema_rs
 import msgspec
 
 from portico.api import INVALID_PARAMS, Exchange, Json, Log, Refused, Result
-from portico_plugins.upstreams.failures import error_text
+from portico_plugins.failures import error_text
 
 from .calls import Calls, faults, unfit
 from .document import Document, Unfit, mapping, text_of

@@ -134,7 +134,11 @@ def answer_schema(document: Document, operation: Operation) -> Any:
     return None
 
 
-def requirements(document: Document, operation: Operation) -> list[tuple[str, ...]]:
-    """The security schemes that are needed: any one of the lists, all of it."""
+def requirements(document: Document, operation: Operation) -> list[dict[str, tuple[str, ...]]]:
+    """The security schemes that are needed, and the scopes of each: any one of the lists, all of it."""
     said = operation.node.get("security", document.root.get("security"))
-    return [tuple(each) for each in items(said) if isinstance(each, dict)]
+    return [
+        {name: tuple(texts(scopes)) for name, scopes in each.items()}
+        for each in items(said)
+        if isinstance(each, dict)
+    ]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from portico.api import Host
-from portico_plugins.upstreams.failures import timed_out
+from portico_plugins.failures import timed_out
 
 from .client import Client
 from .config import RestConfig

@@ -12,15 +12,15 @@ import pytest
 
 import portico_plugins
 from portico.api import UPSTREAM_UNAVAILABLE, AddressNotAllowed
+from portico_plugins import failures
 from portico_plugins.http1 import Unreachable
-from portico_plugins.upstreams import failures
 
 
-def test_the_words_of_a_failure_stand_in_one_module_of_upstreams() -> None:
+def test_the_words_of_a_failure_stand_in_one_module() -> None:
     words = {"The upstream is not available.", "The upstream did not answer in time."}
     words |= {"The upstream's answer could not be used.", "The upstream has more to do than it can."}
     found: Counter[str] = Counter()
-    for file in (Path(portico_plugins.__path__[0]) / "upstreams").rglob("*.py"):
+    for file in Path(portico_plugins.__path__[0]).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_bytes())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in words:
                 found[node.value] += 1
