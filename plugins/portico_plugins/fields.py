@@ -38,9 +38,9 @@ def _public(_: Any, __: Any, value: str) -> None:
         raise ValueError(f"expected a URL such as https://gateway.example.com, got {value!r}")
 
 
-def operator_file(text: str) -> Any:
-    """A field for a file, or nothing, that only the configuration file may name."""
-    return attrs.field(default=None, metadata=doc(text, operator_only=True))
+def operator_file(text: str, kind: str = "file") -> Any:
+    """A field for a file or `folder`, or nothing, that only the configuration file may name."""
+    return attrs.field(default=None, metadata=doc(text, operator_only=True, exists=kind))
 
 
 def private_addresses(whose: str) -> Any:

@@ -43,7 +43,9 @@ class SqlConfig:
     )
     ca: Path | None = attrs.field(
         default=None,
-        metadata=doc("Certificates (PEM) that `verify` trusts; by default those of the system."),
+        metadata=doc(
+            "Certificates (PEM) that `verify` trusts; by default those of the system.", exists="file"
+        ),
     )
     pool: int = number(3, "The most connections of a worker, but for one more.")
     timeout: float = seconds(3.0, "Seconds after which the database counts as away; large writes get more.")

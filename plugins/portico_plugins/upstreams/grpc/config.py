@@ -124,6 +124,7 @@ class GrpcConfig:
             "descriptions. Needs `pip install 'portico[grpc-tools]'`.",
             example=["protos/shop.proto"],
             operator_only=True,
+            exists="either",
         ),
     )
     proto_paths: tuple[Path, ...] = attrs.field(
@@ -132,6 +133,7 @@ class GrpcConfig:
             "Folders that imports of `protos` are relative to, besides those of the files themselves. What "
             "Google's APIs share (`google/protobuf`, `google/api`, `google/rpc`) is always found.",
             operator_only=True,
+            exists="folder",
         ),
     )
     schema_profile: Literal["strict", "simple"] = attrs.field(

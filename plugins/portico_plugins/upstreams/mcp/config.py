@@ -91,7 +91,7 @@ class McpConfig:
             operator_only=True,
         ),
     )
-    cwd: Path | None = operator_file("Working directory of the process.")
+    cwd: Path | None = operator_file("Working directory of the process.", "folder")
     headers: dict[str, Secret] = attrs.field(
         factory=dict, validator=checks.headers, metadata=doc("Headers to add to every HTTP request.")
     )

@@ -96,7 +96,7 @@ class RestConfig:
         ),
     )
     ref_folder: Path | None = operator_file(
-        "The folder that files which a file refers to have to be in; its own by default."
+        "The folder that files which a file refers to have to be in; its own by default.", "folder"
     )
     tools: dict[str, HandTool] = attrs.field(factory=dict, metadata=doc("Tools written by hand, by name."))
     base_url: str = attrs.field(
