@@ -196,6 +196,8 @@ class A2aUpstream(Refreshed):
             call.give_up()
             failed = self._failed(error, exchange)
             if isinstance(failed, Refused):
+                if call.outcome.task:  # the agent has begun: another call would have it done twice
+                    failed.data["gateway"]["retryable"] = False
                 raise failed from None
             return failed.result()
 

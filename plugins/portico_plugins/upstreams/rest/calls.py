@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 import jsonschema_rs
@@ -18,6 +19,7 @@ from .asking import Adding
 from .client import Client
 from .config import RestConfig
 from .document import Unfit
+from .faults import precise
 from .paging import next_page
 from .requests import request_of
 from .security import Additions, chosen, fixed
@@ -177,14 +179,7 @@ def faults(check: jsonschema_rs.Draft202012Validator, value: Any) -> list[str]:
     """What is wrong with a value, the first few things."""
     if check.is_valid(value):
         return []
-    out = []
-    for error in check.iter_errors(value):
-        place = "/".join(str(step) for step in error.instance_path)
-        said = f"{place}: {error.message}" if place else error.message
-        out.append(said[:_LONGEST_FAULT])
-        if len(out) == _MOST_FAULTS:
-            break
-    return out
+    return [said[:_LONGEST_FAULT] for said in islice(precise(check.iter_errors(value)), _MOST_FAULTS)]
 
 
 def unfit(wrong: list[str]) -> Result:
