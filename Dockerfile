@@ -7,12 +7,12 @@ COPY pyproject.toml README.md LICENSE ./
 COPY kernel kernel
 COPY plugins plugins
 COPY examples/servers examples/servers
-RUN /opt/portico/bin/pip install --no-cache-dir --no-compile '.[postgresql,mysql,rest,shaping,grpc]' \
+RUN /opt/portico/bin/pip install --no-cache-dir --no-compile '.[postgresql,mysql,rest,shaping,grpc,a2a]' \
     && /opt/portico/bin/python -m compileall -q /opt/portico/lib
 
 FROM python:3.13-slim
 
-RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin portico \
+RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin portico \
     && install -d -o 10001 -g 10001 -m 0700 /var/lib/portico
 COPY --from=build /opt/portico /opt/portico
 

@@ -14,62 +14,65 @@ from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
 from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
-from portico._config.wording import Wrong, nearest
+from portico._config.wording import Wrong, absence, nearest
 from portico._core.addresses import judge
-from portico._core.contracts import (
-    GATEWAY,
-    Admission,
-    Admit,
-    AuthScheme,
-    Cache,
-    Challenge,
-    Client,
-    Clock,
-    Command,
-    ConfigLoader,
+from portico._core.contracts.auth import GATEWAY, AuthScheme, Challenge, Credentials, Principal
+from portico._core.contracts.clock import Clock
+from portico._core.contracts.config import ConfigLoader, Ref, Secret, doc
+from portico._core.contracts.credentials import (
     Credential,
     CredentialParts,
-    Credentials,
-    Direct,
-    Era,
-    Event,
-    Exchange,
-    Factory,
-    Host,
-    Json,
-    Later,
-    Log,
-    Next,
-    Observer,
-    Offer,
-    Page,
+    FlowCredential,
     PlacedCredential,
-    Policy,
-    Principal,
+    RenewableCredential,
+)
+from portico._core.contracts.definitions import (
+    Conflict,
+    Definitions,
+    Difference,
+    OnChange,
+    Pinned,
+    UpstreamPins,
+)
+from portico._core.contracts.direct import Admission, Admit, Direct, Reply, Scope
+from portico._core.contracts.exchange import Client, Era, Exchange, Target
+from portico._core.contracts.factory import Factory, Later
+from portico._core.contracts.host import Host
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.management import FromFile, Managed, Management, NoRegistry, Outcome
+from portico._core.contracts.observers import Event, Observer
+from portico._core.contracts.policies import Next, Policy
+from portico._core.contracts.records import (
+    KINDS_MANAGED,
+    About,
+    Author,
+    Change,
+    Entry,
+    Made,
+    Record,
+    Registry,
+    RegistryDown,
+    Schema,
+    Stale,
+)
+from portico._core.contracts.result import Result, input_required
+from portico._core.contracts.servers import Server, Share
+from portico._core.contracts.stores import Cache, Store
+from portico._core.contracts.transports import Transport
+from portico._core.contracts.ui import Command, Page
+from portico._core.contracts.upstreams import (
+    Offer,
     Probed,
-    Ref,
-    Reply,
-    Result,
-    Scope,
-    Secret,
-    Server,
-    Share,
     Speaks,
     State,
-    Store,
     Successor,
-    Target,
     Tellable,
-    Transport,
     Upstream,
     Visitor,
     Watchable,
-    Wiring,
-    doc,
-    input_required,
 )
-from portico._core.definitions import Definitions, Pinned, UpstreamPins
-from portico._core.differences import Difference
+from portico._core.contracts.wiring import Wiring
 from portico._core.door import Denied, Door
 from portico._core.endpoint import (
     Endpoint,
@@ -100,18 +103,14 @@ from portico._core.errors import (
     failure,
 )
 from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
-from portico._core.management import FromFile, Managed, Management, NoRegistry, Outcome
-from portico._core.owners import FORWARDED, PROXIED
-from portico._core.pins import OnChange
-from portico._core.protocol.calls import (
-    Asking,
-    Frames,
-    ModernCall,
+from portico._core.listen import (
+    Listen,
 )
+from portico._core.owners import FORWARDED, PROXIED
+from portico._core.protocol.envelope import check_modern, is_enveloped
 from portico._core.protocol.eras import (
     LATEST_LEGACY,
     LATEST_MODERN,
-    LEGACY_ONLY,
     LEGACY_VERSIONS,
     LOG_LEVELS,
     META_CAPABILITIES,
@@ -127,16 +126,11 @@ from portico._core.protocol.eras import (
 )
 from portico._core.protocol.headers import (
     ROUTING_HEADERS,
-    check_envelope,
     check_routing,
-    check_version,
     decode_header_value,
     encode_header_value,
-    header_map,
-    invalid_header_reason,
-    param_headers,
 )
-from portico._core.protocol.http_heads import RepeatedHead
+from portico._core.protocol.http_heads import RepeatedHead, upgrade_required
 from portico._core.protocol.jsonrpc import (
     Id,
     Message,
@@ -148,32 +142,18 @@ from portico._core.protocol.jsonrpc import (
     result_frame,
     result_pieces,
 )
-from portico._core.protocol.listen import (
-    Listen,
-)
-from portico._core.protocol.session import (
-    Session,
-)
+from portico._core.protocol.modern_call import Asking, Frames, ModernCall
+from portico._core.protocol.param_headers import header_map, invalid_header_reason, param_headers
+from portico._core.protocol.parking import used_up
 from portico._core.protocol.sse import SseEvent, SseParser, SseTooLarge, sse_event, sse_events, sse_numbered
 from portico._core.protocol.stream import (
     Sink,
     Stream,
     Unread,
 )
-from portico._core.records import (
-    KINDS_MANAGED,
-    About,
-    Author,
-    Change,
-    Entry,
-    Made,
-    Record,
-    Registry,
-    RegistryDown,
-    Schema,
-    Stale,
+from portico._core.session import (
+    Session,
 )
-from portico._core.shadows import Conflict
 from portico._core.single import OF_A_SESSION, answer_alone, carry_out
 from portico._core.specs import (
     API_VERSION,
@@ -203,7 +183,6 @@ __all__ = [
     "KINDS_MANAGED",
     "LATEST_LEGACY",
     "LATEST_MODERN",
-    "LEGACY_ONLY",
     "LEGACY_VERSIONS",
     "LOG_LEVELS",
     "META_CAPABILITIES",
@@ -267,6 +246,7 @@ __all__ = [
     "Event",
     "Exchange",
     "Factory",
+    "FlowCredential",
     "ForeignCall",
     "ForeignEvent",
     "Frames",
@@ -307,6 +287,7 @@ __all__ = [
     "Registry",
     "RegistryDown",
     "RegistryFactory",
+    "RenewableCredential",
     "RepeatedHead",
     "Reply",
     "Result",
@@ -342,15 +323,15 @@ __all__ = [
     "Watchable",
     "Wiring",
     "Wrong",
+    "absence",
     "answer_alone",
     "as_upstream",
     "at_least",
     "carry_foreign",
     "carry_out",
     "catalog_at",
-    "check_envelope",
+    "check_modern",
     "check_routing",
-    "check_version",
     "decode_header_value",
     "doc",
     "encode_header_value",
@@ -361,6 +342,7 @@ __all__ = [
     "hookimpl",
     "input_required",
     "invalid_header_reason",
+    "is_enveloped",
     "is_modern",
     "judge",
     "nearest",
@@ -378,6 +360,8 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "upgrade_required",
+    "used_up",
     "ways_to_have",
     "write_toml",
 ]

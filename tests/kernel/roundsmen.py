@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from portico._config.settings import Component
-from portico._core.endpoint import Load
+from portico._config.components import Component
+from portico._core.load import Load
 from portico._core.plane import Plane
 from portico._host.rounds import Rounds
 from portico.api import Json, Offer, Refused, State, failure

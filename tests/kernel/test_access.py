@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import structlog
 
-from portico._core.endpoint import CallRecord
+from portico._core.call_records import CallRecord
 from portico._host import access, log
 from portico._host.access import INTERVAL, AccessLog, access_log, in_line
 from portico._host.lines import Lines, to_stderr

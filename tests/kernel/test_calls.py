@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from portico._core.protocol.audience import admit, check_ask
-from portico._core.protocol.calls import Asking, Frames, LegacyCall, ModernCall
 from portico._core.protocol.jsonrpc import decode
+from portico._core.protocol.legacy_call import LegacyCall
+from portico._core.protocol.modern_call import Asking, Frames, ModernCall
 from portico._core.protocol.stream import MAX_UNREAD, MAX_UNREAD_BYTES, Stream, Unread
 from portico.api import (
     INTERNAL_ERROR,

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from portico._config import graph
-from portico._config.settings import Component
+from portico._config.components import Component, refs, resolve
 from portico._config.wording import dotted
 from portico.api import AuthScheme, ConfigError, Factory, Ref, Registry, Store, Upstream
 
@@ -88,7 +88,7 @@ def test_references_are_found_in_nested_tables_arrays_and_defaults() -> None:
         inner=Inner(Ref("a")),
         by_name={"one": Inner(Ref("b"))},
     )
-    found = [(dotted(place), kind, ref.name) for place, kind, ref in graph.refs(config)]
+    found = [(dotted(place), kind, ref.name) for place, kind, ref in refs(config)]
     assert found == [
         ("registry", "registries", "main"),
         ("auth[0]", "auth", "x"),
@@ -96,7 +96,7 @@ def test_references_are_found_in_nested_tables_arrays_and_defaults() -> None:
         ("inner.store", "stores", "a"),
         ("by_name.one.store", "stores", "b"),
     ]
-    assert [ref.name for _, _, ref in graph.refs(Defaulted())] == ["main"]
+    assert [ref.name for _, _, ref in refs(Defaulted())] == ["main"]
 
 
 def test_components_that_need_each_other_are_named_in_a_circle() -> None:
@@ -129,11 +129,11 @@ def test_a_reference_is_resolved_to_the_kind_of_its_field() -> None:
     config = Config(registry=Ref("main"), inner=Inner(Ref("main")))
     assert config.registry is not None
     assert config.inner.store is not None
-    assert graph.resolve(config, config.registry) == ("registries", "main")
-    assert graph.resolve(config, config.inner.store) == ("stores", "main")
-    assert graph.resolve(Config(registry=Ref("a")), Ref("a")) == ("registries", "a")
+    assert resolve(config, config.registry) == ("registries", "main")
+    assert resolve(config, config.inner.store) == ("stores", "main")
+    assert resolve(Config(registry=Ref("a")), Ref("a")) == ("registries", "a")
     with pytest.raises(LookupError, match="not a field"):
-        graph.resolve(config, Ref("other"))
+        resolve(config, Ref("other"))
 
 
 def test_a_reference_without_a_kind_is_the_plugins_mistake() -> None:
@@ -142,4 +142,4 @@ def test_a_reference_without_a_kind_is_the_plugins_mistake() -> None:
         thing: Any = attrs.field(factory=lambda: Ref("a"))
 
     with pytest.raises(TypeError, match="thing must be typed Ref"):
-        list(graph.refs(Loose()))
+        list(refs(Loose()))

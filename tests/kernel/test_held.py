@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from portico._core.catalog import ServerSpec, View, build_view
-from portico._core.contracts import Era, Json, Offer
+from portico._core.contracts.exchange import Era
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer
 from portico._core.errors import INVALID_PARAMS, TOOL_DEFINITION_CHANGED, Refused
 from portico._core.held import HeldOf
 from portico._core.naming import Selection

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from portico._config.settings import Component
+from portico._config.components import Component
 from portico._host.known import Known
 from portico.api import Era, Factory, Offer, Refused, Secret, State
 from portico.testing import RecordingLog, RunningGateway, running_gateway

@@ -10,7 +10,7 @@ import anyio
 import attrs
 import pytest
 
-from portico._config.settings import Component
+from portico._config.components import Component
 from portico._host.lifecycle import FailedUpstream, running
 from portico.api import (
     GATEWAY,

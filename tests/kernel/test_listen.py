@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from portico._core.protocol.listen import MAX_URIS, Listen
+from portico._core.listen import MAX_URIS, Listen
 from portico._core.protocol.stream import Stream
 from portico.api import INVALID_PARAMS, META_SUBSCRIPTION, Json, Principal, Refused
 from tests.kernel.doubles import (
@@ -35,7 +35,7 @@ class Listening(World):
         params = modern_params({"notifications": wanted})
         exchange = self.endpoint.modern_exchange("subscriptions/listen", params, principal, {})
         stream = Stream()
-        return self.endpoint.listen(exchange, ident, stream), stream
+        return Listen(self.endpoint, exchange, ident, stream), stream
 
     async def opened(self, wanted: Any, ident: str | int = "id-1", principal: Principal = ALICE) -> Stream:
         listen, stream = self.listen(wanted, ident, principal)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico._core.catalog import ServerSpec, build_view
-from portico._core.contracts import Json, Offer
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer
 from portico._core.differences import differences
 from portico._core.odd_text import odd_text
 from portico._core.pins import (

@@ -465,7 +465,7 @@ async def test_lists_are_fetched_again_at_ones_wish(shelf: str) -> None:
 async def test_without_a_registry_nothing_can_be_managed() -> None:
     async with running_gateway("") as running:
         assert running.gateway.management is None
-    from portico._core.management import Unmanaged
+    from portico._core.contracts.management import Unmanaged
 
     with pytest.raises(NoRegistry, match=r"\[registries\.main\]"):
         await Unmanaged().change([], ALICE)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from portico._config.tables import GatewaySettings
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._host.notify import watchdog
 from portico._host.vigil import end_stuck
 from portico._host.workers import Worker

@@ -12,7 +12,7 @@ import attrs
 import msgspec
 
 from portico._config.wording import ARRAYS, hints_of, type_text
-from portico._core.contracts import Ref, Secret
+from portico._core.contracts.config import Ref, Secret
 
 
 @attrs.frozen

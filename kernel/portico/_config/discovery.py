@@ -12,7 +12,9 @@ import pluggy
 
 from portico._config.wording import nearest
 from portico._core import specs
-from portico._core.contracts import Command, ConfigLoader, Factory, Page
+from portico._core.contracts.config import ConfigLoader
+from portico._core.contracts.factory import Factory
+from portico._core.contracts.ui import Command, Page
 from portico._core.errors import ConfigError
 from portico._core.specs import API_VERSION, KINDS, PROJECT
 

@@ -4,57 +4,12 @@ from __future__ import annotations
 
 import graphlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
 
-import attrs
-
-from portico._config.wording import Place, dotted, hints_of, nearest, ref_kind
-from portico._core.contracts import Ref
+from portico._config.components import Component, Key
+from portico._config.wording import dotted, nearest
 from portico._core.errors import ConfigError
 from portico._core.specs import KINDS
-
-if TYPE_CHECKING:
-    from portico._config.settings import Component
-
-Key = tuple[str, str]
-
-
-def refs(config: Any) -> Iterator[tuple[Place, str, Ref[Any]]]:
-    """Every `Ref` in a config, defaults included: where it is, which kind it names, and it."""
-    cls: type = type(config)
-    hints = hints_of(cls)
-    for field in attrs.fields(cls):
-        yield from _refs(getattr(config, field.name), hints[field.name], (field.name,))
-
-
-def _refs(value: Any, hint: Any, place: Place) -> Iterator[tuple[Place, str, Ref[Any]]]:
-    if isinstance(value, Ref):
-        kind = ref_kind(hint)
-        if kind is None:
-            raise TypeError(f"{dotted(place)} must be typed Ref[...] of a kind of component, not {hint!r}")
-        yield place, kind, value
-    elif attrs.has(type(value)):
-        yield from (((*place, *below), kind, ref) for below, kind, ref in refs(value))
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _refs(item, hint, (*place, str(key)))
-    elif isinstance(value, list | tuple | set | frozenset):
-        for index, item in enumerate(value):
-            yield from _refs(item, hint, (*place, index))
-
-
-def resolve(config: Any, ref: Ref[Any]) -> Key:
-    """Which component a `Ref` of this config names (two kinds may use the same name).
-
-    Raises:
-        LookupError: It is no `Ref` of this config.
-    """
-    found = [(kind, one) for _, kind, one in refs(config) if one == ref]
-    for kind, one in found:
-        if one is ref or len({kind for kind, _ in found}) == 1:
-            return kind, ref.name
-    raise LookupError(f"{ref!r} is not a field of {type(config).__qualname__}")
 
 
 def dangling(

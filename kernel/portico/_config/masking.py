@@ -10,7 +10,8 @@ from typing import Any, Final
 import attrs
 
 from portico._config.wording import Place
-from portico._core.contracts import Json, Ref, Secret
+from portico._core.contracts.config import Ref, Secret
+from portico._core.contracts.json import Json
 
 MASK: Final = "**********"
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 
 _TABLES: Final = ("mcpServers", "servers")
 _URLS: Final = ("url", "httpUrl", "serverUrl")

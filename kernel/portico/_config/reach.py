@@ -17,7 +17,7 @@ import attrs
 from portico._config.tables import GatewaySettings
 from portico._config.wording import Place
 from portico._core.addresses import judge
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 
 _HELD = "only the configuration file may set this, unless gateway.managed_private says otherwise"
 

@@ -13,7 +13,7 @@ import attrs
 from portico._config.discovery import Plugins
 from portico._config.mcp_json import from_mcp_json, is_mcp_json
 from portico._config.wording import Place, Text, dotted, nearest
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._core.errors import ConfigError
 
 Problems = list[tuple[str, str]]

@@ -28,7 +28,7 @@ from portico._config.wording import (
     shown,
     type_text,
 )
-from portico._core.contracts import Ref, Secret
+from portico._core.contracts.config import Ref, Secret
 
 if TYPE_CHECKING:
     from cattrs import Converter

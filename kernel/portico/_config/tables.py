@@ -12,8 +12,8 @@ import attrs
 
 from portico._config.validators import at_least, positive
 from portico._core import naming
-from portico._core.contracts import Secret, doc
-from portico._core.pins import OnChange
+from portico._core.contracts.config import Secret, doc
+from portico._core.contracts.definitions import OnChange
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]\s]+)?\]|[^\s:\[\]/]+):([0-9]{1,5})")
 
@@ -247,6 +247,19 @@ class UpstreamSettings:
 
 
 @attrs.frozen
+class TransportSettings:
+    """What any table `[transports.NAME]` may have beside `use` and the keys of its plugin."""
+
+    enabled: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "Whether it is there at all: `[transports.streamable_http] enabled = false` leaves out the one "
+            "that is there by default."
+        ),
+    )
+
+
+@attrs.frozen
 class ServerSettings:
     """A table `[servers.NAME]`: a virtual server."""
 
@@ -290,3 +303,7 @@ class ServerSettings:
     page_size: int = attrs.field(
         default=0, validator=at_least(0), metadata=doc("Entries on a page of a list; 0 for all on one.")
     )
+
+
+SHARED: Final[Mapping[str, type]] = {"upstreams": UpstreamSettings, "transports": TransportSettings}
+"""What any table of a kind may have beside the keys of its plugin."""

@@ -5,30 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import attrs
+from portico._core.contracts.definitions import Difference
 
 MOST_DIFFERENCES: Final = 200
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_$-]+")
-
-
-@attrs.frozen
-class Difference:
-    """One place where they differ.
-
-    Attributes:
-        path: `inputSchema.properties.query.type`, `arguments[0].name`; "" for the whole.
-        what: Whether it came, went, or is another.
-        before: What was there; None where nothing was.
-        after: What is there now.
-    """
-
-    path: str
-    what: Literal["added", "removed", "changed"]
-    before: Any
-    after: Any
 
 
 def differences(before: Any, after: Any) -> list[Difference]:

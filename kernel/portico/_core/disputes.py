@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from portico._core.contracts import Log
-from portico._core.shadows import Conflict, conflicts, searched
+from portico._core.contracts.definitions import Conflict
+from portico._core.contracts.log import Log
+from portico._core.shadows import conflicts, searched
 from portico._core.steps import Steps, finished, slice_of
 from portico._core.view import ServerSpec, View
 

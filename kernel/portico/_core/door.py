@@ -6,7 +6,9 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from portico._core.contracts import AuthScheme, Challenge, Credentials, Log, Principal
+from portico._core.authentication import Schemes
+from portico._core.contracts.auth import AuthScheme, Credentials, Principal
+from portico._core.contracts.log import Log
 from portico._core.errors import PorticoError
 
 
@@ -36,10 +38,10 @@ class Door:
     """
 
     def __init__(self, schemes: Sequence[tuple[str, AuthScheme]], scope: str, log: Log) -> None:
-        self._schemes = schemes
+        self._asked = bool(schemes)
+        self._schemes = Schemes(schemes, log)
         self._open = {name for name, scheme in schemes if getattr(scheme, "lets_anyone_in", False)}
         self._scope = scope
-        self._log = log
 
     async def enter(self, credentials: Credentials) -> Principal:
         """Who is calling. Where anybody is let in, that is anybody on this machine who is no foreign page.
@@ -58,21 +60,11 @@ class Door:
         return principal
 
     async def _authenticated(self, credentials: Credentials) -> Principal | None:
-        challenge: Challenge | None = None
-        for name, scheme in self._schemes:
-            try:
-                verdict = await scheme.authenticate(credentials)
-            except Exception as error:  # fail closed, whatever the plugin did
-                self._log.error("auth.failed", scheme=name, error=repr(error))
-                challenge = Challenge(reason="auth_error")
-                break
-            if isinstance(verdict, Principal):
-                return verdict
-            challenge = challenge or verdict
-        else:
-            if not self._schemes:
-                return None
-        challenge = challenge or Challenge(reason="no_scheme")
+        if not self._asked:
+            return None
+        challenge = await self._schemes.authenticate(credentials)
+        if isinstance(challenge, Principal):
+            return challenge
         headers = {name.lower(): value for name, value in challenge.headers}
         if challenge.status == 401:
             headers.setdefault("www-authenticate", "Bearer")  # RFC 9110 wants one with every 401

@@ -6,29 +6,24 @@ import itertools
 import secrets
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Protocol
 
-from portico._core.authentication import decider
+from portico._core.authentication import Schemes
+from portico._core.call_records import CallRecord, reporter
 from portico._core.catalog import View
-from portico._core.contracts import (
-    AuthScheme,
-    Challenge,
-    Clock,
-    Credentials,
-    Era,
-    Event,
-    Exchange,
-    Json,
-    Log,
-    Principal,
-    Result,
-)
-from portico._core.errors import OVERLOADED, SHUTTING_DOWN, Refused, failure
+from portico._core.contracts.auth import AuthScheme, Challenge, Credentials, Principal
+from portico._core.contracts.clock import Clock
+from portico._core.contracts.exchange import Era, Exchange
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.observers import Event
+from portico._core.contracts.result import Result
+from portico._core.errors import Refused
 from portico._core.lists import Lists
+from portico._core.load import Load
 from portico._core.owners import Owners
 from portico._core.pipeline import Pipeline
 from portico._core.protocol.audience import NOBODY
-from portico._core.protocol.calls import Asking, Call, ModernCall
 from portico._core.protocol.eras import (
     META_CAPABILITIES,
     META_CLIENT_INFO,
@@ -36,48 +31,37 @@ from portico._core.protocol.eras import (
     META_VERSION,
     MRTR_METHODS,
 )
-from portico._core.protocol.headers import check_params
-from portico._core.protocol.jsonrpc import Id
-from portico._core.protocol.listen import Listen
+from portico._core.protocol.modern_call import Asking, ModernCall
+from portico._core.protocol.param_headers import check_params
 from portico._core.protocol.parking import Parking
-from portico._core.protocol.session import Session
 from portico._core.protocol.stream import Sink
 from portico._core.protocol.subscriptions import Hub
 from portico._core.seal import Seal
 from portico._core.shaping import shape_error, shape_result
 
-CallRecord = tuple[str, str, str, str | None, str, Any, str, str, float]
-"""What is told of a call that has ended; what each member is, `CALL_FACTS` says."""
 
-CALL_FACTS: Final = (
-    "request_id", "principal", "server", "upstream", "method", "name", "era", "outcome", "ms",
-)  # fmt: skip
+class OpenSession(Protocol):
+    """A legacy session, as far as its virtual server and the data plane know it."""
 
+    principal: Principal
+    last_seen: float
+    outlet: Sink | None
 
-class Load:
-    """How many exchanges are in flight in this process, and whether more are welcome.
+    def notice(self, method: str, params: Json) -> None:
+        """Send a notification that belongs to no call, if it may go to this client."""
+        ...
 
-    Attributes:
-        most: How many there may be.
-        calls: Those that are.
-        draining: Whether the process is about to end.
-        strain: Why no more are taken on just now ("loop_lag", "memory"); "" if they are.
-        lag: Seconds the event loop was late when that was last looked at.
-        refused: How many were refused because of that, or because there were too many.
-    """
+    async def ask(self, method: str, params: Json) -> Json:
+        """Ask the client something that belongs to no call of its own.
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.calls: set[Call] = set()
-        self.draining = False
-        self.strain = ""
-        self.lag = 0.0
-        self.refused = 0
+        Raises:
+            Refused: It declared no such capability or has no stream open for it.
+        """
+        ...
 
-    def refusal(self, reason: str) -> Refused:
-        """What to answer a request with that is not taken on."""
-        self.refused += 1
-        return failure(OVERLOADED, "The gateway is busy; try again shortly", reason=reason)
+    def close(self) -> None:
+        """End it."""
+        ...
 
 
 class Endpoint:
@@ -121,12 +105,11 @@ class Endpoint:
         self.seal = seal
         self.clock = clock
         self.owners = owners
-        self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        self.sessions: weakref.WeakSet[OpenSession] = weakref.WeakSet()
         self.depth_limit = depth_limit
         self.closed = False
         self._pipeline = pipeline
-        self._schemes = schemes
-        self._decide = decider(schemes)
+        self._schemes = Schemes(schemes, log)
         self._run_id = secrets.token_hex(4) + "-"
         self._ids = itertools.count(1)
         self._parking = parking
@@ -135,14 +118,12 @@ class Endpoint:
         self._call_timeout = call_timeout
         self._watchable = watchable
         self._tell = tell
-        self._observe = observe
-        self._on_call = on_call
+        self._report = reporter(name, on_call, observe)
 
     def change(self, pipeline: Pipeline, schemes: Sequence[tuple[str, AuthScheme]]) -> None:
         """Have other policies and auth schemes from the next request on; calls that run keep theirs."""
         self._pipeline = pipeline
-        self._schemes = schemes
-        self._decide = decider(schemes)
+        self._schemes = Schemes(schemes, self._log)
 
     def close(self) -> None:
         """It is taken down: its sessions end, and nobody is let in any more."""
@@ -156,32 +137,12 @@ class Endpoint:
         return self.lists.view
 
     async def authenticate(self, credentials: Credentials) -> Principal | Challenge:
-        """Who is calling: the first scheme that knows the credential says.
-
-        A scheme that fails with an exception is a refusal, never a pass.
-        """
-        challenge: Challenge | None = None
-        for scheme_name, scheme in self._schemes:
-            try:
-                verdict = await scheme.authenticate(credentials)
-            except Exception as error:  # fail closed, whatever the plugin did
-                self._log.error("auth.failed", scheme=scheme_name, error=repr(error))
-                return Challenge(reason="auth_error")
-            if isinstance(verdict, Principal):
-                return verdict
-            challenge = challenge or verdict
-        return challenge or Challenge(reason="no_scheme")
+        """Who is calling: the first scheme that knows the credential says."""
+        return await self._schemes.authenticate(credentials)
 
     def recognise(self, credentials: Credentials) -> Principal | Challenge | None:
         """The same at once, where every scheme can do without I/O; None where one cannot."""
-        decide = self._decide
-        if decide is None:
-            return None
-        try:
-            return decide(credentials)
-        except Exception as error:  # fail closed, as above
-            self._log.error("auth.failed", error=repr(error))
-            return Challenge(reason="auth_error")
+        return self._schemes.recognise(credentials)
 
     def exchange(
         self,
@@ -201,12 +162,7 @@ class Endpoint:
         Raises:
             Refused: 50302 or 50303 when no more work is taken on.
         """
-        if self._load.draining:
-            raise failure(SHUTTING_DOWN, "The gateway is shutting down", reason="shutting_down")
-        if len(self._load.calls) >= self._load.most:
-            raise self._load.refusal("in_flight_limit")
-        if self._load.strain:
-            raise self._load.refusal(self._load.strain)
+        self._load.take_on()
         meta = params.get("_meta")
         token = meta.get("progressToken") if isinstance(meta, dict) else None
         return Exchange(
@@ -275,18 +231,6 @@ class Endpoint:
         """Set a call aside until its client has answered; gives what to answer with."""
         return self._parking.park(call, asking.requests)
 
-    def listen(self, exchange: Exchange, ident: Id, sink: Sink) -> Listen:
-        """A subscription; `open()` begins it.
-
-        Raises:
-            Refused: -32602.
-        """
-        return Listen(self, exchange, ident, sink)
-
-    def session(self, principal: Principal, ident: str, outlet: Sink | None = None) -> Session:
-        """A new legacy session, before its handshake."""
-        return Session(self, principal, ident, outlet)
-
     def can_watch(self, uri: str) -> bool:
         """Whether updates of an advertised URI can be had."""
         try:
@@ -300,26 +244,14 @@ class Endpoint:
         for upstream in self.view.upstreams:
             self._tell(upstream, principal, method, params)
 
-    def initialize_result(self, version: str) -> Json:
-        """The legacy `InitializeResult`."""
-        instructions = self.lists.instructions
-        return {
-            "protocolVersion": version,
-            "capabilities": self.view.capabilities,
-            "serverInfo": self.lists.info,
-            **({"instructions": instructions} if instructions else {}),
-        }
-
-    # --- the session loop ----------------------------------------------------------------------------
-
     async def run(self, exchange: Exchange) -> Result:
         """Policies, routing, bridging; the result in the client's words.
 
         Raises:
             Refused: Likewise.
         """
-        reported = self._on_call or self._observe
-        started = self.clock.monotonic() if reported else 0.0
+        report = self._report
+        started = self.clock.monotonic() if report else 0.0
         call: Any = exchange.client
         self._load.calls.add(call)
         outcome = "ok"
@@ -338,26 +270,8 @@ class Endpoint:
             raise
         finally:
             self._load.calls.discard(call)
-            if reported:
-                self._report(exchange, outcome, self.clock.monotonic() - started)
-
-    def _report(self, exchange: Exchange, outcome: str, seconds: float) -> None:
-        target = exchange.target
-        record = (
-            exchange.id,
-            exchange.principal.subject,
-            self.name,
-            target.upstream if target else None,
-            exchange.method,
-            exchange.params.get("name") or exchange.params.get("uri"),
-            "modern" if exchange.era is Era.MODERN else "legacy",
-            outcome,
-            round(seconds * 1000, 2),
-        )
-        if self._on_call:
-            self._on_call(record)
-        if self._observe:
-            self._observe(Event("call.finished", dict(zip(CALL_FACTS, record, strict=True))))
+            if report:
+                report(exchange, outcome, self.clock.monotonic() - started)
 
     def on_fault(self, exchange: Exchange, error: BaseException) -> None:
         """An exchange failed in a way nobody meant; the client learns nothing, the log everything."""

@@ -14,10 +14,13 @@ from typing import Final
 
 import attrs
 
-from portico._core.contracts import Era, Exchange, Json, Principal, Result, Target
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.exchange import Era, Exchange, Target
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
 from portico._core.endpoint import Endpoint
 from portico._core.errors import METHOD_NOT_FOUND, Refused
-from portico._core.protocol.calls import Call, OnFault, Run
+from portico._core.protocol.call import Call, OnFault, Run
 from portico._core.protocol.eras import LATEST_MODERN
 
 UNREAD: Final = 64

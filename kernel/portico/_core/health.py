@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from portico._core.contracts import Offer, State, Upstream
+from portico._core.contracts.upstreams import Offer, State, Upstream
 
 _RETRY = 1.0
 """Seconds to the next probe after the first that failed."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from portico._core.contracts import Target
+from portico._core.contracts.exchange import Target
 from portico._core.errors import TOOL_DEFINITION_CHANGED, Refused, failure
 from portico._core.steps import Steps
 from portico._core.uris import Template

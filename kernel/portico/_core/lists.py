@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from portico._core.catalog import View
-from portico._core.contracts import GATEWAY, Era, Exchange, Json, Result
+from portico._core.contracts.auth import GATEWAY
+from portico._core.contracts.exchange import Era, Exchange
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
 from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
 from portico._core.protocol.eras import LIST_KINDS, MODERN_VERSIONS
 from portico._core.protocol.jsonrpc import decode, encode
 from portico._core.seal import Seal, Unsealable
 from portico._core.shaping import server_info_member
+from portico._core.union import told
 
 CURSOR_TTL: Final = 86_400.0
 
@@ -106,12 +110,21 @@ class Lists:
         }
         return out
 
+    def initialize_result(self, version: str) -> Json:
+        """The legacy `InitializeResult`."""
+        return {
+            "protocolVersion": version,
+            "capabilities": told(self.view.capabilities, version),
+            "serverInfo": self.info,
+            **({"instructions": self.instructions} if self.instructions else {}),
+        }
+
     def _page(self, method: str, era: Era, start: int, size: int) -> bytes:
         items = self.view.items[method]
         end = start + size if size else len(items)
         texts = [raw for _, raw in items[start:end]]
         if era is Era.LEGACY and method == "tools/list":
-            texts = [_legacy_tool(raw) for raw in texts]
+            texts = [_legacy_tool(raw, key in self.view.tasks) for key, raw in items[start:end]]
         members = [b'"%s":[%s]' % (LIST_KINDS[method].encode(), b",".join(texts))]
         if end < len(items):
             after = [self._name, method, items[end - 1][0], end]
@@ -143,8 +156,15 @@ class Lists:
         return min(int(index), len(items))
 
 
-def _legacy_tool(raw: bytes) -> bytes:
-    """A tool definition as legacy schemas allow it: an `outputSchema` describes an object or is left out."""
+def _legacy_tool(raw: bytes, tasks: bool) -> bytes:
+    """A tool definition as legacy schemas allow it: an `outputSchema` describes an object or is left out.
+
+    Args:
+        raw: The definition.
+        tasks: Whether clients of 2025-11-25 may ask for a task; nobody has to, whatever its server says.
+    """
+    if tasks:
+        raw = raw[:-1] + b',"execution":{"taskSupport":"optional"}}'
     if b'"outputSchema"' not in raw:
         return raw
     tool: Json = decode(raw)

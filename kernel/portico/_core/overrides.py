@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import attrs
 
-from portico._core.contracts import Json, Offer, doc
+from portico._core.contracts.config import doc
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer
 from portico._core.errors import INVALID_PARAMS, Refused
 from portico._core.naming import MAX_NAME
 

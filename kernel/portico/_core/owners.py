@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
-from portico._core.contracts import Event, Log, Principal, Reply, Scope
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.direct import Reply, Scope
+from portico._core.contracts.log import Log
+from portico._core.contracts.observers import Event
 from portico._core.seal import Seal, Unsealable
 
 FORWARDED = "portico.forwarded"

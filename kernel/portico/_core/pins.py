@@ -8,19 +8,18 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 import msgspec
 
-from portico._core.contracts import Json, Offer
+from portico._core.contracts.definitions import OnChange
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer
 from portico._core.held import INSTRUCTIONS
 from portico._core.odd_text import odd_text
 from portico._core.steps import Steps
 from portico._core.union import as_object
-
-OnChange = Literal["accept", "warn", "quarantine"]
-"""What becomes of a definition that its upstream changes: taken over; shown, and reported; held back."""
 
 MOST_ABSENT: Final = 4096
 """How many definitions of an upstream are remembered that it does not offer at present."""

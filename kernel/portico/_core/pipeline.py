@@ -8,7 +8,10 @@ from typing import Any
 
 import attrs
 
-from portico._core.contracts import Client, Exchange, Json, Next, Policy, Result
+from portico._core.contracts.exchange import Client, Exchange
+from portico._core.contracts.json import Json
+from portico._core.contracts.policies import Next, Policy
+from portico._core.contracts.result import Result
 from portico._core.errors import Refused
 
 Tap = Callable[[Exchange, str, Json], Json | None]

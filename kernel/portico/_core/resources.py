@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from portico._core.contracts import Json, Offer, Target
+from portico._core.contracts.exchange import Target
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer
 from portico._core.naming import Claim, Selection
 from portico._core.overrides import Overrides, shown_as
 from portico._core.protocol.jsonrpc import encode

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from portico._core.contracts import Clock, Principal
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.clock import Clock
 
 if TYPE_CHECKING:
     from portico._core.aead import Aead

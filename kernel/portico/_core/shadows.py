@@ -7,10 +7,9 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
-import attrs
-
 from portico._core.catalog import View
-from portico._core.contracts import Target
+from portico._core.contracts.definitions import Conflict
+from portico._core.contracts.exchange import Target
 
 _ALIKE: Final = str.maketrans("авеорсухѕіјԁһкмтԛԝαβγεικνορτυχ", "abeopcyxsijdhkmtqwabyeikvoptux")
 """Cyrillic and Greek letters that look like a Latin one."""
@@ -21,29 +20,6 @@ _INVISIBLE: Final = re.compile(
 
 _SEVERAL: Final = 100
 """As many names are looked at between two pauses."""
-
-
-@attrs.frozen
-class Conflict:
-    """A name of an upstream that another upstream has, or that looks as if it had.
-
-    Attributes:
-        server: The virtual server where both are shown.
-        kind: `tools`, `prompts` or `resources`.
-        name: The newcomer's own name.
-        upstream: The newcomer: the one that comes later in the configuration.
-        other: The one whose name it is, or looks like.
-        why: `same`: both have it, and both are shown under other names; `left_out`: it is not shown;
-            `similar`: it is written with other letters; `mimics`: it begins like the prefix of the other
-            one's names.
-    """
-
-    server: str
-    kind: str
-    name: str
-    upstream: str
-    other: str
-    why: Literal["same", "left_out", "similar", "mimics"]
 
 
 def conflicts(server: str, view: View, separator: str) -> Iterator[Conflict]:

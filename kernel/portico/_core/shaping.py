@@ -6,7 +6,9 @@ from typing import Final
 
 import msgspec
 
-from portico._core.contracts import Era, Json, Result
+from portico._core.contracts.exchange import Era
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
 from portico._core.errors import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,

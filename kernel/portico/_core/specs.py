@@ -11,22 +11,18 @@ from typing import Any, Final
 import attrs
 import pluggy
 
-from portico._core.contracts import (
-    AuthScheme,
-    Cache,
-    Command,
-    ConfigLoader,
-    Credential,
-    Factory,
-    Observer,
-    Page,
-    Policy,
-    Server,
-    Store,
-    Transport,
-    Upstream,
-)
-from portico._core.records import Registry
+from portico._core.contracts.auth import AuthScheme
+from portico._core.contracts.config import ConfigLoader
+from portico._core.contracts.credentials import Credential
+from portico._core.contracts.factory import Factory
+from portico._core.contracts.observers import Observer
+from portico._core.contracts.policies import Policy
+from portico._core.contracts.records import Registry
+from portico._core.contracts.servers import Server
+from portico._core.contracts.stores import Cache, Store
+from portico._core.contracts.transports import Transport
+from portico._core.contracts.ui import Command, Page
+from portico._core.contracts.upstreams import Upstream
 
 PROJECT: Final = "portico"
 

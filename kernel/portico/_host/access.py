@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Final
 
-from portico._core.contracts import Log
-from portico._core.endpoint import CALL_FACTS, CallRecord
+from portico._core.call_records import CALL_FACTS, CallRecord
+from portico._core.contracts.log import Log
 from portico._host.lines import Lines
 from portico._host.log import in_json, rendered, stamp
 

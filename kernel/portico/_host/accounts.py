@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portico._config.settings import Settings
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._core.plane import Plane
 
 if TYPE_CHECKING:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 
-from portico._core.contracts import GATEWAY, Era, Exchange, Json, Target
+from portico._core.contracts.auth import GATEWAY
+from portico._core.contracts.exchange import Era, Exchange, Target
+from portico._core.contracts.json import Json
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.protocol.eras import LATEST_MODERN
 

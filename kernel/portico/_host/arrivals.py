@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from portico._config.settings import Component
-from portico._core.contracts import State, Successor
+from portico._config.components import Component
+from portico._core.contracts.upstreams import State, Successor
 from portico._core.health import Condition
 
 if TYPE_CHECKING:
-    from portico._host.gateway import Composer
+    from portico._host.composer import Composer
     from portico._host.lifecycle import Crew, Owner
 
 _AT_ONCE: Final = 64

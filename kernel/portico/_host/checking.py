@@ -7,9 +7,9 @@ from typing import Any
 
 from portico._config.masking import MASK
 from portico._config.wording import nearest
+from portico._core.contracts.records import KINDS_MANAGED, Change
 from portico._core.errors import ConfigError
 from portico._core.pins import Pins
-from portico._core.records import KINDS_MANAGED, Change
 from portico._host.composed import Composed
 
 

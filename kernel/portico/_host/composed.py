@@ -16,12 +16,12 @@ from portico._config.settings import Managed, Settings
 from portico._config.sources import LookUp
 from portico._config.strict import structured
 from portico._config.wording import Place, Wrong, dotted
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
+from portico._core.contracts.records import Record
 from portico._core.errors import ConfigError
 from portico._core.overrides import KINDS_OVERRIDDEN, Override, Overrides, key_of
 from portico._core.overrides import Key as OverrideKey
 from portico._core.overrides import problems as override_problems
-from portico._core.records import Record
 
 Key = tuple[str, str]
 Problem = tuple[str, str]

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._host import rundir
 
 AUTO: Final = "auto"

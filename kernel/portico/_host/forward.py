@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from portico._core.contracts import Log, Reply, Scope
+from portico._core.contracts.direct import Reply, Scope
+from portico._core.contracts.log import Log
 from portico._core.owners import PROXIED, Lost
 from portico._host.control import FILE
 from portico._host.frames import DATA, END, REQUEST, START, WHOLE, Framed

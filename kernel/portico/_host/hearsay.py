@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._host.workers import Worker
 
 

@@ -11,9 +11,12 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from portico._config.components import Component, Key
 from portico._config.masking import MASK, plain
-from portico._config.settings import Component, Key
-from portico._core.contracts import Era, Json, Log, Offer, Visitor
+from portico._core.contracts.exchange import Era
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.upstreams import Offer, Visitor
 from portico._host.snapshot import replace
 
 _FORM: Final = 1

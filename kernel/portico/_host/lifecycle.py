@@ -12,11 +12,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from portico._config.graph import stages
-from portico._core.contracts import Exchange, Host, Offer, Result, State, Target
+from portico._core.contracts.exchange import Exchange, Target
+from portico._core.contracts.host import Host
+from portico._core.contracts.result import Result
+from portico._core.contracts.upstreams import Offer, State
 from portico._core.errors import UPSTREAM_UNAVAILABLE, failure
 
 if TYPE_CHECKING:
-    from portico._config.settings import Component
+    from portico._config.components import Component
 
 Key = tuple[str, str]
 Phase = Literal["start", "run", "stop"]

@@ -9,7 +9,7 @@ import attrs
 from attrs.validators import ge, gt
 
 from portico._config.settings import Settings
-from portico._core.contracts import doc
+from portico._core.contracts.config import doc
 from portico._host.places import host_of, is_loopback
 from portico._host.sites import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, Proxies
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import msgspec
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 
 _HEAD: Final = struct.Struct(">I")
 _MOST_SOCKETS: Final = 250

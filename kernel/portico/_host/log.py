@@ -16,7 +16,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from portico._core.contracts import Log, Secret
+from portico._core.contracts.config import Secret
+from portico._core.contracts.log import Log
 from portico._host.bare_structlog import structlog
 
 Format = Literal["auto", "console", "json"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from portico._core.contracts import Direct, Log, Scope
+from portico._core.contracts.direct import Direct, Scope
+from portico._core.contracts.log import Log
 from portico._core.owners import FORWARDED, PROXIED
 from portico._host.forward import Request, Start, Whole, socket_path
 from portico._host.frames import DATA, END, REQUEST, START, WHOLE, Framed

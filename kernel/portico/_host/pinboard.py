@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from portico._config.wording import nearest
-from portico._core.definitions import Pinned, PinState, UpstreamPins
+from portico._core.contracts.definitions import Pinned, PinState, UpstreamPins
+from portico._core.contracts.records import Author, Change, Stale
 from portico._core.differences import differences
 from portico._core.errors import ConfigError
 from portico._core.pins import Pins
-from portico._core.records import Author, Change, Stale
 from portico._host.pinning import KIND, Known, Pinning, Write
 
 if TYPE_CHECKING:
-    from portico._core.shadows import Conflict
+    from portico._core.contracts.definitions import Conflict
 
 _NONE: Final = "no definition of this upstream has changed"
 

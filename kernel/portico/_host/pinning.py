@@ -11,9 +11,12 @@ from typing import Final
 import attrs
 
 from portico._config.settings import Settings
-from portico._core.contracts import Clock, Log, Offer
-from portico._core.pins import OnChange, Pins, Seen, look, settle
-from portico._core.records import Author, Change, Record, RegistryDown, Stale
+from portico._core.contracts.clock import Clock
+from portico._core.contracts.definitions import OnChange
+from portico._core.contracts.log import Log
+from portico._core.contracts.records import Author, Change, Record, RegistryDown, Stale
+from portico._core.contracts.upstreams import Offer
+from portico._core.pins import Pins, Seen, look, settle
 from portico._core.steps import Steps
 from portico._host.composed import LOCAL, Key
 

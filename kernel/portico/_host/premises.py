@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from portico._config.settings import Settings
-from portico._core.contracts import Log
+from portico._core.contracts.log import Log
 from portico._core.errors import ConfigError
 from portico._host import control, rundir
 from portico._host.listening import Listening

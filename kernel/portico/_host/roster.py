@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -13,11 +13,13 @@ from portico._config.masking import covered, plain, uncovered
 from portico._config.memo import Memo
 from portico._config.settings import Settings
 from portico._config.tables import UpstreamSettings
-from portico._core.contracts import Json, Log, State
+from portico._core.contracts.definitions import Conflict
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.management import FromFile, Managed, Outcome
+from portico._core.contracts.records import About, Author, Change, Entry, Made, Record, Registry, RegistryDown
+from portico._core.contracts.upstreams import Offer, State
 from portico._core.health import Condition
-from portico._core.management import FromFile, Managed, Outcome
-from portico._core.records import About, Author, Change, Entry, Made, Record, Registry, RegistryDown
-from portico._core.shadows import Conflict
 from portico._host.checking import check
 from portico._host.composed import LOCAL, OWN, Composed, Key, Known, by_content, compose, declared, own_of
 from portico._host.pinboard import Pinboard
@@ -335,7 +337,7 @@ class Roster:
         """Have an upstream's lists fetched again."""
         return self.get("upstreams", upstream) if await self._stage.refresh(upstream) else None
 
-    def offers(self) -> Mapping[str, Any]:
+    def offers(self) -> Mapping[str, Offer]:
         """What each upstream offers."""
         return self._stage.offers()
 

@@ -10,8 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from portico._config.settings import Component
-from portico._core.contracts import Clock, Json, Log, Offer, Probed, State
+from portico._config.components import Component
+from portico._core.contracts.clock import Clock
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
+from portico._core.contracts.upstreams import Offer, Probed, State
 from portico._core.errors import UPSTREAM_UNAVAILABLE, Refused
 from portico._core.health import Condition, Health
 from portico._core.plane import Plane

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from portico._core.contracts import Transport
+from portico._core.contracts.transports import Transport
 from portico._core.errors import ConfigError
 
 _ALL = ("",)

@@ -12,10 +12,11 @@ from portico._config.masking import SEALED, covered
 from portico._config.sources import LookUp
 from portico._config.tables import GatewaySettings
 from portico._config.wording import Place, dotted
-from portico._core.contracts import Json, Secret
+from portico._core.contracts.config import Secret
+from portico._core.contracts.json import Json
+from portico._core.contracts.records import Record
 from portico._core.errors import ConfigError
 from portico._core.keyring import FILE_KEY, Keyring, Unopenable, file_key
-from portico._core.records import Record
 
 Key = tuple[str, str]
 

@@ -7,8 +7,9 @@ from typing import Protocol
 
 import attrs
 
-from portico._config.settings import Component
-from portico._core.contracts import Json, Offer
+from portico._config.components import Component
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer
 from portico._core.health import Health
 
 

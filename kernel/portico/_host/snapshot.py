@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from portico._core.records import About, Record
+from portico._core.contracts.records import About, Record
 
 _FORM: Final = 1
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from portico._config.settings import Component, Settings
-from portico._core.contracts import Json, Offer, State, Target, Upstream
+from portico._config.components import Component
+from portico._config.settings import Settings
+from portico._core.contracts.exchange import Target
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer, State, Upstream
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.health import Condition
 from portico._core.overrides import Overrides
@@ -19,7 +22,7 @@ from portico._host.arrivals import Arrivals
 from portico._host.lifecycle import Crew
 
 if TYPE_CHECKING:
-    from portico._host.gateway import Composer
+    from portico._host.composer import Composer
     from portico._host.lifecycle import Key, Owner
 
 _PROBE_SECONDS: Final = 20.0
@@ -55,7 +58,7 @@ class LiveStage:
         for name, server in settings.servers.items():
             known = {key: each for key, each in self.crew.live.items() if key[0] == "auth"}
             if all(("auth", scheme) in known for scheme in server.auth):
-                self._composer.check_open(name, server, known)
+                self._composer.servers.check_open(name, server, known)
 
     async def become(self, before: Settings, after: Settings, *, at_first: bool) -> None:
         """Start, stop and change what differs."""
@@ -77,8 +80,8 @@ class LiveStage:
             if before.servers.get(name) == server:
                 continue
             new = name not in plane.endpoints
-            view = await plane.foreseen(self._composer.spec(name, server)) if new else None
-            self._composer.put_up(name, server, crew.live, view)
+            view = await plane.foreseen(self._composer.servers.spec(name, server)) if new else None
+            self._composer.servers.put_up(name, server, crew.live, view)
         await self.settled()
         # Nobody is led to them any more.
         leaving = [key for key in gone if key[0] == "upstreams"]

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from portico._config.settings import Settings
-from portico._core.contracts import Json, Offer
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer
 from portico._core.health import Condition
 from portico._core.overrides import Overrides
 

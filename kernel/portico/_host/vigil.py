@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from portico._core.contracts import Log
+from portico._core.contracts.log import Log
 from portico._host.notify import notify, watchdog
 from portico._host.system import reap
 from portico._host.workers import Worker

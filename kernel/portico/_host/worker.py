@@ -14,7 +14,7 @@ from typing import Any
 
 from portico._config.orders import Orders
 from portico._config.settings import Settings
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._core.errors import ConfigError
 from portico._host import link
 from portico._host.accounts import composed, facts

@@ -16,7 +16,7 @@ from portico.cli.failures import Failure, Misuse
 from portico.cli.remote import web_address
 
 if TYPE_CHECKING:
-    from portico._core.contracts import Json
+    from portico._core.contracts.json import Json
 
 R = TypeVar("R")
 

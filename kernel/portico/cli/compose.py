@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from portico._config.orders import Orders
     from portico._config.settings import Settings
     from portico._config.sources import Document
-    from portico._core.contracts import Json
+    from portico._core.contracts.json import Json
 
 R = TypeVar("R")
 

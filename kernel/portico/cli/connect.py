@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import attrs
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.compose import Sources, compose, installed
 from portico.cli.failures import Misuse
 from portico.cli.session import Sender, Session

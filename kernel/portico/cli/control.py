@@ -15,7 +15,7 @@ from portico.cli.compose import DEFAULT
 from portico.cli.failures import Failure
 
 if TYPE_CHECKING:
-    from portico._core.contracts import Json
+    from portico._core.contracts.json import Json
 
 R = TypeVar("R")
 

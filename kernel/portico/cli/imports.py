@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from portico._config.exchange.items import OnConflict, Planned, Taken, plan, secrets_of
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.api import Api, Problem
 from portico.cli.show import as_json, counted, line, progress, table
 

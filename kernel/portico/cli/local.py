@@ -6,7 +6,9 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from portico._core.contracts import Json, Principal, Result
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
 from portico._core.errors import Refused
 from portico.cli.failures import Misuse, debugging
 from portico.cli.running import loop_factory
@@ -81,7 +83,7 @@ class Local:
         import msgspec
 
         from portico._config.wording import nearest
-        from portico._core.protocol.calls import Asking, Frames
+        from portico._core.protocol.modern_call import Asking, Frames
 
         endpoint = self.gateway.plane.endpoints.get(self._server)
         if endpoint is None:

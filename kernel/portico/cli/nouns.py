@@ -1,39 +1,14 @@
-"""`gateway upstreams|servers|prompts|...` with `list|show|add|edit|rm|enable|disable`, from one table."""
+"""The kinds of record, as the commands name them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli import records
-from portico.cli.api import EPILOG, Api, api_options, api_options_beside_url
-from portico.cli.failures import Misuse
-
-_ARRIVAL: Final = 10.0
-"""Seconds `add` waits for an upstream to be connected."""
-_VISIBILITIES: Final = ("private", "team", "public")
-
-json_option = click.option("--json", "raw", is_flag=True, help="As the API has it, for machines.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Only check; nothing is changed.")
-version_option = click.option(
-    "--if-version",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Only if it has this version; 0: if it is new.",
-)
-set_option = click.option(
-    "--set",
-    "sets",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set one value of its config: TOML where it is that, else text. Repeatable.",
-)
-file_option = click.option("--file", metavar="FILE", help="Its config as a TOML or JSON table; - is stdin.")
 
 
 @attrs.frozen
@@ -59,263 +34,21 @@ class Noun:
 
 
 UPSTREAMS: Final = Noun("upstreams", "upstream", "--url https://mcp.example.com/mcp", reachable=True)
+
+
 SERVERS: Final = Noun("servers", "virtual server", "--set 'upstreams=[\"docs\"]'")
+
+
 PROMPTS: Final = Noun("prompts", "prompt", "--set template='Review {{ code }}.'")
+
+
 RESOURCES: Final = Noun("resources", "resource", "--set uri=notes://one --set text=Hello")
+
+
 OVERRIDES: Final = Noun("overrides", "override", "--set description=Better  (NAME is UPSTREAM/tools/TOOL)")
+
+
 SECRETS: Final = Noun("secrets", "secret", "")
-
-
-def add_commands(group: click.Group, noun: Noun) -> None:
-    """Give a group the commands of a noun."""
-    from portico.cli.versions import add_versions  # which needs what is here
-
-    for make in (
-        _list,
-        _show,
-        _add,
-        _edit,
-        _rm,
-        _switch("enable", "disabled"),
-        _switch("disable", "enabled"),
-    ):
-        group.add_command(make(noun))
-    add_versions(group, noun)
-
-
-def add_list(group: click.Group, noun: Noun) -> None:
-    """Give a group `list`."""
-    group.add_command(_list(noun))
-
-
-def add_rm(group: click.Group, noun: Noun) -> None:
-    """Give a group `rm`."""
-    group.add_command(_rm(noun))
-
-
-def noun_group(noun: Noun) -> click.Group:
-    """The group of a noun that is nothing but its commands."""
-    group = click.Group(noun.kind, help=f"Manage the gateway's {noun.one}s.", epilog=EPILOG)
-    add_commands(group, noun)
-    return group
-
-
-def about_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for what is said of a record, whatever its kind."""
-    for option in (
-        click.option("--visibility", type=click.Choice(_VISIBILITIES), help="Who may see it."),
-        click.option("--team", help="The team it belongs to."),
-        click.option("--owner", help="The subject it belongs to."),
-        click.option("--tag", "tags", multiple=True, help="A tag. Repeatable."),
-        click.option("--description", help="For people."),
-    ):
-        function = option(function)
-    return function
-
-
-def about_of(values: dict[str, Any]) -> Json:
-    """What those options say; nothing of those that were not given."""
-    names = ("description", "tags", "owner", "team", "visibility")
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name in names
-        if (value := values.pop(name)) not in (None, ())
-    }
-
-
-def _list(noun: Noun) -> click.Command:
-    @click.command("list", help=f"List the {noun.one}s, of the configuration file and of the registry.")
-    @api_options
-    @click.option("--search", metavar="TEXT", help="Only those with this in their name, description or tags.")
-    @click.option("--tag", multiple=True, help="Only those with this tag. Repeatable.")
-    @click.option("--owner", help="Only those that belong to this subject.")
-    @click.option("--team", help="Only those that belong to this team.")
-    @click.option("--visibility", type=click.Choice(_VISIBILITIES), help="Only those of this visibility.")
-    @click.option("--state", help="Only those in this state.")
-    @json_option
-    def command(api: Api, search: str | None, tag: tuple[str, ...], raw: bool, **only: str | None) -> None:
-        items = list(api.everything(noun.kind, q=search, tag=list(tag), **only))
-        records.listed(items, f"{noun.one}s", raw)
-
-    return command
-
-
-def _show(noun: Noun) -> click.Command:
-    @click.command("show", help=f"Show one {noun.one}.")
-    @click.argument("name")
-    @api_options
-    @json_option
-    def command(name: str, api: Api, raw: bool) -> None:
-        records.shown(api.request("GET", [noun.kind, name]).body, raw)
-
-    return command
-
-
-def _add(noun: Noun) -> click.Command:
-    epilog = f"Example: gateway {noun.kind} add NAME {noun.example}"
-
-    @click.command("add", help=f"Create {noun.a}.", epilog=epilog)
-    @click.argument("name")
-    @file_option
-    @set_option
-    @about_options
-    @click.option("--disabled", is_flag=True, help="Do not use it yet.")
-    @reaching(noun)
-    @dry_run_option
-    @json_option
-    def command(
-        name: str,
-        api: Api,
-        file: str | None,
-        sets: tuple[str, ...],
-        disabled: bool,
-        dry_run: bool,
-        raw: bool,
-        **values: Any,
-    ) -> None:
-        about = {**about_of(values), **({"enabled": False} if disabled else {})}
-        config = config_of(file, sets, **values)
-        body = {"name": name, "config": config, "about": about}
-        made = api.request("POST", [noun.kind], body, {"dry_run": dry_run}).body
-        if not dry_run:
-            made = _arrived(api, noun, made)
-        done(made, "would be created" if dry_run else "created", noun, raw)
-
-    return command
-
-
-def _arrived(api: Api, noun: Noun, made: Json) -> Json:
-    """A record, when what it stands for is no longer only about to be there, or that takes too long."""
-    until = time.monotonic() + _ARRIVAL
-    while made.get("state") == "starting" and time.monotonic() < until:
-        time.sleep(0.1)
-        made = api.request("GET", [noun.kind, str(made["name"])]).body
-    return made
-
-
-def reaching(noun: Noun) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options for the gateway, and what an upstream is reached by where the noun is that."""
-
-    def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        if not noun.reachable:
-            return api_options(function)
-        use = click.option("--use", metavar="KIND", help="Its kind, one of `gateway plugins list`.")
-        url = click.option("--url", metavar="URL", help="Where its MCP server is.")
-        return url(use(api_options_beside_url(function)))
-
-    return add
-
-
-def config_of(
-    file: str | None, sets: tuple[str, ...], url: str | None = None, use: str | None = None
-) -> Json:
-    """What a new record is to hold.
-
-    Raises:
-        Misuse: Nothing.
-        ConfigError: An option is not what it should be.
-    """
-    from portico._config.sources import merge
-
-    config = records.table_of(file) if file else {}
-    if url:
-        config |= {"use": "mcp", "url": url}
-    if use:
-        config["use"] = use
-    config = merge(config, records.changes(sets))
-    if not config:
-        raise Misuse("say what it is to hold, with --set or --file (of an upstream, also --url or --use)")
-    return config
-
-
-def _edit(noun: Noun) -> click.Command:
-    @click.command("edit", help=f"Change {noun.a}: by options, or in $EDITOR where none is given.")
-    @click.argument("name")
-    @file_option
-    @set_option
-    @click.option(
-        "--unset", multiple=True, metavar="KEY", help="Take a value of its config away. Repeatable."
-    )
-    @about_options
-    @api_options
-    @version_option
-    @dry_run_option
-    @json_option
-    def command(
-        name: str,
-        api: Api,
-        file: str | None,
-        sets: tuple[str, ...],
-        unset: tuple[str, ...],
-        if_version: int | None,
-        dry_run: bool,
-        raw: bool,
-        **values: Any,
-    ) -> None:
-        about, config = about_of(values), records.changes(sets, unset)
-        path, query = [noun.kind, name], {"dry_run": dry_run}
-        if file:
-            if config:
-                raise click.UsageError("--file is its whole config: --set and --unset do not go with it")
-            found = api.request("GET", path)
-            patch: Json = {"config": records.difference(found.body["config"], records.table_of(file))}
-            if_version = found.version if if_version is None else if_version
-        elif config or about:
-            patch = {"config": config} if config else {}
-        else:
-            found = api.request("GET", path)
-            if_version = found.version if if_version is None else if_version
-            patch = records.edited(found.body)
-            if not patch:
-                click.echo("nothing was changed", err=True)
-                return
-        if about:
-            patch["about"] = about
-        answer = api.request("PATCH", path, patch, query, if_version)
-        done(answer.body, "would be changed" if dry_run else "changed", noun, raw)
-
-    return command
-
-
-def _rm(noun: Noun) -> click.Command:
-    @click.command("rm", help=f"Delete {noun.one}s.")
-    @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-    @api_options
-    @version_option
-    @dry_run_option
-    @json_option
-    def command(names: tuple[str, ...], api: Api, if_version: int | None, dry_run: bool, raw: bool) -> None:
-        if if_version is not None and len(names) > 1:
-            raise click.UsageError("--if-version goes with one name")
-        for name in names:
-            answer = api.request("DELETE", [noun.kind, name], query={"dry_run": dry_run}, version=if_version)
-            told = {"kind": noun.kind, "name": name, **answer.body}
-            done(told, "would be deleted" if dry_run else "deleted", noun, raw)
-
-    return command
-
-
-def _switch(verb: str, before: str) -> Callable[[Noun], click.Command]:
-    def make(noun: Noun) -> click.Command:
-        @click.command(verb, help=f"{verb.title()} {noun.one}s that are {before}.")
-        @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-        @api_options
-        @version_option
-        @dry_run_option
-        @json_option
-        def command(
-            names: tuple[str, ...], api: Api, if_version: int | None, dry_run: bool, raw: bool
-        ) -> None:
-            if if_version is not None and len(names) > 1:
-                raise click.UsageError("--if-version goes with one name")
-            for name in names:
-                path = [noun.kind, name, verb]
-                answer = api.request("POST", path, query={"dry_run": dry_run}, version=if_version)
-                done(answer.body, f"would be {verb}d" if dry_run else f"{verb}d", noun, raw)
-
-        return command
-
-    return make
 
 
 def done(item: Json, what: str, noun: Noun, raw: bool) -> None:

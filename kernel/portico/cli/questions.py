@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.failures import Failure
 from portico.cli.show import line, safe
 

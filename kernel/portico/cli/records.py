@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from portico._config.exchange import toml
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.failures import Failure, Misuse
 from portico.cli.show import as_json, line, safe, table
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from portico._config.exchange.catalog import OFFICIAL_URL, Catalog, CatalogDown, NoCatalog, catalog_at
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.failures import Failure, Misuse
 
 __all__ = ["OFFICIAL_URL", "Registry", "registry"]

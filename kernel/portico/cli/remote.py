@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.failures import Failure, Misuse
 from portico.cli.session import OnFrame, RpcError
 

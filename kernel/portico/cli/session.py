@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from portico import __version__
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY
 from portico._core.protocol.eras import (
     LATEST_MODERN,
@@ -15,7 +15,8 @@ from portico._core.protocol.eras import (
     META_VERSION,
     NAME_PARAM,
 )
-from portico._core.protocol.headers import encode_header_value, header_map, param_headers
+from portico._core.protocol.headers import encode_header_value
+from portico._core.protocol.param_headers import header_map, param_headers
 from portico.cli.failures import Failure
 
 OnFrame = Callable[[Json], None]

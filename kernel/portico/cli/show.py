@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 
 T = TypeVar("T")
 

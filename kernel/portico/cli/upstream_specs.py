@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Final
 from urllib.parse import urlsplit
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._core.errors import ConfigError
 
 COMMAND_LINE: Final = "command line"

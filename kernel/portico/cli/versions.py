@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.api import Api, api_options
 from portico.cli.failures import Failure
-from portico.cli.nouns import Noun, done, dry_run_option, json_option, version_option
+from portico.cli.nouns import Noun, done
+from portico.cli.record_options import dry_run_option, json_option, version_option
 from portico.cli.show import as_json, line, table
 
 

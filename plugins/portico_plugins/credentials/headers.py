@@ -1,4 +1,4 @@
-"""Credentials that are always the same: the headers `bearer`, `basic` and `header`, and `query`, `cookie`."""
+"""The built-in credentials; here the headers that are always the same: `bearer`, `basic` and `header`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import attrs
 
 from portico.api import Credential, Factory, Host, Principal, Secret, doc, hookimpl
 
+from .client_credentials import CLIENT_CREDENTIALS
 from .places import COOKIE, QUERY
 
 gateway_api = (1, 0)
@@ -157,5 +158,5 @@ HEADER = Factory(
 
 @hookimpl
 def gateway_credentials() -> Sequence[Factory[Any, Credential]]:
-    """Offer the credentials that are always the same."""
-    return (BEARER, BASIC, HEADER, QUERY, COOKIE)
+    """Offer the credentials that are always the same, and the one that fetches tokens."""
+    return (BEARER, BASIC, HEADER, QUERY, COOKIE, CLIENT_CREDENTIALS)

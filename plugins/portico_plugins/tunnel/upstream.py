@@ -16,7 +16,7 @@ from portico.api import (
     failure,
 )
 from portico_plugins.upstreams.mcp import wire
-from portico_plugins.upstreams.mcp.call import Backchannel
+from portico_plugins.upstreams.mcp.backchannel import Backchannel
 from portico_plugins.upstreams.mcp.config import McpConfig
 from portico_plugins.upstreams.mcp.multiplex import Multiplex
 from portico_plugins.upstreams.mcp.pool import Want

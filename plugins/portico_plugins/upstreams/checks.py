@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from portico.api import Secret
+from portico_plugins.urls import identity, port_of, proxy, url
+
+__all__ = [
+    "COOKIE",
+    "NEVER_PASSED",
+    "header_problem",
+    "headers",
+    "identity",
+    "port_of",
+    "proxy",
+    "url",
+]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE: Final = re.compile(r"[\x21-\x7e\x80-\xff](?:[\x20-\x7e\t\x80-\xff]*[\x21-\x7e\x80-\xff])?")
@@ -40,55 +50,9 @@ def header_problem(name: str, value: str) -> str | None:
     return None if _VALUE.fullmatch(value) else f"the value of {name!r} has characters no header may have"
 
 
-def port_of(value: str) -> int | None:
-    """A URL's port, if it has one; `{port}` stands for a free one, where a program is to be launched.
-
-    Raises:
-        ValueError: It is no port.
-    """
-    try:
-        return urlsplit(value.replace("{port}", "1", 1)).port
-    except ValueError:
-        raise ValueError("expected a port from 1 to 65535") from None
-
-
-def url(_: Any, __: Any, value: str) -> None:
-    """Validate a URL of HTTP, or none at all."""
-    if not value:
-        return
-    if re.search(r"[\x00-\x20\x7f\\]", value):
-        raise ValueError("a URL has no spaces, control characters or backslashes")
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected http://host... or https://host...")
-    if "@" in parts.netloc:
-        raise ValueError("a URL carries no credentials; use `credential` or `headers`")
-    if parts.fragment:
-        raise ValueError("the URL of a server has no fragment")
-    port_of(value)
-
-
 def headers(_: Any, __: Any, value: Mapping[str, Secret]) -> None:
     """Validate headers that are added to requests."""
     for name, secret in value.items():
         problem = header_problem(name, secret.reveal())
         if problem:
             raise ValueError(problem)
-
-
-def identity(cert: Path | None, key: Path | None) -> None:
-    """Validate what is shown to servers that ask who connects: a certificate has a key."""
-    if (cert is None) != (key is None):
-        raise ValueError("`client_cert` and `client_key` go together")
-
-
-def proxy(_: Any, __: Any, value: str) -> None:
-    """Validate the URL of a proxy, or none at all."""
-    if not value:
-        return
-    url(_, __, value)
-    parts = urlsplit(value)
-    if parts.scheme != "http" or parts.path not in ("", "/") or parts.query:
-        raise ValueError("expected http://HOST:PORT; proxies that speak TLS or SOCKS are not supported")
-    if parts.port == 0:
-        raise ValueError("expected a port from 1 to 65535")

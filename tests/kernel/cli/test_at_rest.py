@@ -132,7 +132,7 @@ def test_a_gateway_that_has_answered_a_call_has_loaded_nothing_it_does_not_need(
     with probed() as served:
         assert b'"result"' in call(served.url)
         loaded = modules(served.process.pid)
-    assert "portico_plugins.upstreams.http1.connection" in loaded
+    assert "portico_plugins.http1.connection" in loaded
     assert needless(loaded, NOBODY) == {}
 
 

@@ -14,7 +14,7 @@ from click.testing import Result
 from portico import __version__
 from portico._config import discovery
 from portico._config.discovery import Plugin, Plugins
-from portico._core.contracts import Command
+from portico._core.contracts.ui import Command
 from portico.cli.group import BUILT_IN, gateway
 
 Cli = Callable[..., Result]

@@ -96,6 +96,6 @@ def test_no_config_prints_its_secret() -> None:
     assert "hush" not in repr(configs)
 
 
-def test_the_five_kinds_are_offered() -> None:
+def test_the_six_kinds_are_offered() -> None:
     names = [factory.name for factory in gateway_credentials()]
-    assert names == ["bearer", "basic", "header", "query", "cookie"]
+    assert names == ["bearer", "basic", "header", "query", "cookie", "client_credentials"]

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from portico.api import Host
-from portico_plugins.upstreams.mcp.call import Backchannel, Call
+from portico_plugins.upstreams.mcp.backchannel import Backchannel
+from portico_plugins.upstreams.mcp.call import Call
 from portico_plugins.upstreams.mcp.wire import Message, with_token
 from tests.plugins.upstreams import kit
 

@@ -21,7 +21,7 @@ import pytest
 
 from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE, Json, Refused
 from portico.testing import RunningGateway, running_gateway
-from portico_plugins.upstreams.http1 import dial
+from portico_plugins.http1 import dial
 from tests.plugins.upstreams.kit import HERE
 from tests.plugins.upstreams.misbehaving import (
     Failure,

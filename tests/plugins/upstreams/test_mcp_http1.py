@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from portico_plugins.upstreams.http1 import Answer, Broken, Connections, Unreachable, Unusable
-from portico_plugins.upstreams.http1.dial import Dialer, _connect, tls_context
+from portico_plugins.http1 import Answer, Broken, Connections, Unreachable, Unusable
+from portico_plugins.http1.dial import Dialer, _connect, tls_context
 
 ASK = b"POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 FINE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -355,7 +355,7 @@ async def test_a_connection_closed_while_it_was_free_is_passed_over(monkeypatch:
 
 
 async def test_a_free_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portico_plugins.upstreams.http1.pool._KEEPALIVE", 0.05)
+    monkeypatch.setattr("portico_plugins.http1.pool._KEEPALIVE", 0.05)
     async with peer(saying(FINE)) as server:
         with client(server.port) as connections:
             await connections.send(ASK)
@@ -492,7 +492,7 @@ async def test_a_stream_that_ends_soon_after_its_answer_gives_its_connection_bac
 
 
 async def test_a_stream_that_does_not_end_after_its_answer_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portico_plugins.upstreams.http1.answer._FAREWELL", 0.05)
+    monkeypatch.setattr("portico_plugins.http1.answer._FAREWELL", 0.05)
     async with peer(saying(EVENTS + b"3\r\none\r\n")) as server:
         with client(server.port) as connections:
             (await connections.send(ASK)).finish()

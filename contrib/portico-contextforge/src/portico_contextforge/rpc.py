@@ -111,7 +111,7 @@ async def _initialized(call: Call, params: Json, server: str = "") -> Json:
     if server:
         await _principal(call, server)
     endpoint = call.serving.endpoint(server)
-    return endpoint.initialize_result(version if version in LEGACY_VERSIONS else LATEST_LEGACY)
+    return endpoint.lists.initialize_result(version if version in LEGACY_VERSIONS else LATEST_LEGACY)
 
 
 # --- /protocol ---------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import msgspec
 
 from portico._config.exchange.items import Taken, without_environment
 from portico._config.exchange.server_json import OFFICIAL, from_server, objects_in, servers_in
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._core.errors import PorticoError
 
 OFFICIAL_URL: Final = "https://registry.modelcontextprotocol.io"

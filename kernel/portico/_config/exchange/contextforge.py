@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from portico._config.exchange.items import Item, Taken, fitting, unused
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 
 _KNOWN: Final = ("tools", "gateways", "servers", "prompts", "resources", "roots")
 _VISIBILITIES: Final = ("private", "team", "public")

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 
 OnConflict = Literal["skip", "overwrite", "rename", "fail"]
 Action = Literal["create", "overwrite", "skip", "conflict"]

@@ -17,7 +17,7 @@ import msgspec
 from portico._config.exchange import toml
 from portico._config.exchange.items import ORDER, Item, Taken, fitting, secrets_of, strings
 from portico._config.masking import MASK
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 
 Secrets = Literal["env", "secret"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from portico._config.exchange.items import Item, Taken, fitting, unused
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 
 OFFICIAL: Final = "io.modelcontextprotocol.registry/official"
 """The key of `_meta` under which a registry says how an entry is."""

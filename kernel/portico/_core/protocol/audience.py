@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from portico._core.contracts import Era, Exchange, Json
+from portico._core.contracts.exchange import Era, Exchange
+from portico._core.contracts.json import Json
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
 from portico._core.protocol.eras import ASK_CAPABILITY, LOG_LEVELS
 

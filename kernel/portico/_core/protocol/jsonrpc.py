@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._core.errors import INVALID_REQUEST, PARSE_ERROR, Refused
 
 encode: Final = msgspec.json.Encoder().encode

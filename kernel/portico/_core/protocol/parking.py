@@ -8,9 +8,12 @@ from typing import Any, Final
 
 import attrs
 
-from portico._core.contracts import Exchange, Json, Principal, Result, input_required
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.exchange import Exchange
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result, input_required
 from portico._core.errors import INVALID_PARAMS, OVERLOADED, Refused, failure
-from portico._core.protocol.calls import ModernCall
+from portico._core.protocol.modern_call import ModernCall
 from portico._core.seal import Seal, Unsealable, digest
 
 MOST_EACH: Final = 256
@@ -75,7 +78,7 @@ class Parking:
             return None  # not ours to judge: it may be an upstream's state, which the router opens
         parked = self._parked.get(ident)
         if parked is None:
-            raise Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
+            raise used_up()
         if binding != binding_of(exchange):
             raise Refused(INVALID_PARAMS, "Invalid params: requestState belongs to another request")
         del self._parked[ident]
@@ -92,6 +95,11 @@ class Parking:
         for ident in list(self._parked):
             self._parked[ident].timer.cancel()
             self._give_up(ident)
+
+
+def used_up() -> Refused:
+    """The answer to a retry whose call is not there any more, or was never."""
+    return Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
 
 
 def binding_of(exchange: Exchange) -> str:

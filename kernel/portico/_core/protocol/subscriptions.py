@@ -11,7 +11,10 @@ from typing import Final, Protocol
 
 import attrs
 
-from portico._core.contracts import GATEWAY, Json, Log, Principal, Target
+from portico._core.contracts.auth import GATEWAY, Principal
+from portico._core.contracts.exchange import Target
+from portico._core.contracts.json import Json
+from portico._core.contracts.log import Log
 from portico._core.protocol.eras import META_SUBSCRIPTION
 from portico._core.protocol.jsonrpc import notification_frame
 

@@ -10,7 +10,7 @@ from portico._config.exchange.catalog import as_upstream, ways_to_have
 from portico.cli.api import EPILOG, Api, api_options
 from portico.cli.failures import Misuse
 from portico.cli.imports import carry_out
-from portico.cli.nouns import dry_run_option, json_option
+from portico.cli.record_options import dry_run_option, json_option
 from portico.cli.registry_v01 import OFFICIAL_URL, registry
 from portico.cli.show import as_json, line, table
 

@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
+from portico._core.contracts.records import RegistryDown, Schema
 from portico._core.errors import ConfigError
-from portico._core.records import RegistryDown, Schema
 from portico.cli.compose import Sources, compose, installed, source_options
 from portico.cli.failures import Failure, Misuse
 

@@ -9,7 +9,7 @@ import click
 
 from portico._config.exchange.items import ORDER, Item
 from portico._config.exchange.portico import Secrets, to_portico
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.api import EPILOG, Api, api_options
 from portico.cli.failures import Failure
 from portico.cli.show import counted, line

@@ -6,10 +6,10 @@ from itertools import islice
 
 import click
 
-from portico._core.contracts import Json
-from portico._core.records import KINDS_MANAGED
+from portico._core.contracts.json import Json
+from portico._core.contracts.records import KINDS_MANAGED
 from portico.cli.api import EPILOG, Api, api_options
-from portico.cli.nouns import json_option
+from portico.cli.record_options import json_option
 from portico.cli.show import as_json, line, table
 
 

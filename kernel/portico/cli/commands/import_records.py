@@ -10,7 +10,7 @@ from portico._config.exchange.formats import take
 from portico._config.exchange.items import OnConflict
 from portico.cli.api import EPILOG, Api, api_options
 from portico.cli.imports import STRATEGIES, carry_out
-from portico.cli.nouns import dry_run_option, json_option
+from portico.cli.record_options import dry_run_option, json_option
 from portico.cli.records import read_text
 
 _PREFER: Final = ("remote", "package")

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.api import EPILOG, Api, api_options
 from portico.cli.failures import Misuse
-from portico.cli.nouns import dry_run_option, json_option, version_option
+from portico.cli.record_options import dry_run_option, json_option, version_option
 from portico.cli.show import as_json, counted, line, safe, table
 
 _STATES: Final = ("pinned", "changed", "quarantined")

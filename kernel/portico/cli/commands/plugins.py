@@ -12,7 +12,7 @@ from portico.cli.failures import Misuse
 
 if TYPE_CHECKING:
     from portico._config.discovery import Plugin, Plugins
-    from portico._core.contracts import Factory
+    from portico._core.contracts.factory import Factory
 
 
 @click.group("plugins")

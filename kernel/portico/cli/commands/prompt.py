@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.connect import EPILOG, Where, connection_options, session
 from portico.cli.session import RpcError
 from portico.cli.show import as_json, block, safe

@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.api import Api, api_options
 from portico.cli.commands.prompt import say, values_of
 from portico.cli.connect import EPILOG, Where, connection_options, session
 from portico.cli.listing import listing_group
-from portico.cli.nouns import PROMPTS, add_commands, config_of, file_option, set_option
+from portico.cli.nouns import PROMPTS
+from portico.cli.record_commands import add_commands
+from portico.cli.record_options import config_of, file_option, set_option
 from portico.cli.records import changes
 from portico.cli.show import as_json, line, table
 

@@ -6,7 +6,8 @@ import click
 
 from portico.cli.connect import EPILOG, Where, connection_options, session
 from portico.cli.listing import listing_group
-from portico.cli.nouns import RESOURCES, add_commands
+from portico.cli.nouns import RESOURCES
+from portico.cli.record_commands import add_commands
 from portico.cli.show import as_json, line, table
 
 

@@ -9,10 +9,12 @@ from typing import Final
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.api import EPILOG, Api, Problem, api_options
 from portico.cli.failures import Misuse
-from portico.cli.nouns import SECRETS, add_list, add_rm, dry_run_option, json_option, version_option
+from portico.cli.nouns import SECRETS
+from portico.cli.record_commands import add_list, add_rm
+from portico.cli.record_options import dry_run_option, json_option, version_option
 from portico.cli.show import as_json, counted, line
 
 _REPLACED: Final = 5.0

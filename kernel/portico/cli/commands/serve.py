@@ -21,7 +21,7 @@ from portico.cli.failures import Failure, Misuse
 
 if TYPE_CHECKING:
     from portico._config.settings import Settings
-    from portico._core.contracts import Json
+    from portico._core.contracts.json import Json
     from portico._host.gateway import Gateway
 
 _EPILOG = (

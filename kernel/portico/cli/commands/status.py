@@ -7,7 +7,7 @@ import time
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli.control import Running, ask, running_options
 
 _SECONDS = 10.0

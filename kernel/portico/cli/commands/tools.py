@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico.cli import records
 from portico.cli.api import Api, api_options
 from portico.cli.connect import EPILOG, Where, connection_options, session
 from portico.cli.failures import Misuse
 from portico.cli.listing import listing_group
-from portico.cli.nouns import dry_run_option, json_option, set_option, version_option
+from portico.cli.record_options import dry_run_option, json_option, set_option, version_option
 from portico.cli.show import arguments, as_json, line, table
 
 

@@ -25,7 +25,7 @@ from portico.cli.upstream_specs import COMMAND_LINE, from_specs, literal
 
 if TYPE_CHECKING:
     from portico._config.settings import Settings
-    from portico._core.contracts import Json
+    from portico._core.contracts.json import Json
 
 _PLUGIN = "tunnel_client"
 

@@ -7,7 +7,9 @@ from typing import Final
 import click
 
 from portico.cli.api import Api, Problem, api_options
-from portico.cli.nouns import UPSTREAMS, config_of, file_option, json_option, noun_group, reaching, set_option
+from portico.cli.nouns import UPSTREAMS
+from portico.cli.record_commands import noun_group
+from portico.cli.record_options import config_of, file_option, json_option, reaching, set_option
 from portico.cli.records import state_of
 from portico.cli.show import arguments, as_json, counted, line, progress, table
 

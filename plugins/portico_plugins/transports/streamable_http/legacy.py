@@ -15,6 +15,7 @@ from portico.api import (
     Principal,
     Refused,
     Reply,
+    Session,
     Stream,
     error_frame,
     failure,
@@ -155,7 +156,7 @@ class LegacySessions:
             send_refusal(reply, 503, busy, message.id)
             return
         ident = self._endpoint.seal.close("session", principal, secrets.token_hex(16), SESSION_TTL)
-        session = self._endpoint.session(principal, ident)
+        session = Session(self._endpoint, principal, ident)
         stream = Stream()
         session.receive(message, stream, headers)
         body = stream.take(0)[0][1]

@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Mapping
 
 from portico.api import (
-    INVALID_PARAMS,
-    LEGACY_ONLY,
-    METHOD_NOT_FOUND,
     Asking,
     Endpoint,
     Exchange,
     Frames,
     Id,
+    Listen,
     Message,
     ModernCall,
     Principal,
@@ -29,6 +27,7 @@ from portico.api import (
     sse_event,
     sse_events,
     timers,
+    used_up,
 )
 from portico_plugins.transports.over_http.events import pour
 from portico_plugins.transports.over_http.fields import Fields
@@ -73,8 +72,6 @@ class ModernRequests:
             return
         try:
             check_routing(message.method, message.params, fields.routing)
-            if message.method in LEGACY_ONLY:
-                raise Refused(METHOD_NOT_FOUND, "Method not found")
             if message.method == "tools/call":
                 self._endpoint.check_params(message.params, fields.lines)
             if "requestState" in message.params and self._parked_elsewhere(raw, message, principal, reply):
@@ -104,8 +101,7 @@ class ModernRequests:
             if begun:
                 end_broken(reply, message.id)
             else:
-                over = Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
-                send_refusal(reply, 400, over, message.id)
+                send_refusal(reply, 400, used_up(), message.id)
 
         owners = self._endpoint.owners
         return owners is not None and owners.elsewhere(
@@ -116,7 +112,7 @@ class ModernRequests:
         manner = self._manner
         stream = Stream("", manner.unread, notices=True)
         mine = stream.attach()
-        listen = self._endpoint.listen(exchange, ident, stream)
+        listen = Listen(self._endpoint, exchange, ident, stream)
 
         async def serve() -> None:
             try:

@@ -14,7 +14,7 @@ from a2a.utils.errors import MethodNotFoundError, UnsupportedOperationError
 
 from portico.api import Exchange, Host, Json, Refused, Result
 from portico_plugins.a2a.states import AUTH_REQUIRED, INPUT_REQUIRED
-from portico_plugins.upstreams.http1 import Broken, HttpError
+from portico_plugins.http1 import Broken, HttpError
 from portico_plugins.upstreams.limit import Limit
 
 from . import tasks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -13,7 +14,7 @@ from a2a.types import AgentCard
 
 from portico.api import Host, Json
 from portico_plugins.a2a.protojson import to_json
-from portico_plugins.upstreams.http1 import Answer, Unusable
+from portico_plugins.http1 import Answer, Unusable
 
 from .config import A2aConfig
 from .headers import Headers
@@ -114,12 +115,19 @@ class Cards:
         if self._etag:
             headers.append((b"If-None-Match", self._etag))
         given = await self._headers.of(None)
-        headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
-        answer = await self._web.send("GET", url, headers, cap=self._config.max_card_bytes)
+        answer = await self._got(url, headers, given)
+        if answer.status == 401:
+            other = await self._headers.renewed(given)
+            if other is not None:
+                answer = await self._got(url, headers, other)
         if answer.stream:
             answer.close()
             raise Unusable("wrong_content_type")
         return answer
+
+    async def _got(self, url: str, headers: list[tuple[bytes, bytes]], given: Mapping[str, str]) -> Answer:
+        more = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
+        return await self._web.send("GET", url, [*headers, *more], cap=self._config.max_card_bytes)
 
 
 def _parsed(text: bytes) -> AgentCard:

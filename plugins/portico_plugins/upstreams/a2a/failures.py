@@ -21,9 +21,9 @@ from portico.api import (
     Result,
     failure,
 )
+from portico_plugins.http1 import Broken, HttpError, Unreachable, Unusable
 from portico_plugins.upstreams.grpc_client.dial import Unreachable as NoAddress
 from portico_plugins.upstreams.grpc_client.status import refusal, status_of
-from portico_plugins.upstreams.http1 import Broken, HttpError, Unreachable, Unusable
 
 from .web import TooLarge
 

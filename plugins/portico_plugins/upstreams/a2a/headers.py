@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
-from portico.api import GATEWAY, UPSTREAM_UNAVAILABLE, Credential, Exchange, Host, failure
+from portico.api import (
+    GATEWAY,
+    UPSTREAM_UNAVAILABLE,
+    Credential,
+    Exchange,
+    Host,
+    RenewableCredential,
+    failure,
+)
 from portico_plugins.upstreams.checks import header_problem
 
 from .config import A2aConfig
@@ -45,18 +54,37 @@ class Headers:
         if self._credential is not None:
             principal = exchange.principal if exchange is not None else GATEWAY
             given = await self._credential.headers(principal, self._name)
-            for name, value in given.items():
-                if header_problem(name, value) or name.lower().startswith("a2a-") or not value.isascii():
-                    raise failure(
-                        UPSTREAM_UNAVAILABLE,
-                        "The upstream is not available.",
-                        reason="bad_credential_header",
-                        upstream=self._name,
-                        request_id=exchange.id if exchange is not None else None,
-                        retryable=False,
-                    )
-                made[name] = value
+            made |= self._judged(given, exchange.id if exchange is not None else None)
         return made
+
+    @property
+    def renewable(self) -> bool:
+        """Whether there may be others in place of some that the agent does not take."""
+        return isinstance(self._credential, RenewableCredential)
+
+    async def renewed(self, refused: Mapping[str, str]) -> dict[str, str] | None:
+        """Headers in place of some that the agent did not take; None when there are none it may like better.
+
+        Raises:
+            Refused: 50300: the credential has nothing that can be sent.
+        """
+        if not isinstance(self._credential, RenewableCredential):
+            return None
+        found = await self._credential.renewed(refused, self._name)
+        return None if found is None else {**refused, **self._judged(found, None)}
+
+    def _judged(self, given: Mapping[str, str], request_id: str | None) -> Mapping[str, str]:
+        for name, value in given.items():
+            if header_problem(name, value) or name.lower().startswith("a2a-") or not value.isascii():
+                raise failure(
+                    UPSTREAM_UNAVAILABLE,
+                    "The upstream is not available.",
+                    reason="bad_credential_header",
+                    upstream=self._name,
+                    request_id=request_id,
+                    retryable=False,
+                )
+        return given
 
 
 def _trace(exchange: Exchange) -> str:

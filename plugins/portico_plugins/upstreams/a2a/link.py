@@ -21,7 +21,9 @@ from portico_plugins.upstreams.grpc_client.dial import Identity, judged, opened
 
 from .card import Card
 from .config import A2aConfig
+from .headers import Headers
 from .interfaces import Interface
+from .renewing import renewing
 from .web import Bridge, Web
 
 _GRACE: Final = 600.0
@@ -36,15 +38,17 @@ class Link:
         config: Of the upstream.
         host: Its host.
         web: Sends HTTP requests.
+        headers: Those of requests, where there may be others in place of them.
 
     Attributes:
         transport: The operations of A2A; None before the first card.
     """
 
-    def __init__(self, config: A2aConfig, host: Host, web: Web) -> None:
+    def __init__(self, config: A2aConfig, host: Host, web: Web, headers: Headers) -> None:
         self.transport: ClientTransport | None = None
         self._config = config
         self._host = host
+        self._headers = headers
         self._http = {
             rpc: httpx.AsyncClient(
                 transport=Bridge(web, config.max_response_bytes, config.max_request_bytes, rpc=rpc),
@@ -98,7 +102,8 @@ class Link:
                 config.max_request_bytes,
                 connect_timeout=config.connect_timeout,
             )
-        self.transport = self._made(interface, _asking(card.message))
+        made = self._made(interface, _asking(card.message))
+        self.transport = renewing(made, self._headers) if self._headers.renewable else made
         self._interface, self._target = interface, target
         if old is not None:
             self._retire(old.close(_GRACE))

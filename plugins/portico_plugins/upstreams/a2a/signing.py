@@ -19,7 +19,7 @@ from a2a.types import AgentCard
 from a2a.utils.signing import SignatureVerificationError, create_signature_verifier
 
 from portico.api import Host, Json
-from portico_plugins.upstreams.http1 import HttpError
+from portico_plugins.http1 import HttpError
 
 from .card import Unsigned
 from .config import A2aConfig, Signers

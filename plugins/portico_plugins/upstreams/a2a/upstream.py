@@ -19,9 +19,9 @@ from portico.api import (
     State,
     Target,
 )
+from portico_plugins.http1 import HttpError, Unreachable, Unusable
 from portico_plugins.upstreams.backoff import Backoff
 from portico_plugins.upstreams.grpc_client.dial import Unreachable as NoAddress
-from portico_plugins.upstreams.http1 import HttpError, Unreachable, Unusable
 from portico_plugins.upstreams.limit import Limit
 from portico_plugins.upstreams.refresher import Refresher
 
@@ -64,7 +64,7 @@ class A2aUpstream:
         self._web = Web(config, host)
         self._headers = Headers(config, host)
         self._cards = Cards(config, host, self._web, self._headers)
-        self._link = Link(config, host, self._web)
+        self._link = Link(config, host, self._web, self._headers)
         self._agent = Agent(self._link, host)
         self._handles = Handles(host.key("handles"))
         self._tasks = tasks.Tasks(self._agent, self._handles, host.name, config.max_inline_bytes)
@@ -302,7 +302,7 @@ class A2aUpstream:
             case BadCard():
                 return State.DEGRADED, str(error)
             case Refused():
-                return State.DEGRADED, error.message
+                return State.DEGRADED, error.data["gateway"]["reason"]
             case OSError():
                 return State.DEGRADED, f"file_not_readable ({error.strerror})"
             case _:

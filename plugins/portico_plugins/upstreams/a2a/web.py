@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from portico.api import Host
-from portico_plugins.upstreams.http1 import Answer, Connections, Unusable
-from portico_plugins.upstreams.http1.dial import Dialer, tls_context
+from portico_plugins.http1 import Answer, Connections, Unusable
+from portico_plugins.http1.dial import Dialer, tls_context
 
 from .config import A2aConfig
 

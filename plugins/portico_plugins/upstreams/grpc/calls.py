@@ -9,7 +9,7 @@ from typing import Any, Final
 import grpc
 import msgspec
 
-from portico.api import Exchange, Host, Json, Result
+from portico.api import Exchange, Host, Json, Refused, Result
 from portico_plugins.upstreams.grpc_client.status import (
     Status,
     bad_response,
@@ -32,6 +32,10 @@ _MOST_TYPES: Final = 8
 """Types that are asked for because of one message."""
 _MARGIN: Final = 1.0
 """Seconds before the deadline at which a stream is ended, so that what came of it gets to the client."""
+
+
+class Unauthorized(Refused):
+    """The server wants other metadata, and has carried nothing out."""
 
 
 class Calls:
@@ -58,6 +62,7 @@ class Calls:
         """Call a method.
 
         Raises:
+            Unauthorized: The server did not take the metadata.
             Refused: The call has not come about, or its answer is of no use.
             grpc.aio.AioRpcError: Never; what the method itself refuses is a result that says so.
         """
@@ -116,6 +121,8 @@ class Calls:
             Refused: It is none of the method's own.
         """
         refused = refusal(status, self._host.name, exchange.id)
+        if refused is not None and status.code == "UNAUTHENTICATED" and not more:
+            raise Unauthorized(refused.code, refused.message, refused.data)
         if refused is not None:
             raise refused
         if status.code == "UNIMPLEMENTED":

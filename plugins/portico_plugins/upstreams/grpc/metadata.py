@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from portico.api import (
@@ -13,6 +14,7 @@ from portico.api import (
     Credential,
     Exchange,
     Host,
+    RenewableCredential,
     failure,
 )
 
@@ -57,18 +59,33 @@ class Metadatas:
                 made["traceparent"] = trace
         if self._credential is not None:
             principal = exchange.principal if exchange is not None else GATEWAY
-            for header, given in (await self._credential.headers(principal, self._name)).items():
-                if metadata_problem(header.lower(), given):
-                    raise failure(
-                        UPSTREAM_UNAVAILABLE,
-                        "The upstream is not available.",
-                        reason="bad_credential_header",
-                        upstream=self._name,
-                        request_id=exchange.id if exchange is not None else None,
-                        retryable=False,
-                    )
-                made[header.lower()] = given
+            made |= self._judged(await self._credential.headers(principal, self._name), exchange)
         return tuple(made.items())
+
+    async def renewed(self, refused: Metadata, exchange: Exchange | None) -> Metadata | None:
+        """Metadata in place of some that the server did not take; None when there is none it may like better.
+
+        Raises:
+            Refused: 50300: the credential has nothing that can be sent.
+        """
+        if not isinstance(self._credential, RenewableCredential):
+            return None
+        made = dict(refused)
+        said = {name: value for name, value in refused if isinstance(value, str)}
+        found = await self._credential.renewed(said, self._name)
+        return None if found is None else tuple((made | self._judged(found, exchange)).items())
+
+    def _judged(self, headers: Mapping[str, str], exchange: Exchange | None) -> dict[str, str]:
+        if any(metadata_problem(name.lower(), value) for name, value in headers.items()):
+            raise failure(
+                UPSTREAM_UNAVAILABLE,
+                "The upstream is not available.",
+                reason="bad_credential_header",
+                upstream=self._name,
+                request_id=exchange.id if exchange is not None else None,
+                retryable=False,
+            )
+        return {name.lower(): value for name, value in headers.items()}
 
 
 def _passed(name: str, value: str | None) -> str | bytes | None:

@@ -25,7 +25,7 @@ from portico_plugins.upstreams.grpc_client.dial import Unreachable
 from portico_plugins.upstreams.grpc_client.status import status_of, unreachable
 from portico_plugins.upstreams.refresher import Refresher
 
-from .calls import Calls
+from .calls import Calls, Unauthorized
 from .config import GrpcConfig
 from .descriptors import Unusable
 from .discovery import Discovery
@@ -114,7 +114,13 @@ class GrpcUpstream:
             )
         metadata = await self._metadata.of(exchange)
         try:
-            return await self._calls.send(channel, method, exchange, metadata)
+            try:
+                return await self._calls.send(channel, method, exchange, metadata)
+            except Unauthorized:
+                other = await self._metadata.renewed(metadata, exchange)
+                if other is None:
+                    raise
+                return await self._calls.send(channel, method, exchange, other)
         except Refused as refusal:
             if refusal.code == UPSTREAM_UNAVAILABLE:
                 self._refresher.wake()
@@ -124,7 +130,15 @@ class GrpcUpstream:
 
     async def _look(self) -> float | None:
         try:
-            await self._learn()
+            metadata = await self._metadata.of(None)
+            try:
+                await self._learn()
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                    raise
+                if await self._metadata.renewed(metadata, None) is None:
+                    raise
+                await self._learn()
         except Exception as error:
             self._refresher.set(*self._why(error))
             return self._backoff.next()
@@ -173,7 +187,7 @@ class GrpcUpstream:
             case grpc.aio.AioRpcError():
                 return self._said(error)
             case Refused():
-                return State.DEGRADED, error.message
+                return State.DEGRADED, error.data["gateway"]["reason"]
             case OSError():
                 return State.DEGRADED, f"file_not_readable ({error.strerror}: {error.filename})"
             case _:

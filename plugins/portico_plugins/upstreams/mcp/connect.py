@@ -25,6 +25,7 @@ from portico.api import (
 from . import wire
 from .call import Call
 from .http import gateway_caller, reason_of
+from .legacy import extended
 from .legs import Legs
 from .listening import announced
 from .pool import Want
@@ -236,9 +237,11 @@ async def _legacy_http(legs: Legs, host: Host) -> Link:
 
 
 def _link(session: Session) -> Link:
-    capabilities = {name: value for name, value in session.capabilities.items() if name != "tasks"}
+    capabilities = extended(session.capabilities)
+    capabilities = {name: value for name, value in capabilities.items() if name != "tasks"}
     offer = Offer(
         capabilities=capabilities,
+        waits=True,
         instructions=session.instructions,
         eras=frozenset({session.era}),
         info=session.info,

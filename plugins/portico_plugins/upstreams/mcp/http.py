@@ -15,13 +15,14 @@ from portico.api import (
     Exchange,
     Host,
     Refused,
+    RenewableCredential,
     SseEvent,
     SseParser,
     failure,
 )
+from portico_plugins.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
+from portico_plugins.http1.dial import Dialer, tls_context
 from portico_plugins.upstreams.checks import header_problem
-from portico_plugins.upstreams.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
-from portico_plugins.upstreams.http1.dial import Dialer, tls_context
 
 from . import wire
 from .config import McpConfig
@@ -80,6 +81,8 @@ class HttpClient:
     ) -> Answer:
         """Send a request; gives the answer as soon as it is there (of a stream: its head).
 
+        One that is not let in is sent again if there are other credentials: it was not carried out.
+
         Args:
             method: The HTTP method.
             head: Header lines, beside those every request has.
@@ -91,29 +94,49 @@ class HttpClient:
         Raises:
             Refused: 50300 when it could not be sent or was not let in, 50200 for an answer of no use.
         """
-        if method == "POST" and url is None and self._credential is None and not caller.authorization:
+        extra = await self._extra(caller) if self._credential is not None or caller.authorization else {}
+        answer = await self._sent(method, head, extra, body, url, exchange)
+        if answer.status == 401 and extra and not caller.authorization:
+            credential = self._credential
+            if isinstance(credential, RenewableCredential):
+                other = await credential.renewed(extra, self._host.name)
+                if other is not None:
+                    answer = await self._sent(method, head, other, body, url, exchange)
+        if answer.status > 299:
+            self._admit(answer, exchange)
+        return answer
+
+    async def _sent(
+        self,
+        method: str,
+        head: bytes,
+        extra: Mapping[str, str],
+        body: bytes,
+        url: URL | None,
+        exchange: Exchange | None,
+    ) -> Answer:
+        if method == "POST" and url is None and not extra:
             start = self._post
         else:
-            start = _request_line(method, url or self.url) + await self._authorized(caller, exchange)
+            start = _request_line(method, url or self.url) + self._with(extra, exchange)
         if method == "POST":
             request = b"%b%bContent-Length: %d\r\n\r\n%b" % (start, head, len(body), body)
         else:
             request = b"%b%b\r\n" % (start, head)
         try:
-            answer = await self._connections.send(request)
+            return await self._connections.send(request)
         except HttpError as error:
             raise self._failed(error, exchange) from None
-        if answer.status > 299:
-            self._admit(answer, exchange)
-        return answer
 
-    async def _authorized(self, caller: wire.Caller, exchange: Exchange | None) -> bytes:
-        """The header lines of requests on somebody's behalf; later ones take the place of earlier ones."""
+    async def _extra(self, caller: wire.Caller) -> Mapping[str, str]:
+        """The headers of requests on somebody's behalf."""
         extra: Mapping[str, str] = {}
         if self._credential is not None:
             extra = await self._credential.headers(caller.principal, self._host.name)
-        if caller.authorization:
-            extra = {**extra, "Authorization": caller.authorization}
+        return {**extra, "Authorization": caller.authorization} if caller.authorization else extra
+
+    def _with(self, extra: Mapping[str, str], exchange: Exchange | None) -> bytes:
+        """The header lines of requests with these; later ones take the place of earlier ones."""
         if not extra:
             return self._own
         key = tuple(extra.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -14,6 +14,9 @@ from . import wire
 from .call import ASKABLE, Call, Pausable
 from .session import Session, Wire
 
+if TYPE_CHECKING:
+    from .old_tasks import OldTasks
+
 _PATIENCE: Final = 30.0
 """Seconds a server may take to subscribe to one resource."""
 _OFFERED: Final = (*ASKABLE.values(), "extensions", "experimental")
@@ -21,7 +24,31 @@ _OFFERED: Final = (*ASKABLE.values(), "extensions", "experimental")
 
 def offered(capabilities: Json) -> Json:
     """What a legacy server is told of a client's capabilities: what can be bridged, in a stable order."""
-    return {name: capabilities[name] for name in sorted(_OFFERED) if name in capabilities}
+    told = {name: capabilities[name] for name in sorted(_OFFERED) if name in capabilities}
+    extensions = told.get("extensions")
+    if isinstance(extensions, dict) and wire.TASKS_KEY in extensions:
+        # Nothing that this era has; and what a task was begun in must be where it is asked for.
+        told["extensions"] = {name: each for name, each in extensions.items() if name != wire.TASKS_KEY}
+        if not told["extensions"]:
+            del told["extensions"]
+    return told
+
+
+def hosted(capabilities: Json) -> bool:
+    """Whether a server's capabilities say that it makes tasks of tool calls."""
+    found: Any = capabilities
+    for key in ("tasks", "requests", "tools", "call"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return isinstance(found, dict)
+
+
+def extended(capabilities: Json) -> Json:
+    """A server's capabilities in the modern form: its tasks are the extension's."""
+    if not hosted(capabilities):
+        return capabilities
+    extensions = capabilities.get("extensions")
+    known = extensions if isinstance(extensions, dict) else {}
+    return {**capabilities, "extensions": {**known, wire.TASKS_KEY: {}}}
 
 
 class _Initialized(msgspec.Struct):
@@ -51,6 +78,7 @@ class LegacySession(Session):
         self._level: int | None = None
         self._watched: frozenset[str] = frozenset()
         self._watching = asyncio.Lock()
+        self._tasks: OldTasks | None = None
 
     async def open(self) -> None:
         """Shake hands; any revision of the era will do."""
@@ -73,15 +101,20 @@ class LegacySession(Session):
         self.capabilities = said.capabilities
         self.info = said.info
         self.instructions = said.instructions or ""
+        if hosted(said.capabilities):
+            from .old_tasks import OldTasks  # few servers have them
+
+            self._tasks = OldTasks(self.request, self._host, self._pin)
         self.wire.established(said.version)
         await self.wire.post(wire.notification("notifications/initialized"))
         self.wire.listen()
 
     async def send(self, exchange: Exchange, target: Target, limit: Pausable | None) -> Result:
         """Carry out an exchange, in the shape of the era."""
-        del target
         if exchange.log_level is not None:
             await self._set_level(exchange.log_level)
+        if self._tasks is not None and self._tasks.concern(exchange, target):
+            return await self._tasks.send(exchange, target, limit)
         call = Call(exchange.method, exchange, limit)
         body = wire.request(call.id, exchange.method, wire.legacy_params(exchange, call.id))
         return Result(raw=await self.wire.perform(call, body), era=Era.LEGACY)
@@ -116,6 +149,15 @@ class LegacySession(Session):
             refused = [uri for uri in wanted if not await self._subscription("resources/subscribe", uri)]
             self._watched = uris - frozenset(refused)
         return refused
+
+    def _pin(self, more: int) -> None:
+        self.pins += more
+
+    async def close(self) -> None:
+        """End it, and what waits for its tasks."""
+        if self._tasks is not None:
+            await self._tasks.close()
+        await super().close()
 
     async def _subscription(self, method: str, uri: str) -> bool:
         try:

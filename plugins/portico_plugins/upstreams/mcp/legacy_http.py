@@ -7,10 +7,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from portico.api import UPSTREAM_UNAVAILABLE, Host, Refused, failure
-from portico_plugins.upstreams.http1 import Answer, HttpError
+from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
-from .call import Backchannel, Call
+from .backchannel import Backchannel
+from .call import Call
 from .http import JSON_AND_SSE, JSON_BODY, SSE_ONLY, HttpClient, header_lines
 from .modern_http import http_failure
 from .session import SessionExpired, Wire

@@ -9,10 +9,10 @@ from typing import Any, Final
 from yarl import URL
 
 from portico.api import UPSTREAM_UNAVAILABLE, Host, failure
-from portico_plugins.upstreams.http1 import Answer, HttpError
+from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
-from .call import Backchannel
+from .backchannel import Backchannel
 from .http import JSON_BODY, SSE_ONLY, HttpClient
 from .modern_http import http_failure
 from .multiplex import Multiplex

@@ -11,7 +11,7 @@ import attrs
 from portico.api import GATEWAY, Era, Exchange, Host, Json, Principal
 
 from . import programs, wire
-from .call import Backchannel
+from .backchannel import Backchannel
 from .config import McpConfig
 from .http import HttpClient
 from .legacy import LegacySession, offered

@@ -22,10 +22,11 @@ from portico.api import (
     header_map,
     param_headers,
 )
-from portico_plugins.upstreams.http1 import Answer, HttpError
+from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
-from .call import Backchannel, Call
+from .backchannel import Backchannel
+from .call import Call
 from .http import JSON_AND_SSE, JSON_BODY, HttpClient, header_lines
 
 _BUSY: Final = frozenset({429, 502, 503, 504})

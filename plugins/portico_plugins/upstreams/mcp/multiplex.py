@@ -10,7 +10,8 @@ from typing import Any
 from portico.api import Host, Refused
 
 from . import wire
-from .call import Backchannel, Call
+from .backchannel import Backchannel
+from .call import Call
 from .session import Wire
 
 

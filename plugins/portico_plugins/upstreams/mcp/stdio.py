@@ -8,7 +8,7 @@ from typing import Any, Final
 from portico.api import UPSTREAM_UNAVAILABLE, Host, Refused, failure
 
 from . import wire
-from .call import Backchannel
+from .backchannel import Backchannel
 from .config import McpConfig
 from .multiplex import Multiplex
 from .process import Child

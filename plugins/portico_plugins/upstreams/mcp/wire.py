@@ -22,6 +22,7 @@ LEVEL_KEY: Final = PREFIX + "logLevel"
 SUBSCRIPTION_KEY: Final = PREFIX + "subscriptionId"
 SERVER_KEY: Final = PREFIX + "serverInfo"
 RELATED_TASK_KEY: Final = PREFIX + "related-task"
+TASKS_KEY: Final = PREFIX + "tasks"
 
 NAMED: Final = {
     "tools/call": "name",
@@ -277,6 +278,23 @@ def legacy_params(exchange: Exchange, ident: int) -> Json:
     if meta:
         params["_meta"] = meta
     return params
+
+
+def task_of(params: Json) -> str:
+    """The server's id of the task a message belongs to, "" for none."""
+    related = _meta(params).get(RELATED_TASK_KEY)
+    own = related.get("taskId") if isinstance(related, dict) else None
+    return own if isinstance(own, str) else ""
+
+
+def unrelated(value: Json) -> Json:
+    """A result, or params, of a task's without its id: clients know it by another."""
+    meta = _meta(value)
+    if RELATED_TASK_KEY not in meta:
+        return value
+    rest = {key: each for key, each in meta.items() if key != RELATED_TASK_KEY}
+    value = {key: each for key, each in value.items() if key != "_meta"}
+    return {**value, "_meta": rest} if rest else value
 
 
 def own_params(params: Json | None, info: Json, capabilities: Json) -> Json:

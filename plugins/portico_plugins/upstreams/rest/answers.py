@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import re
 from collections.abc import Callable
 from http import HTTPStatus
@@ -12,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from portico.api import Json, Result
-from portico_plugins.upstreams.http1 import Answer
+from portico_plugins.http1 import Answer
 
 from .config import Shape
 from .paging import NextPage, next_page
@@ -25,6 +26,16 @@ _STATUS: Final = "portico/httpStatus"
 _encode = msgspec.json.Encoder().encode
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BOM: Final = b"\xef\xbb\xbf"
+_TOLD: Final = (
+    ("Content-Type", b"content-type"),
+    ("Content-Length", b"content-length"),
+    ("ETag", b"etag"),
+    ("Last-Modified", b"last-modified"),
+    ("Link", b"link"),
+)
+"""Headers that the answer to a HEAD is about."""
+_NO_CHARSETS: Final = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+"""Codecs of texts that are no character sets; one of them takes hours for what an answer may have."""
 _ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
 """In JSON, line breaks are between tokens only; in a stream of messages they would end one."""
 
@@ -62,11 +73,14 @@ def result_of(
         return _error(answer, media_type, most_error)
     meta: Json = {_STATUS: answer.status}
     name = media_type.partition(";")[0].strip().lower()
-    if tool.method == "HEAD" or not answer.body:
+    if tool.method == "HEAD":
+        return _finished([{"type": "text", "text": _head(answer, request)}], msgspec.UNSET, meta, faults)
+    if not answer.body:
         return _finished([{"type": "text", "text": _links(answer, request)}], msgspec.UNSET, meta, faults)
     if tool.answers_json and name in ("text/html", "application/xhtml+xml"):
         raise WrongAnswer("wrong_content_type")
     if name and name != "text/plain" and kind_of(name) == "json":
+        _as_utf8(answer, media_type)
         try:
             value = _decoded(answer.body)
         except _NOT_JSON:
@@ -93,7 +107,9 @@ def shapable(answer: Answer, tool: Tool) -> tuple[Any] | None:
     fine = 200 <= answer.status < 400
     if not fine and not tool.shape.errors:
         return None
-    name = answer.headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    media_type = answer.headers.get(b"content-type", b"").decode("latin-1")
+    name = media_type.partition(";")[0].strip().lower()
+    _as_utf8(answer, media_type)
     try:
         if not name or kind_of(name) in ("json", "text"):
             return (_decoded(answer.body),)
@@ -115,6 +131,17 @@ def misshapen(answer: Answer, shape: Shape, why: str) -> Result:
 
 def _decoded(body: bytes) -> Any:
     return msgspec.json.decode(body.removeprefix(_BOM))
+
+
+def _as_utf8(answer: Answer, media_type: str) -> None:
+    """Have JSON in UTF-8, whatever the answer says that it is in: some servers are older than RFC 8259."""
+    charset = _charset(media_type)
+    if charset in ("utf-8", "ascii"):
+        return
+    try:
+        answer.body = answer.body.decode(charset).encode()
+    except UnicodeError:
+        return  # it is what it is
 
 
 def _structured(
@@ -151,12 +178,26 @@ def _mismatch(content: list[Json], wrong: list[str], meta: Json) -> Result:
     )
 
 
-def _error(answer: Answer, media_type: str, most: int) -> Result:
+def _status_line(answer: Answer) -> str:
     try:
         phrase = HTTPStatus(answer.status).phrase
     except ValueError:
         phrase = ""
-    lines = [f"HTTP {answer.status} {phrase}".rstrip()]
+    return f"HTTP {answer.status} {phrase}".rstrip()
+
+
+def _head(answer: Answer, request: Request) -> str:
+    """What the head of an answer says, where there is nothing else."""
+    told = [
+        f"{name}: {value.decode('latin-1')}"
+        for name, key in _TOLD
+        if (value := answer.headers.get(key)) is not None
+    ]
+    return "\n".join([_status_line(answer), *told, *filter(None, [_links(answer, request)])])
+
+
+def _error(answer: Answer, media_type: str, most: int) -> Result:
+    lines = [_status_line(answer)]
     meta: Json = {_STATUS: answer.status}
     later = answer.headers.get(b"retry-after", b"").decode("latin-1")[:64]
     if later:
@@ -196,11 +237,20 @@ def _is_text(body: bytes) -> bool:
 
 
 def _text(body: bytes, media_type: str) -> str:
+    return body.decode(_charset(media_type), "replace")
+
+
+def _charset(media_type: str) -> str:
+    """The codec of a media type; UTF-8 where it says none, or none for texts."""
     said = _CHARSET.search(media_type)
+    if said is None:
+        return "utf-8"
     try:
-        return body.decode(said[1] if said else "utf-8", "replace")
-    except LookupError:
-        return body.decode("utf-8", "replace")
+        name = codecs.lookup(said[1]).name
+        " ".encode(name)  # not all codecs are of texts
+    except (LookupError, UnicodeError):
+        return "utf-8"
+    return "utf-8" if name in _NO_CHARSETS else name
 
 
 def _hints(page: NextPage | None, meta: Json) -> list[Json]:

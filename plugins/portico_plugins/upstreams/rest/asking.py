@@ -9,56 +9,94 @@ from portico.api import (
     Exchange,
     PlacedCredential,
     Refused,
+    RenewableCredential,
     Secret,
     failure,
 )
 from portico_plugins.upstreams import checks
 
+from .requests import Request
 from .security import Additions
 
 
-async def addition(
-    credential: Credential, exchange: Exchange, upstream: str, wants: tuple[str, str] = ("", "")
-) -> Additions:
-    """What a credential adds to the request of a call. Nothing of it is kept: it is the caller's own.
+class Adding:
+    """What is added to the request of one call, some of it by credentials. Nothing of it is kept.
 
     Args:
-        credential: The credential.
         exchange: The call.
         upstream: The upstream's name.
-        wants: Where the document wants a key, and its name there, as in `Additions`.
 
-    Raises:
-        Refused: 50300: what it gives cannot be sent, or does not fill the place the document names.
+    Attributes:
+        layers: What is added; later ones take the place of earlier ones.
     """
-    if isinstance(credential, PlacedCredential):
-        found = await credential.parts(exchange.principal, upstream)
-    else:
-        found = CredentialParts(headers=await credential.headers(exchange.principal, upstream))
-    if any(checks.header_problem(name, value) for name, value in found.headers.items()):
-        raise _none("bad_credential_header", exchange, upstream)
-    if any(not checks.COOKIE.fullmatch(v) or checks.header_problem(k, "x") for k, v in found.cookies.items()):
-        raise _none("bad_credential_cookie", exchange, upstream)
-    place, name = wants
-    filled = {
-        "header": {key.lower() for key in found.headers},
-        "query": set(found.query),
-        "cookie": set(found.cookies),
-    }
-    if place and (name.lower() if place == "header" else name) not in filled.get(place, ()):
-        raise _none("credential_misplaced", exchange, upstream)
-    return Additions(
-        found.headers,
-        {key: Secret(value) for key, value in found.query.items()},
-        {key: Secret(value) for key, value in found.cookies.items()},
-    )
 
+    def __init__(self, exchange: Exchange, upstream: str) -> None:
+        self.layers: list[Additions] = []
+        self._exchange = exchange
+        self._upstream = upstream
+        self._asked: dict[int, tuple[Credential, tuple[str, str]]] = {}
 
-def _none(reason: str, exchange: Exchange, upstream: str) -> Refused:
-    return failure(
-        UPSTREAM_UNAVAILABLE,
-        "The upstream is not available.",
-        reason=reason,
-        upstream=upstream,
-        request_id=exchange.id,
-    )
+    async def ask(self, credential: Credential, wants: tuple[str, str] = ("", "")) -> None:
+        """Add what a credential gives.
+
+        Args:
+            credential: The credential.
+            wants: Where the document wants a key, and its name there, as in `Additions`.
+
+        Raises:
+            Refused: 50300: what it gives cannot be sent, or does not fill the place the document names.
+        """
+        if isinstance(credential, PlacedCredential):
+            found = await credential.parts(self._exchange.principal, self._upstream)
+        else:
+            headers = await credential.headers(self._exchange.principal, self._upstream)
+            found = CredentialParts(headers=headers)
+        self._asked[len(self.layers)] = (credential, wants)
+        self.layers.append(self._judged(found, wants))
+
+    async def renew(self, request: Request) -> bool:
+        """The API did not take a request: whether there is something else to add, which is asked for.
+
+        Raises:
+            Refused: 50300: there is nothing to be had, or it cannot be sent.
+        """
+        sent = dict(request.headers.values())
+        again = False
+        for place, (credential, wants) in self._asked.items():
+            if isinstance(credential, RenewableCredential):
+                found = await credential.renewed(sent, self._upstream)
+                if found is not None:
+                    self.layers[place] = self._judged(CredentialParts(headers=found), wants)
+                    again = True
+        return again
+
+    def _judged(self, found: CredentialParts, wants: tuple[str, str]) -> Additions:
+        if any(checks.header_problem(name, value) for name, value in found.headers.items()):
+            raise self._none("bad_credential_header")
+        if any(
+            not checks.COOKIE.fullmatch(value) or checks.header_problem(name, "x")
+            for name, value in found.cookies.items()
+        ):
+            raise self._none("bad_credential_cookie")
+        place, name = wants
+        filled = {
+            "header": {key.lower() for key in found.headers},
+            "query": set(found.query),
+            "cookie": set(found.cookies),
+        }
+        if place and (name.lower() if place == "header" else name) not in filled.get(place, ()):
+            raise self._none("credential_misplaced")
+        return Additions(
+            found.headers,
+            {key: Secret(value) for key, value in found.query.items()},
+            {key: Secret(value) for key, value in found.cookies.items()},
+        )
+
+    def _none(self, reason: str) -> Refused:
+        return failure(
+            UPSTREAM_UNAVAILABLE,
+            "The upstream is not available.",
+            reason=reason,
+            upstream=self._upstream,
+            request_id=self._exchange.id,
+        )

@@ -7,6 +7,7 @@ import binascii
 import re
 import secrets
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -14,13 +15,13 @@ import msgspec
 
 from . import styles
 from .document import Unfit
-from .payloads import Body, Field
+from .payloads import SEQUENCES, Body, Field
 
 _TYPE: Final = re.compile(
     r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(?:; ?[a-z]+=[A-Za-z0-9_.-]+)?"
 )
 _encode = msgspec.json.Encoder().encode
-_PLAIN: Final = Field()
+PLAIN: Final = Field()
 
 
 def written(body: Body, value: Any) -> tuple[bytes, str]:
@@ -31,6 +32,11 @@ def written(body: Body, value: Any) -> tuple[bytes, str]:
     """
     if body.kind == "json":
         return _encode(value), body.media_type if "*" not in body.media_type else "application/json"
+    if body.kind == "items":
+        if not isinstance(value, list):
+            raise Unfit("the body is a sequence: expected a list")
+        before = b"\x1e" if body.media_type.partition(";")[0].strip().lower() in SEQUENCES else b""
+        return b"".join(b"%b%b\n" % (before, _encode(item)) for item in value), body.media_type
     if body.kind == "text":
         return styles.text(value).encode("utf-8", "replace"), _with_charset(body.media_type)
     if body.kind == "binary":
@@ -43,14 +49,14 @@ def written(body: Body, value: Any) -> tuple[bytes, str]:
         found = [
             pair
             for name, item in value.items()
-            for pair in _form(name, item, body.fields.get(name, _PLAIN))
+            for pair in pairs_of(name, item, body.fields.get(name, PLAIN))
             # What an object writes as fields of their own is no other field of the form.
             if pair[0] == fields[name] or pair[0] not in fields.values()
         ]
         return "&".join(f"{name}={item}" for name, item in found).encode(), body.media_type
     boundary = secrets.token_hex(16)
     parts = [
-        part for name, item in value.items() for part in _parts(name, item, body.fields.get(name, _PLAIN))
+        part for name, item in value.items() for part in _parts(name, item, body.fields.get(name, PLAIN))
     ]
     data = b"".join(b"--%b\r\n%b" % (boundary.encode(), part) for part in parts)
     media_type = "multipart/form-data" if "*" in body.media_type else body.media_type.partition(";")[0]
@@ -90,7 +96,8 @@ def _with_charset(media_type: str) -> str:
     return media_type if ";" in media_type else f"{media_type}; charset=utf-8"
 
 
-def _form(name: str, value: Any, field: Field) -> styles.Pairs:
+def pairs_of(name: str, value: Any, field: Field) -> styles.Pairs:
+    """A member of a form as its pairs, percent-encoded."""
     if field.file and not isinstance(value, str):
         value = content(value)[0].decode("utf-8", "replace")
     if field.style:
@@ -101,6 +108,8 @@ def _form(name: str, value: Any, field: Field) -> styles.Pairs:
 
 
 def _parts(name: str, value: Any, field: Field) -> list[bytes]:
+    if field.file and value is None:
+        return []
     values = value if isinstance(value, list) else [value]
     if field.style and not field.file and isinstance(value, list) and not field.explode:
         values = [",".join(styles.text(item) for item in value)]
@@ -109,14 +118,17 @@ def _parts(name: str, value: Any, field: Field) -> list[bytes]:
 
 def _part(name: str, value: Any, field: Field) -> bytes:
     disposition = f'form-data; name="{_escaped(name)}"'
+    first = next((one for one in field.media_types if "*" not in one), "")
     if field.file:
         data, media_type, filename = content(value)
         disposition += f'; filename="{_escaped(filename)}"'
-        media_type = field.media_type if field.media_type and "*" not in field.media_type else media_type
+        bare = media_type.partition(";")[0].lower()
+        if not any(fnmatchcase(bare, one.lower()) for one in field.media_types):
+            media_type = first or media_type
     elif isinstance(value, dict | list):
-        data, media_type = _encode(value), field.media_type or "application/json"
+        data, media_type = _encode(value), first or "application/json"
     else:
-        data, media_type = styles.text(value).encode("utf-8", "replace"), field.media_type
+        data, media_type = styles.text(value).encode("utf-8", "replace"), first
     head = f"Content-Disposition: {disposition}\r\n"
     if media_type:
         if not _TYPE.fullmatch(media_type):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -14,19 +14,20 @@ from portico.api import (
     UPSTREAM_TIMEOUT,
     Credential,
     Exchange,
+    FlowCredential,
     Host,
     Json,
     Refused,
     Result,
     failure,
 )
-from portico_plugins.upstreams.http1 import Answer
+from portico_plugins.http1 import Answer
 
 from .answers import WrongAnswer, misshapen, result_of, shapable
-from .asking import addition
+from .asking import Adding
 from .client import Client
 from .config import RestConfig
-from .grants import Grant
+from .document import Unfit
 from .paging import next_page
 from .requests import request_of
 from .security import Additions, chosen, fixed
@@ -58,16 +59,28 @@ class Calls:
             name: host.component(own.credential) for name, own in config.security.items() if own.credential
         }
         self._fixed = fixed(config)
-        self._grants = {
-            name: Grant(own, client, host.clock, host.name)
-            for name, own in config.security.items()
-            if own.client_id
+        self._flows = {
+            name: credential
+            for name, credential in self._credentials.items()
+            if isinstance(credential, FlowCredential)
         }
         self._placed: Mapping[str, Additions] = {}
         self._checks: dict[tuple[str, str], tuple[Json, jsonschema_rs.Draft202012Validator]] = {}
 
     def take(self, placed: Mapping[str, Additions]) -> None:
-        """There are other tools now, with these secrets of security schemes."""
+        """There are other tools now, with these secrets of security schemes.
+
+        Raises:
+            Unfit: Nobody says where the tokens of one of the schemes are had.
+        """
+        for name, credential in self._flows.items():
+            own = placed[name]
+            try:
+                credential.for_flow(own.token_url, ())
+            except ValueError as error:
+                far = own.told and not own.token_url
+                told = f"; the document says {own.told[:200]}, of another origin than its own" if far else ""
+                raise Unfit(f"the security scheme {name[:50]!r}: {error}{told}") from None
         self._placed = placed
         self._checks.clear()
 
@@ -113,26 +126,12 @@ class Calls:
             for name, own in self._config.pass_headers.items()
             if name.lower() in exchange.headers
         }
-        schemes = chosen(tool.security, self._placed)
-        additions = [self._fixed, *(self._placed[name] for name in schemes)]
-        forget: list[Callable[[], None]] = []
-        for name in schemes:
-            if name in self._grants:
-                token, drop = await self._grants[name].addition(exchange.id)
-                additions.append(token)
-                forget.append(drop)
-            elif name in self._credentials:
-                wants = self._placed[name].wants
-                additions.append(await addition(self._credentials[name], exchange, self._host.name, wants))
-        if tool.headers:
-            additions.append(Additions({name: value.reveal() for name, value in tool.headers.items()}))
-        if self._credential is not None:
-            additions.append(await addition(self._credential, exchange, self._host.name))
-        request = request_of(tool, arguments, passed, additions, self._config.max_request_bytes)
+        adding = await self._additions(exchange, tool)
+        request = request_of(tool, arguments, passed, adding.layers, self._config.max_request_bytes)
         answer = await self._client.send(request, exchange.id, take)
-        if answer.status == 401:
-            for drop in forget:
-                drop()
+        if answer.status == 401 and await adding.renew(request):  # it was not carried out
+            request = request_of(tool, arguments, passed, adding.layers, self._config.max_request_bytes)
+            answer = await self._client.send(request, exchange.id, take)
         promised = "outputSchema" in tool.definition
         check = partial(self._faults, tool, "outputSchema") if promised else None
         try:
@@ -148,6 +147,27 @@ class Calls:
             return result_of(answer, tool, request, check, self._config.max_error_bytes, page)
         except WrongAnswer as error:
             raise self._client.bad_response(str(error), exchange.id) from None
+
+    async def _additions(self, exchange: Exchange, tool: Tool) -> Adding:
+        """What is added to the request of a call.
+
+        Raises:
+            Refused: 50300: a credential has nothing to be sent.
+        """
+        adding = Adding(exchange, self._host.name)
+        schemes = chosen(tool.security, self._placed)
+        adding.layers += [self._fixed, *(self._placed[name] for name in schemes)]
+        for name, scopes in schemes.items():
+            own = self._placed[name]
+            if name in self._flows:
+                await adding.ask(self._flows[name].for_flow(own.token_url, scopes), own.wants)
+            elif name in self._credentials:
+                await adding.ask(self._credentials[name], own.wants)
+        if tool.headers:
+            adding.layers.append(Additions({name: value.reveal() for name, value in tool.headers.items()}))
+        if self._credential is not None:
+            await adding.ask(self._credential)
+        return adding
 
     async def _take(self, exchange: Exchange, tool: Tool, began: float, answer: Answer) -> None:
         """Collect a stream that a call is answered with."""

@@ -8,9 +8,9 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE, Host, Refused, failure
-from portico_plugins.upstreams.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
-from portico_plugins.upstreams.http1.dial import Dialer, Tls
-from portico_plugins.upstreams.http1.proxy import Proxy
+from portico_plugins.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
+from portico_plugins.http1.dial import Dialer, Tls
+from portico_plugins.http1.proxy import Proxy
 
 from .config import RestConfig
 from .document import Unfit

@@ -154,22 +154,30 @@ def _members(
     return {name: rest for name in there if (rest := [one for one in left if one != name])}
 
 
+def _file(said: Mapping[str, Any], many: bool) -> Json:
+    """The schema of a file or a list of files, with what the document says of it."""
+    about = {"description": said["description"]} if "description" in said else {}
+    if not many:
+        return {**FILE, "description": f"{about['description']}\n{FILE['description']}"} if about else FILE
+    counts = {key: said[key] for key in ("minItems", "maxItems") if key in said}
+    return {**about, "type": "array", "items": FILE, **counts}
+
+
 def _body(document: Document, schemas: Schemas, body: Body, node: Any) -> tuple[Json, set[str]]:
     if body.kind == "text":
         return {"type": "string", "description": f"The body, {body.media_type}."}, set()
     if body.kind == "binary":
         return FILE, set()
-    if body.kind != "json":
+    if body.kind not in ("json", "items"):
         node = document.resolved(node)  # so that its files can be seen
     part = schemas.part(node, "in")
     schema = part.schema if isinstance(part.schema, dict) else {}
-    if body.kind == "json":
+    if body.kind in ("json", "items"):
         return schema, part.refs
     own = dict(mapping(schema.get("properties")))
     for name, field in body.fields.items():
         if field.file and name in own:
-            many = mapping(own[name]).get("type") == "array"
-            own[name] = {"type": "array", "items": FILE} if many else FILE
+            own[name] = _file(mapping(own[name]), field.many)
     schema = {**schema, "type": "object"}
     if own:
         schema["properties"] = own

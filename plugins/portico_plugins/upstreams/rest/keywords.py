@@ -70,13 +70,14 @@ def nullable(node: Mapping[str, Any], out: dict[str, Any]) -> dict[str, Any]:
     if not (node.get("nullable") is True or node.get("x-nullable") is True):
         return out
     kind = out.get("type")
-    if isinstance(kind, str) and kind != "null":
+    more = [key for key in ("allOf", "anyOf", "const") if key in out]
+    if isinstance(kind, str) and kind != "null" and not more:
         out["type"] = [kind, "null"]
         if "enum" in out and None not in out["enum"]:
             out["enum"] = [*out["enum"], None]
-    elif "anyOf" in out and "allOf" not in out and "enum" not in out:
+    elif more == ["anyOf"] and not {"type", "enum"} & out.keys():
         out["anyOf"] = [*out["anyOf"], {"type": "null"}]
-    elif "allOf" in out or "enum" in out:
+    elif more or "enum" in out:
         said = {"description": out.pop("description")} if "description" in out else {}
         return {**said, "anyOf": [out, {"type": "null"}]}
     return out

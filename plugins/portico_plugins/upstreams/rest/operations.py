@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -11,6 +12,9 @@ from .document import Document, Unfit, items, mapping, text_of, texts
 from .payloads import is_stream, kind_of
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
+_METHOD: Final = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)*")
+_DEEPEST: Final = 16
+"""Tags that are in one another."""
 
 
 @attrs.frozen(eq=False)
@@ -21,7 +25,7 @@ class Operation:
         method: Upper case.
         path: The path template.
         id: Its `operationId`, "" for none.
-        tags: Its tags.
+        tags: Its tags, and those that they are in.
         summary: A line.
         description: More.
         node: What the document says of it.
@@ -45,6 +49,7 @@ class Operation:
 
 def operations(document: Document) -> Iterator[Operation]:
     """Every operation, in the order of the document."""
+    above = _above(document)
     for path, found in document.paths.items():
         if not path.startswith("/"):
             continue  # an extension
@@ -55,17 +60,37 @@ def operations(document: Document) -> Iterator[Operation]:
         more = mapping(item.get("additionalOperations")) if document.version >= (3, 2) else {}
         named = {**{method: item.get(method) for method in METHODS}, **more}
         for method, node in named.items():
-            if isinstance(node, dict) and method.isalpha() and method.isascii():
+            if isinstance(node, dict) and _METHOD.fullmatch(method):
                 yield Operation(
                     method.upper(),
                     path,
                     text_of(node.get("operationId")),
-                    tuple(texts(node.get("tags"))),
+                    _all_tags(texts(node.get("tags")), above),
                     text_of(node.get("summary")).strip(),
                     text_of(node.get("description")).strip(),
                     node,
                     item,
                 )
+
+
+def _above(document: Document) -> Mapping[str, str]:
+    """Of each tag the one that it is in (OpenAPI 3.2)."""
+    return {
+        text_of(tag.get("name")): parent
+        for tag in items(document.root.get("tags"))
+        if isinstance(tag, dict) and (parent := text_of(tag.get("parent")))
+    }
+
+
+def _all_tags(own: Iterator[str], above: Mapping[str, str]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for tag in own:
+        for _ in range(_DEEPEST):
+            found[tag] = None
+            if tag not in above:
+                break
+            tag = above[tag]
+    return tuple(found)
 
 
 def _fine(document: Document, operation: Operation) -> Iterator[dict[str, Any]]:
@@ -109,7 +134,11 @@ def answer_schema(document: Document, operation: Operation) -> Any:
     return None
 
 
-def requirements(document: Document, operation: Operation) -> list[tuple[str, ...]]:
-    """The security schemes that are needed: any one of the lists, all of it."""
+def requirements(document: Document, operation: Operation) -> list[dict[str, tuple[str, ...]]]:
+    """The security schemes that are needed, and the scopes of each: any one of the lists, all of it."""
     said = operation.node.get("security", document.root.get("security"))
-    return [tuple(each) for each in items(said) if isinstance(each, dict)]
+    return [
+        {name: tuple(texts(scopes)) for name, scopes in each.items()}
+        for each in items(said)
+        if isinstance(each, dict)
+    ]

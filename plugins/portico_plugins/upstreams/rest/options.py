@@ -121,50 +121,14 @@ class SchemeSettings:
     )
     username: str = attrs.field(default="", metadata=doc("The user name, of a `basic` scheme."))
     password: Secret | None = attrs.field(default=None, metadata=doc("The password, of a `basic` scheme."))
-    client_id: str = attrs.field(
-        default="",
-        metadata=doc("The client, where tokens are fetched by the OAuth client credentials grant."),
-    )
-    client_secret: Secret | None = attrs.field(default=None, metadata=doc("The client's secret."))
-    token_url: str = attrs.field(
-        default="",
-        validator=checks.url,
-        metadata=doc(
-            "Where tokens are fetched; what the document says of that is not trusted with the secret."
-        ),
-    )
-    scopes: tuple[str, ...] = attrs.field(default=(), metadata=doc("What the tokens are to be good for."))
     credential: Ref[Credential] | None = attrs.field(
         default=None,
         metadata=doc("A configured credential that is asked for each caller, instead of a secret here."),
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.credential is not None and (
-            self.value is not None
-            or self.username
-            or self.password is not None
-            or self.client_id
-            or self.client_secret is not None
-            or self.token_url
-            or self.scopes
-        ):
-            raise ValueError("`credential` takes the place of all other keys; leave them out")
-        given = (
-            self.value is not None,
-            self.password is not None,
-            bool(self.client_id),
-            self.credential is not None,
-        )
-        if sum(given) != 1:
-            raise ValueError(
-                "expected either `value`, or `username` and `password`, or `client_id` and the like, "
-                "or `credential`"
-            )
-        if self.client_id and not (self.token_url and self.client_secret is not None):
-            raise ValueError("`client_id` needs `client_secret` and `token_url`")
-        if not self.client_id and (self.client_secret is not None or self.token_url or self.scopes):
-            raise ValueError("`client_secret`, `token_url` and `scopes` mean nothing without `client_id`")
+        if sum((self.value is not None, self.password is not None, self.credential is not None)) != 1:
+            raise ValueError("expected either `value`, or `username` and `password`, or `credential`")
         if self.username and self.password is None:
             raise ValueError("`username` means nothing without `password`")
 

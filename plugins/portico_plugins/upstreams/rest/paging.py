@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 
 from portico.api import Json
-from portico_plugins.upstreams.http1 import Answer
+from portico_plugins.http1 import Answer
 
 from .requests import Request
 from .tools import Tool

@@ -13,13 +13,14 @@ from .document import Document, Unfit, items, mapping, text_of
 from .operations import Operation
 from .payloads import kind_of
 
-Location = Literal["path", "query", "header", "cookie"]
-_LOCATIONS: Final[tuple[Location, ...]] = ("path", "query", "header", "cookie")
+Location = Literal["path", "query", "header", "cookie", "querystring"]
+_LOCATIONS: Final[tuple[Location, ...]] = ("path", "query", "header", "cookie", "querystring")
 STYLES: Final[Mapping[str, tuple[str, ...]]] = {
     "path": ("simple", "label", "matrix"),
     "query": ("form", "spaceDelimited", "pipeDelimited", "tabDelimited", "deepObject"),
     "header": ("simple",),
     "cookie": ("form", "cookie"),
+    "querystring": ("form",),
 }
 """Location -> its styles, the default first."""
 OLD_STYLES: Final = {"ssv": "spaceDelimited", "tsv": "tabDelimited", "pipes": "pipeDelimited"}
@@ -38,7 +39,8 @@ class Parameter:
         style: How a list or an object is written.
         explode: Whether its members are written as parameters of their own.
         reserved: Whether reserved characters stay as they are (query only).
-        json: Whether it is written as JSON text.
+        json: Whether it is written as JSON text; the whole query string is if its media type is JSON, and a
+            form otherwise.
         schema: What the document says of its value.
         description: What it is.
     """
@@ -100,8 +102,6 @@ def parameter_nodes(document: Document, operation: Operation) -> Iterator[dict[s
 def _new(node: dict[str, Any]) -> Parameter | None:
     where, name = _location(node), text_of(node.get("name"))
     content = mapping(node.get("content"))
-    if node.get("in") == "querystring" and node.get("required") is True:
-        raise Unfit("a parameter that is the whole query string is not supported")
     if where is None or not name or (where == "header" and _not_to_give(name)):
         return None
     styles = STYLES[where]
@@ -113,7 +113,12 @@ def _new(node: dict[str, Any]) -> Parameter | None:
     if content:
         media_type, media = next(iter(content.items()))
         schema = mapping(media).get("schema", {})
-        as_json = kind_of(media_type) == "json"
+        kind = kind_of(media_type)
+        as_json = kind == "json"
+        if where == "querystring" and kind not in ("json", "form"):
+            if node.get("required") is True:
+                raise Unfit("a query string that is neither a form nor JSON is not supported")
+            return None
     return Parameter(
         name,
         where,

@@ -7,14 +7,16 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from .document import Document, items, text_of
+from .document import Document, items, text_of, texts
 
-Kind = Literal["json", "form", "multipart", "text", "binary"]
+Kind = Literal["json", "form", "multipart", "text", "binary", "items"]
 _PREFERRED: Final[tuple[Kind, ...]] = ("json", "form", "multipart", "text", "binary")
 
 EVENTS: Final = "text/event-stream"
 SEQUENCES: Final = ("application/json-seq", "application/geo+json-seq")
 _LINES: Final = ("application/jsonl", "application/x-jsonlines", "application/ndjson", "application/x-ndjson")
+SEQUENTIAL: Final = frozenset((*SEQUENCES, *_LINES))
+"""Media types of JSON values one after the other."""
 STREAMS: Final = frozenset(name.encode() for name in (EVENTS, *SEQUENCES, *_LINES))
 """Media types of answers that are taken item by item."""
 
@@ -26,14 +28,16 @@ class Field:
     Attributes:
         style: How a list or an object is written; "" for as its media type says.
         explode: Whether its members are written as fields of their own.
-        media_type: Its type in a multipart body; "" for by its value.
-        file: Whether it is a file.
+        media_types: The types it may have in a multipart body; none for by its value.
+        file: Whether it is a file, or a list of them.
+        many: Whether it is a list of files.
     """
 
     style: str = ""
     explode: bool = True
-    media_type: str = ""
+    media_types: tuple[str, ...] = ()
     file: bool = False
+    many: bool = False
 
 
 @attrs.frozen(eq=False)
@@ -42,7 +46,7 @@ class Body:
 
     Attributes:
         media_type: Its type.
-        kind: How it is written.
+        kind: How it is written; `items` is a list of JSON values, one after the other.
         required: Whether it must be given.
         schema: What the document says of it.
         fields: How members are written, by name; of forms only.
@@ -79,15 +83,43 @@ def is_stream(media_type: str) -> bool:
     return media_type.partition(";")[0].strip().lower().encode("utf-8", "replace") in STREAMS
 
 
-def is_file(document: Document, schema: Any) -> bool:
-    """Whether a member of a form, or a list of them, is a file."""
-    node = document.resolved(schema)
-    if node.get("type") == "array":
-        node = document.resolved(node.get("items"))
+def file_in(document: Document, schema: Any, media_types: tuple[str, ...] = ()) -> tuple[bool, bool]:
+    """Whether a value is a file or a list of files, and whether it is a list; null aside.
+
+    Args:
+        document: Where it is from.
+        schema: What is said of the value.
+        media_types: What is said of the types it may have, where it is a part of several.
+    """
+    node = _not_null(document, schema)
+    many = "array" in _types(node)
+    if many:
+        node = _not_null(document, node.get("items"))
     if node.get("type") == "file" or node.get("format") in ("binary", "base64"):
-        return True
-    media_type = text_of(node.get("contentMediaType"))
-    return bool(media_type) and kind_of(media_type) == "binary" and node.get("contentEncoding") is None
+        return True, many
+    said = text_of(node.get("contentMediaType"))
+    types = (said,) if said else media_types
+    bytes_ = bool(types) and all(kind_of(one) == "binary" for one in types)
+    plain = node.get("contentEncoding") is None and _types(node) <= {"string", "null"}
+    return bytes_ and plain and not _MADE_OF & node.keys(), many
+
+
+_MADE_OF: Final = frozenset({"allOf", "anyOf", "oneOf", "enum", "const", "properties"})
+
+
+def _types(node: dict[str, Any]) -> set[str]:
+    said = node.get("type")
+    return set(texts(said)) if isinstance(said, list) else {said} if isinstance(said, str) else set()
+
+
+def _not_null(document: Document, schema: Any) -> dict[str, Any]:
+    """A schema, or of a choice between something and null that."""
+    node = document.resolved(schema)
+    for key in ("anyOf", "oneOf"):
+        left = [one for one in map(document.resolved, items(node.get(key))) if one.get("type") != "null"]
+        if len(left) == 1:
+            return left[0]
+    return node
 
 
 def parts_of(document: Document, schema: Any, depth: int) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from portico_plugins.upstreams.checks import header_problem
 from .document import Document, Unfit, items, mapping, text_of, texts
 from .operations import Operation
 from .parameters import OLD_STYLES, STYLES, old_schema, parameter_nodes
-from .payloads import Body, Field, is_file, kind_of, parts_of, preferred
+from .payloads import SEQUENTIAL, Body, Field, file_in, kind_of, parts_of, preferred
 
 
 def body(document: Document, operation: Operation) -> Body | None:
@@ -35,6 +35,10 @@ def body(document: Document, operation: Operation) -> Body | None:
     kind = kind_of(chosen)
     media = content[chosen]
     schema = media.get("schema", {})
+    if "itemSchema" in media and chosen.partition(";")[0].strip().lower() in SEQUENTIAL:
+        kind, schema = "items", {"type": "array", "items": media["itemSchema"]}
+    elif kind == "json" and "*" in chosen and file_in(document, schema)[0]:
+        kind = "binary"
     fields: dict[str, Field] = {}
     if kind in ("form", "multipart"):
         fields = _fields(document, schema, mapping(media.get("encoding")))
@@ -100,11 +104,12 @@ def _fields(document: Document, schema: Any, encoding: Mapping[str, Any]) -> dic
         if not style and ("explode" in said or "allowReserved" in said):
             style = "form"
         explode = said.get("explode")
+        types = tuple(one.strip() for one in text_of(said.get("contentType")).split(",") if one.strip())
         out[name] = Field(
             style if style in STYLES["query"] else "",
             explode if isinstance(explode, bool) else style in ("", "form", "deepObject"),
-            text_of(said.get("contentType")).partition(",")[0].strip(),
-            is_file(document, properties.get(name)),
+            types,
+            *file_in(document, properties.get(name), types),
         )
     return out
 
@@ -145,4 +150,4 @@ def _old_body(document: Document, operation: Operation) -> Body | None:
 def _old_field(node: Mapping[str, Any]) -> Field:
     said = text_of(node.get("collectionFormat"))
     style = OLD_STYLES.get(said, "form") if node.get("type") == "array" else ""
-    return Field(style, said == "multi", "", node.get("type") == "file")
+    return Field(style, said == "multi", (), node.get("type") == "file")

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import attrs
+import msgspec
 
 from portico.api import INVALID_PARAMS, Json, Refused, Secret
 from portico_plugins.upstreams.checks import header_problem
@@ -19,6 +20,7 @@ from .security import Additions
 from .tools import Tool
 
 _LONGEST_TARGET: Final = 16 * 1024
+_encode = msgspec.json.Encoder().encode
 
 
 @attrs.frozen(eq=False)
@@ -66,6 +68,7 @@ def request_of(
     query: styles.Pairs = []
     cookies: styles.Pairs = []
     places: dict[str, str] = {}
+    whole = ""
     # What is fixed comes last and takes the place of what has its name: an object that is written as
     # parameters of its own, or a header in other letters, could set it otherwise.
     for argument in sorted(tool.arguments.parameters, key=tool.fixed.__contains__):
@@ -77,6 +80,10 @@ def request_of(
                 places[parameter.name] = styles.path(parameter, value)
             elif parameter.location == "query":
                 query = _written(query, parameter, styles.query(parameter, value), own)
+            elif parameter.location == "querystring" and parameter.json:
+                whole = quote(_encode(value).decode(), safe="")
+            elif parameter.location == "querystring":
+                query = _written(query, parameter, _form(value), own)
             elif parameter.location == "cookie":
                 cookies = _written(cookies, parameter, styles.cookie(parameter, value), own)
             else:
@@ -103,12 +110,13 @@ def request_of(
         cookies = _replaced(cookies, more.cookies, str)
     if cookies:
         headers["cookie"] = ("Cookie", "; ".join(f"{name}={value}" for name, value in cookies))
-    return _assembled(tool, places, query, headers, body)
+    return _assembled(tool, places, whole, query, headers, body)
 
 
 def _assembled(
     tool: Tool,
     places: Mapping[str, str],
+    whole: str,
     query: styles.Pairs,
     headers: dict[str, tuple[str, str]],
     body: bytes | None,
@@ -121,7 +129,7 @@ def _assembled(
     except Unfit as reason:
         raise Refused(INVALID_PARAMS, f"Invalid params: {reason}") from None
     origin, begin = _begin(tool.base)
-    written = "&".join(([more] if more else []) + [f"{name}={value}" for name, value in query])
+    written = "&".join([*filter(None, (more, whole)), *(f"{name}={value}" for name, value in query)])
     target = f"{begin}{path}?{written}" if written else f"{begin}{path}"
     if len(target) > _LONGEST_TARGET:
         raise Refused(INVALID_PARAMS, "Invalid params: the arguments are too long for an address")
@@ -147,6 +155,17 @@ def _add(headers: dict[str, tuple[str, str]], name: str, value: str) -> None:
         raise _invalid(name, "it goes to a header, and has characters none may have")
     if value:
         headers[name.lower()] = (name, value)
+
+
+def _form(value: Any) -> styles.Pairs:
+    """A value that is the whole query, as its pairs.
+
+    Raises:
+        Unfit: It is no object.
+    """
+    if not isinstance(value, dict):
+        raise Unfit("it is a form: expected an object")
+    return [pair for name, item in value.items() for pair in bodies.pairs_of(name, item, bodies.PLAIN)]
 
 
 def _written(found: styles.Pairs, parameter: Parameter, more: styles.Pairs, fixed: bool) -> styles.Pairs:

@@ -10,17 +10,15 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 import msgspec
 
 from .document import Document, Unfit, items, mapping, text_of
 from .keywords import constraints, nullable
+from .parts import Mode, hidden_in, not_required, one_sided, told_apart
 from .shortening import refs_in, shallow
-
-Mode = Literal["in", "out"]
-"""Whether for what is sent (nothing read-only in it) or for what comes back (nothing write-only)."""
 
 _DEEPEST: Final = 32
 _OPEN: Final = 60
@@ -224,6 +222,10 @@ class Schemas:
         for key in _BY_NAME:
             if key in node:
                 self._by_name(out, key, node[key], mode, refs, owner, depth, in_place)
+        if "allOf" in out:
+            one_sided(out, node, self._document, mode)
+        if mode == "in" and "anyOf" in out:
+            told_apart(out, node, self._document)
         return nullable(node, out) if not self._siblings else out
 
     def _described(self, node: dict[str, Any]) -> dict[str, Any]:
@@ -266,9 +268,7 @@ class Schemas:
         depth: int,
         in_place: bool,
     ) -> None:
-        hidden = {
-            name for name, item in mapping(node).items() if key == "properties" and self._hidden(item, mode)
-        }
+        hidden = hidden_in(self._document, {key: node}, mode)
         inside = in_place and key in _IN_PLACE
         kept = {
             name: self._converted(item, mode, refs, owner, depth + 1, in_place=inside)
@@ -282,17 +282,7 @@ class Schemas:
                 del out["additionalProperties"]
         if kept:
             out[key] = kept
-        if hidden and "required" in out:
-            out["required"] = [name for name in out["required"] if name not in hidden]
-            if not out["required"]:
-                del out["required"]
-
-    def _hidden(self, node: Any, mode: Mode) -> bool:
-        key = "readOnly" if mode == "in" else "writeOnly"
-        if mapping(node).get(key) is True:
-            return True
-        ref = mapping(node).get("$ref")
-        return isinstance(ref, str) and mapping(self._at(ref)).get(key) is True
+        not_required(out, hidden)
 
     def _reference(self, ref: str, refs: set[str], owner: str, in_place: bool) -> dict[str, Any]:
         if ref != "#" and not ref.startswith("#/"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import attrs
 
@@ -12,7 +12,8 @@ from portico.api import Json, Secret
 from portico_plugins.upstreams.checks import COOKIE, header_problem
 
 from .config import RestConfig, SchemeSettings
-from .document import Unfit, text_of
+from .document import Unfit, mapping, text_of
+from .references import origin
 
 
 @attrs.frozen(eq=False)
@@ -25,12 +26,17 @@ class Additions:
         cookies: By name.
         wants: Where the document wants the key that a credential is to give (`header`, `query`, `cookie`),
             and the name it has there; "" for anywhere.
+        token_url: Where the document says that a client has tokens of its own; "" where that is nothing to
+            trust with a secret.
+        told: What it says, trusted or not.
     """
 
     headers: Mapping[str, str] = attrs.field(factory=dict)
     query: Mapping[str, Secret] = attrs.field(factory=dict)
     cookies: Mapping[str, Secret] = attrs.field(factory=dict)
     wants: tuple[str, str] = ("", "")
+    token_url: str = ""
+    told: str = ""
 
 
 def fixed(config: RestConfig) -> Additions:
@@ -40,34 +46,30 @@ def fixed(config: RestConfig) -> Additions:
     )
 
 
-def placed(schemes: Mapping[str, Json], settings: Mapping[str, SchemeSettings]) -> dict[str, Additions]:
+def placed(schemes: Mapping[str, Json], config: RestConfig) -> dict[str, Additions]:
     """What each configured security scheme adds.
 
     Raises:
         Unfit: The document has no such scheme, or one that a secret cannot fill.
     """
     out = {}
-    for name, own in settings.items():
+    for name, own in config.security.items():
         if name not in schemes:
             raise Unfit(
                 f"the document has no security scheme {name[:50]!r}; it has: {', '.join(schemes) or 'none'}"
             )
-        out[name] = _addition(name, schemes[name], own)
+        out[name] = _addition(name, schemes[name], own, config)
     return out
 
 
-def _addition(name: str, scheme: Json, own: SchemeSettings) -> Additions:
+def _addition(name: str, scheme: Json, own: SchemeSettings, config: RestConfig) -> Additions:
     kind, way = text_of(scheme.get("type")), text_of(scheme.get("scheme")).lower()
     if own.credential is not None:
         if kind == "apiKey":
             return Additions(wants=(text_of(scheme.get("in")), text_of(scheme.get("name"))))
         if kind not in ("basic", "http", "oauth2", "openIdConnect"):
             raise Unfit(f"the security scheme {name[:50]!r} of type {kind[:20]!r} is not supported")
-        return Additions()  # asked for each caller
-    if own.client_id:
-        if kind not in ("oauth2", "openIdConnect", "http"):
-            raise Unfit(f"the security scheme {name[:50]!r} takes no tokens")
-        return Additions()  # a token, which is fetched
+        return _flow(scheme, config)  # asked for each caller
     if kind == "basic" or (kind == "http" and way == "basic"):
         if own.password is None:
             raise Unfit(f"the security scheme {name[:50]!r} is `basic`: set `username` and `password`")
@@ -89,12 +91,30 @@ def _addition(name: str, scheme: Json, own: SchemeSettings) -> Additions:
     raise Unfit(f"the security scheme {name[:50]!r} of type {kind[:20]!r} is not supported")
 
 
+def _flow(scheme: Json, config: RestConfig) -> Additions:
+    """What the document says of where tokens are had by the client credentials grant.
+
+    A document that came over the network could name a place of somebody else's, who would be sent the
+    client's secret: it is believed as far as its own origin, and that of a configured API.
+    """
+    swagger = scheme.get("flow") == "application"
+    flow = scheme if swagger else mapping(mapping(scheme.get("flows")).get("clientCredentials"))
+    said = text_of(flow.get("tokenUrl"))
+    if not said:
+        return Additions()
+    url = urljoin(config.openapi or config.base_url, said)
+    near = origin(url) in {origin(config.openapi), origin(config.base_url)} - {""}
+    return Additions(token_url=url if near or not config.openapi else "", told=url)
+
+
 def _header(scheme: str, name: str, value: str) -> Additions:
     if header_problem(name, value):
         raise Unfit(f"the security scheme {scheme[:50]!r} cannot be sent as a header")
     return Additions({name: value})
 
 
-def chosen(needed: Sequence[Sequence[str]], there: Mapping[str, Additions]) -> Sequence[str]:
+def chosen(
+    needed: Sequence[Mapping[str, tuple[str, ...]]], there: Mapping[str, Additions]
+) -> Mapping[str, tuple[str, ...]]:
     """The schemes to use for an operation: the first of its requirements that is configured, all of it."""
-    return next((each for each in needed if all(name in there for name in each)), ())
+    return next((each for each in needed if all(name in there for name in each)), {})

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from portico.api import Clock, Exchange, Json, SseParser
-from portico_plugins.upstreams.http1 import Answer, Unusable
+from portico_plugins.http1 import Answer, Unusable
 
 from .config import RestConfig
 from .payloads import EVENTS, SEQUENCES

@@ -43,7 +43,7 @@ class Tool:
         defaults: Arguments that are these unless given.
         headers: Headers of its own.
         timeout: Seconds, or None.
-        security: The security schemes it needs, any of the lists.
+        security: The security schemes it needs with the scopes of each, any of the lists.
         path_names: The names in its path.
         answers_json: Whether the document says that JSON comes back.
         shape: What to make of its answers; None for nothing.
@@ -59,7 +59,7 @@ class Tool:
     defaults: Json
     headers: Mapping[str, Secret]
     timeout: float | None
-    security: tuple[tuple[str, ...], ...]
+    security: tuple[Mapping[str, tuple[str, ...]], ...]
     path_names: tuple[str, ...]
     answers_json: bool
     shape: Shape | None

@@ -125,10 +125,9 @@ class RestUpstream:
             self._settle()  # unchanged since the last time
             return
         found, directory = await asyncio.to_thread(self._made, document)
-        placed_now = placed(found.schemes, self._config.security)
+        self._calls.take(placed(found.schemes, self._config))
         before = self.offer.tools
         self._tools, self._directory = found.tools, directory
-        self._calls.take(placed_now)
         definitions = [tool.definition for tool in found.tools.values()]
         if directory is not None:
             definitions += directory.definitions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -23,6 +24,25 @@ for _tag, _pattern, _first in (
     ("merge", r"^(?:<<)$", "<"),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+
+
+def _int(loader: Any, node: Any) -> Any:
+    """A decimal number, zeros in front or not; text where it has more digits than a number may."""
+    said = loader.construct_scalar(node)
+    try:
+        return int(said)
+    except ValueError:
+        return said
+
+
+def _float(loader: Any, node: Any) -> Any:
+    said = loader.construct_scalar(node)
+    value = float(said)
+    return value if math.isfinite(value) else said
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
 
 
 def load(text: bytes) -> Any:

@@ -267,6 +267,7 @@ async def agent(
     change: Callable[[AgentCard], object] | None = None,
     wrap: Callable[[ASGIApp], ASGIApp] | None = None,
     tls: Tls | None = None,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     **shape: Any,
 ) -> AsyncIterator[Serving]:
     """A running agent.
@@ -279,6 +280,7 @@ async def agent(
         change: Changes the card before it is served.
         wrap: Put around the whole application.
         tls: With TLS; the agent is then called `localhost`.
+        interceptors: Of its gRPC server.
         shape: Of `card`.
     """
     script, made, paths = Scripted(), card(**shape), list[str]()
@@ -303,7 +305,7 @@ async def agent(
                 return
         await app(scope, receive, send)
 
-    server = grpc.aio.server()
+    server = grpc.aio.server(interceptors=interceptors)
     if legacy:
         a2a_v0_3_pb2_grpc.add_A2AServiceServicer_to_server(CompatGrpcHandler(handler), server)  # type: ignore[no-untyped-call]
     else:

@@ -17,9 +17,9 @@ from jwt.algorithms import ECAlgorithm
 from jwt.utils import base64url_encode
 
 from portico.api import Json, Refused, State
+from portico_plugins.http1 import Answer, Unreachable
 from portico_plugins.upstreams.a2a.config import Signers
 from portico_plugins.upstreams.a2a.web import Web
-from portico_plugins.upstreams.http1 import Answer, Unreachable
 from tests.plugins.upstreams.a2a.agent_server import Serving, agent
 from tests.plugins.upstreams.a2a.kit import running
 from tests.plugins.upstreams.kit import call, text

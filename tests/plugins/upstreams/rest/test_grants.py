@@ -1,113 +1,133 @@
-"""Tokens by the OAuth client credentials grant: fetched once, renewed, and never told."""
+"""Security schemes that are OAuth flows: what the document says of tokens, and how far it is believed."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 
-from portico.api import UPSTREAM_UNAVAILABLE, Json, Refused, Secret
+from portico.api import Json, Ref, State
 from portico_plugins.upstreams.rest.config import SchemeSettings
+from tests.plugins.credentials.token_server import TokenServer, client
 from tests.plugins.upstreams.kit import call, serving
-from tests.plugins.upstreams.rest.kit import raw, running
+from tests.plugins.upstreams.rest.kit import Files, echo, running
+
+OWN: Any = Ref("own")
 
 
-class Api:
-    """An API that wants the latest token, and the server that gives tokens."""
-
-    def __init__(self, life: float = 3600.0) -> None:
-        self.life = life
-        self.given = 0
-        self.valid = ""
-        self.forms: list[dict[str, list[str]]] = []
-        self.clients: list[str] = []
-        self.status = 200
-        self.answer: Json | None = None
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        headers = dict(scope["headers"])
-        body = (await receive()).get("body", b"")
-        status, said = self._answered(scope["path"], headers.get(b"authorization", b"").decode(), body)
-        head = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": status, "headers": head})
-        await send({"type": "http.response.body", "body": json.dumps(said).encode()})
-
-    def _answered(self, path: str, authorization: str, body: bytes) -> tuple[int, Any]:
-        if path != "/token":
-            return (200, {"fine": True}) if authorization == f"Bearer {self.valid}" else (401, {})
-        self.given += 1
-        self.valid = f"token-{self.given}"
-        self.forms.append(parse_qs(body.decode()))
-        self.clients.append(authorization)
-        fine = {"access_token": self.valid, "token_type": "bearer", "expires_in": self.life}
-        return self.status, fine if self.answer is None else self.answer
+def document(token_url: str, **scheme: Any) -> Json:
+    flows = {"clientCredentials": {"tokenUrl": token_url, "scopes": {"r": "", "w": "", "admin": ""}}}
+    return {
+        "openapi": "3.1.0",
+        "security": [{"o": ["r"]}],
+        "components": {"securitySchemes": {"o": {"type": "oauth2", "flows": flows, **scheme}}},
+        "paths": {
+            "/x": {
+                "get": {"operationId": "read"},
+                "post": {"operationId": "write", "security": [{"o": ["r", "w"]}]},
+            }
+        },
+    }
 
 
-DOCUMENT: Json = {
-    "openapi": "3.0.0",
-    "security": [{"o": []}],
-    "components": {"securitySchemes": {"o": {"type": "oauth2", "flows": {}}}},
-    "paths": {"/x": {"get": {"operationId": "op"}}},
-}
+def swagger(token_url: str) -> Json:
+    made = document(token_url)
+    scheme = {"type": "oauth2", "flow": "application", "tokenUrl": token_url, "scopes": {}}
+    del made["openapi"], made["components"]
+    return {"swagger": "2.0", "securityDefinitions": {"o": scheme}, **made}
 
 
-def config(origin: str, **changes: Any) -> Json:
-    own = SchemeSettings(
-        client_id="me", client_secret=Secret("canary:s"), token_url=f"{origin}/token", scopes=("a", "b")
-    )
-    return {"openapi_inline": DOCUMENT, "base_url": origin, "security": {"o": own}, **changes}
+def config(**changes: Any) -> Json:
+    return {"security": {"o": SchemeSettings(credential=OWN)}, **changes}
 
 
-async def test_one_token_is_fetched_for_many_calls() -> None:
-    api = Api()
-    async with serving(api) as origin, running(**config(origin)) as up:
-        results = await asyncio.gather(*(up.send(call("op")) for _ in range(5)))
-        assert all(result.value["structuredContent"] == {"fine": True} for result in results)
-        assert api.forms == [{"grant_type": ["client_credentials"], "scope": ["a b"]}]
-        assert api.clients == ["Basic bWU6Y2FuYXJ5JTNBcw=="]
+@pytest.mark.parametrize("version", [document, swagger])
+async def test_a_document_says_where_tokens_are_had_and_what_each_operation_needs(version: Any) -> None:
+    tokens = TokenServer()
+    async with serving(tokens) as id_, serving(echo) as api, client() as own:
+        given = config(openapi_inline=version(f"{id_}/token"), base_url=api)
+        async with running(own, **given) as up:
+            sent = {}
+            for name in ("read", "write", "read"):
+                result = await up.send(call(name))
+                sent[name] = result.value["structuredContent"]["headers"]["authorization"]
+    assert [form["scope"] for form in tokens.forms] == [["r"], ["r w"]]
+    assert sent == {"read": "Bearer token-1", "write": "Bearer token-2"}
 
 
-async def test_a_token_is_renewed_when_it_ends_and_when_the_api_does_not_take_it() -> None:
-    api = Api(life=0.0)
-    async with serving(api) as origin, running(**config(origin)) as up:
-        await up.send(call("op"))
-        await up.send(call("op"))
-        assert api.given == 2
-    api = Api()
-    async with serving(api) as origin, running(**config(origin)) as up:
-        await up.send(call("op"))
-        api.valid = "another"
-        assert (await up.send(call("op"))).value["isError"] is True
-        assert (await up.send(call("op"))).value["isError"] is False
-        assert api.given == 2
+async def test_a_token_that_the_api_does_not_take_is_replaced_and_the_call_is_made() -> None:
+    tokens = TokenServer()
+    async with serving(tokens) as id_, serving(tokens.gate(echo)) as api, client() as own:
+        given = config(openapi_inline=document(f"{id_}/token"), base_url=api)
+        async with running(own, **given) as up:
+            await up.send(call("read"))
+            tokens.valid = "revoked"
+            assert (await up.send(call("read"))).value["isError"] is False
+    assert tokens.gated == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
+
+
+async def test_what_the_credential_says_goes_before_what_the_document_does() -> None:
+    tokens, evil = TokenServer(), TokenServer()
+    async with serving(tokens) as id_, serving(evil) as elsewhere, serving(echo) as api:
+        given = config(openapi_inline=document(f"{elsewhere}/token"), base_url=api)
+        async with client(token_url=f"{id_}/token", scopes=("mine",)) as own, running(own, **given) as up:
+            await up.send(call("read"))
+            await up.send(call("write"))
+    assert [form["scope"] for form in tokens.forms] == [["mine"]]
+    assert evil.forms == []
+
+
+async def test_a_document_from_the_network_is_believed_as_far_as_its_own_origin() -> None:
+    tokens, evil = TokenServer(), TokenServer()
+    files = Files({"/openapi.json": document("/token")})
+
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        await (tokens if scope.get("path") == "/token" else files)(scope, receive, send)
+
+    async with serving(both) as origin, serving(evil) as elsewhere, serving(echo) as api, client() as own:
+        given = config(openapi=f"{origin}/openapi.json", base_url=api)
+        async with running(own, **given) as up:
+            await up.send(call("read"))
+            assert len(tokens.forms) == 1
+        files.files["/openapi.json"] = document(f"{elsewhere}/token")
+        async with running(own, **given) as up:
+            assert up.upstream.state is State.DEGRADED
+            said = f"the document says {elsewhere}/token, of another origin than its own"
+            assert up.upstream.reason.endswith(f"set `token_url` of the credential 'id'; {said}")
+            assert up.upstream.offer.tools == ()
+    assert evil.forms == []
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "reason"),
+    ("scheme", "said"),
     [
-        (400, {"error": "invalid_client"}, "token_refused"),
-        (200, {}, "bad_token_answer"),
-        (200, {"access_token": "a b"}, "bad_token_answer"),
-        (200, {"access_token": "a", "token_type": "mac"}, "bad_token_answer"),
+        ({"flows": {"implicit": {"tokenUrl": "https://id.test/"}}}, "set `token_url` of the credential 'id'"),
+        ({"type": "openIdConnect", "flows": {}}, "set `token_url` of the credential 'id'"),
+        ({"flows": {"clientCredentials": {"tokenUrl": "http://id.test/t"}}}, "a secret is not sent there"),
+        ({"flows": {"clientCredentials": {"tokenUrl": "https://u:p@id.test/"}}}, "carries no credentials"),
+        ({"flows": {"clientCredentials": {"tokenUrl": ["https://id.test/"]}}}, "set `token_url`"),
+        ({"flows": []}, "set `token_url` of the credential 'id'"),
     ],
 )
-async def test_without_a_token_the_api_is_not_called(status: int, answer: Json, reason: str) -> None:
-    api = Api()
-    api.status, api.answer = status, answer
-    async with serving(api) as origin, running(**config(origin)) as up:
-        with pytest.raises(Refused) as refused:
-            await up.send(call("op"))
-    assert (refused.value.code, refused.value.data["gateway"]["reason"]) == (UPSTREAM_UNAVAILABLE, reason)
-    assert "canary" not in json.dumps([refused.value.body(), up.log.lines])
+async def test_a_scheme_that_says_nothing_of_use_is_an_error_that_says_what_to_do(
+    scheme: Json, said: str
+) -> None:
+    given = config(openapi_inline=document("https://id.test/t", **scheme), base_url="http://127.0.0.1:9")
+    async with client() as own, running(own, **given) as up:
+        assert up.upstream.state is State.DEGRADED
+        assert said in up.upstream.reason
 
 
-async def test_a_token_server_at_a_forbidden_address_is_never_connected_to() -> None:
-    async with raw(b"") as server, running(**config(server.origin, allow_private=False)) as up:
-        with pytest.raises(Refused):
-            await up.send(call("op"))
-        assert server.connections == 0
+async def test_scopes_of_no_use_are_left_out() -> None:
+    tokens, made = TokenServer(), document("/token")
+    made["security"] = [{"o": "all"}]
+    made["paths"]["/x"]["post"]["security"] = [{"o": [1, "w"]}]
+    async with (
+        serving(tokens) as id_,
+        serving(echo) as api,
+        client(token_url=f"{id_}/token") as own,
+        running(own, **config(openapi_inline=made, base_url=api)) as up,
+    ):
+        await up.send(call("read"))
+        await up.send(call("write"))
+    assert [form.get("scope") for form in tokens.forms] == [None, ["w"]]

@@ -248,6 +248,58 @@ async def test_a_multipart_form_arrives_with_files_of_text_and_bytes(origin: str
     )
 
 
+async def test_a_part_has_one_of_the_types_the_document_allows(origin: str) -> None:
+    file = {"type": "string", "format": "binary"}
+    schema = {"type": "object", "properties": dict.fromkeys(("same", "other", "none", "any"), file)}
+    listed = {"contentType": "image/png, image/jpeg"}
+    encoding = {**dict.fromkeys(("same", "other", "none"), listed), "any": {"contentType": "image/*"}}
+    operation = with_body("multipart/form-data", schema, encoding=encoding)
+    body = {
+        "same": {"base64": "/9j/", "mediaType": "image/jpeg"},
+        "other": {"base64": "/9j/", "mediaType": "image/gif"},
+        "none": {"base64": "/9j/"},
+        "any": {"base64": "/9j/", "mediaType": "image/webp"},
+    }
+    found = parts(await arrived(origin, operation, {"body": body}))
+    assert {name: part.get_content_type() for name, part in found.items()} == {
+        "same": "image/jpeg",
+        "other": "image/png",
+        "none": "image/png",
+        "any": "image/webp",
+    }
+
+
+@pytest.mark.parametrize(
+    ("media_type", "written"),
+    [("application/jsonl", b'{"a":1}\n[2]\n'), ("application/json-seq", b'\x1e{"a":1}\n\x1e[2]\n')],
+)
+async def test_a_sequence_of_items_arrives_as_one(origin: str, media_type: str, written: bytes) -> None:
+    operation = with_body(media_type, {}, itemSchema={"type": ["object", "array"]})
+    found = await arrived(origin, operation, {"body": [{"a": 1}, [2]]})
+    assert base64.b64decode(found["body"]) == written
+    assert found["headers"]["content-type"] == media_type
+
+
+@pytest.mark.parametrize(
+    ("media_type", "value", "written"),
+    [
+        (
+            "application/x-www-form-urlencoded",
+            {"a b": "x&y", "n": 1, "l": [1, 2], "key": "mine"},
+            "a%20b=x%26y&n=1&l=1&l=2&key=set",
+        ),
+        ("application/json", {"a": ["&"]}, "%7B%22a%22%3A%5B%22%26%22%5D%7D&key=set"),
+    ],
+)
+async def test_a_parameter_may_be_the_whole_query_string(
+    origin: str, media_type: str, value: Json, written: str
+) -> None:
+    schema = {"type": "object", "required": list(value)}
+    operation = with_parameter("querystring", name="q", content={media_type: {"schema": schema}})
+    found = await arrived(origin, operation, {"q": value}, query={"key": Secret("set")})
+    assert found["query"] == written
+
+
 async def test_text_and_binary_bodies_arrive_byte_for_byte(origin: str) -> None:
     found = await arrived(origin, with_body("application/xml", {}), {"body": "<é/>"})
     assert base64.b64decode(found["body"]) == "<é/>".encode()

@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from portico.api import UPSTREAM_UNAVAILABLE, Refused, Secret
-from portico_plugins.upstreams.http1.tls import Tls, tls_context
+from portico_plugins.http1.tls import Tls, tls_context
 from portico_plugins.upstreams.rest.config import RestConfig
 from tests.plugins.upstreams.kit import call, text
 from tests.plugins.upstreams.rest.kit import http, raw, running, simple

@@ -186,6 +186,18 @@ def test_a_schema_that_is_a_part_of_itself_is_cut_there() -> None:
             {"anyOf": [{"type": "string"}, {"type": "integer"}]},
         ),
         ({"type": "string", "enum": []}, {"type": "string"}),
+        (
+            {"type": "object", "allOf": [{"type": "object"}], "nullable": True},
+            {"anyOf": [{"type": "object", "allOf": [{"type": "object"}]}, {"type": "null"}]},
+        ),
+        (
+            {"type": "string", "anyOf": [{"type": "string"}], "nullable": True},
+            {"anyOf": [{"type": "string", "anyOf": [{"type": "string"}]}, {"type": "null"}]},
+        ),
+        (
+            {"oneOf": [{"type": "string"}], "nullable": True},
+            {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        ),
     ],
 )
 def test_a_schema_of_openapi_3_0_is_said_in_today_s_words(said: Json, meant: Json) -> None:
@@ -209,6 +221,45 @@ def test_what_is_read_only_is_not_asked_for_and_what_is_write_only_not_promised(
     assert set(given["properties"]) == {"name", "key"}
     assert given["required"] == ["name"]
     assert set(tool.definition["outputSchema"]["properties"]) == {"id", "name"}
+
+
+def test_what_is_read_only_in_one_part_is_not_required_by_another() -> None:
+    pet = {
+        "type": "object",
+        "properties": {"id": {"readOnly": True}, "key": {"writeOnly": True}, "name": {"type": "string"}},
+    }
+    node = {"allOf": [{"$ref": "#/components/schemas/Pet"}, {"required": ["id", "key", "name"]}]}
+    paths = posted(node)
+    paths["/x"]["post"]["responses"] = {
+        "200": {"content": {"application/json": {"schema": {"type": "object", **node}}}}
+    }
+    (tool,) = made(document(paths, components={"schemas": {"Pet": pet}}), output="full").tools.values()
+    assert tool.definition["inputSchema"]["properties"]["body"]["allOf"][1] == {"required": ["key", "name"]}
+    assert tool.definition["outputSchema"]["allOf"][1] == {"required": ["id", "name"]}
+
+
+def test_what_a_discriminator_maps_is_said_in_each_of_several_schemas() -> None:
+    kind = {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string"}}}
+    schemas = {
+        "Cat": kind,
+        "Dog": kind,
+        "Cow": kind,
+        "Pig": {"type": "object", "properties": {"kind": {"enum": ["pig"]}}},
+    }
+    given = {
+        "oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in schemas],
+        "discriminator": {
+            "propertyName": "kind",
+            "mapping": {"cat": "#/components/schemas/Cat", "tom": "Cat", "dog": "Dog", "p": "Pig"},
+        },
+    }
+    schema = only(posted(given), components={"schemas": schemas})
+    assert schema["properties"]["body"]["anyOf"] == [
+        {"$ref": "#/$defs/Cat", "properties": {"kind": {"enum": ["cat", "tom"]}}},
+        {"$ref": "#/$defs/Dog", "properties": {"kind": {"enum": ["dog"]}}},
+        {"$ref": "#/$defs/Cow"},
+        {"$ref": "#/$defs/Pig"},
+    ]
 
 
 def test_output_schemas_are_off_unless_asked_for_and_short_when_compact() -> None:
@@ -297,6 +348,33 @@ def test_files_in_a_form_and_a_binary_body_are_file_arguments() -> None:
     schema = only(posted(form, "multipart/form-data"))
     assert schema["properties"]["body"]["properties"] == {"f": FILE, "n": {"type": "string"}}
     assert only(posted({}, "application/octet-stream"))["properties"]["body"] == FILE
+    assert only(posted(form["properties"]["f"], "*/*"))["properties"]["body"] == FILE
+    assert only(posted({"type": "object"}, "*/*"))["properties"]["body"] == {"type": "object"}
+
+
+def test_a_file_that_need_not_be_there_is_a_file_all_the_same() -> None:
+    file = {"type": "string", "format": "binary"}
+    form = {
+        "type": "object",
+        "properties": {
+            "one": {"anyOf": [file, {"type": "null"}], "description": "A picture."},
+            "all": {"oneOf": [{"type": "null"}, {"type": "array", "items": file, "maxItems": 3}]},
+            "few": {"type": ["array", "null"], "items": file, "description": "Some.", "maxItems": 2},
+            "bytes": {},
+            "text": {"type": "string"},
+            "either": {"anyOf": [file, {"type": "integer"}]},
+        },
+    }
+    encoding = {"bytes": {"contentType": "image/png, image/jpeg"}, "text": {"contentType": "text/csv"}}
+    content = {"multipart/form-data": {"schema": form, "encoding": encoding}}
+    schema = only({"/x": {"post": {"requestBody": {"content": content}}}})
+    members = schema["properties"]["body"]["properties"]
+    assert members["one"] == {**FILE, "description": f"A picture.\n{FILE['description']}"}
+    assert members["all"] == {"type": "array", "items": FILE}
+    assert members["few"] == {"description": "Some.", "type": "array", "items": FILE, "maxItems": 2}
+    assert members["bytes"] == FILE
+    assert members["text"] == {"type": "string"}
+    assert "anyOf" in members["either"]
 
 
 def test_the_forms_and_lists_of_openapi_2_are_understood() -> None:
@@ -509,6 +587,32 @@ def test_yaml_is_read_as_json_would_say_it() -> None:
         "t": True,
         "z": None,
     }
+
+
+def test_numbers_of_yaml_are_decimal_and_finite() -> None:
+    many = "1" * 5000
+    found = parse(f"a: 0899\nb: 0755\nc: -012\nd: 1e999\ne: 1_000\nf: {many}\ng: 1e3\n".encode())
+    assert found == {"a": 899, "b": 755, "c": -12, "d": "1e999", "e": "1_000", "f": many, "g": 1000.0}
+
+
+def test_a_tag_selects_what_is_in_the_tags_below_it() -> None:
+    paths = {f"/{tag}": {"get": {"tags": [tag]}} for tag in ("inner", "middle", "other", "loop")}
+    tags = [
+        {"name": "inner", "parent": "middle"},
+        {"name": "middle", "parent": "outer"},
+        {"name": "outer"},
+        {"name": "loop", "parent": "loop"},
+    ]
+    root = {"openapi": "3.2.0", "paths": paths, "tags": tags}
+    assert set(made(Document(root), include=(Match(tags=("outer",)),)).tools) == {"get_inner", "get_middle"}
+    assert set(made(Document(root), include=(Match(tags=("loop",)),)).tools) == {"get_loop"}
+
+
+def test_a_method_may_have_a_hyphen_and_nothing_else_odd() -> None:
+    more = {"M-SEARCH": {}, "BAD METHOD": {}, "X\r\n": {}, "-": {}}
+    root = {"openapi": "3.2.0", "paths": {"/x": {"additionalOperations": more}}}
+    (tool,) = made(Document(root)).tools.values()
+    assert (tool.name, tool.method) == ("m-search_x", "M-SEARCH")
 
 
 def test_one_bad_operation_does_not_take_the_others_down() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import attrs
 
-from portico._core.contracts import Json
-from portico._core.definitions import Definitions
+from portico._core.contracts.definitions import Definitions
+from portico._core.contracts.json import Json
+from portico._core.contracts.records import About, Author, Change, Entry, Record
+from portico._core.contracts.upstreams import Offer
 from portico._core.errors import PorticoError
-from portico._core.records import About, Author, Change, Entry, Record
 
 
 @attrs.frozen
@@ -25,7 +26,7 @@ class Managed:
         origin: Where it comes from; what comes from the file can only be changed there.
         record: As the registry has it; None for one of the file.
         state: Of an upstream: `ready`, `starting`, `degraded`, `unavailable`, `quarantined`, `stopped` (see
-            `contracts.State`); else `ready`. `disabled` when it is not in use, `invalid` when it cannot be
+            `upstreams.State`); else `ready`. `disabled` when it is not in use, `invalid` when it cannot be
             used.
         reason: Why it is not ready.
         problems: What is wrong with an invalid one: `(path, message)`.
@@ -185,8 +186,8 @@ class Management(Protocol):
         """
         ...
 
-    def offers(self) -> Mapping[str, Any]:
-        """What each upstream offers (`contracts.Offer`), by name."""
+    def offers(self) -> Mapping[str, Offer]:
+        """What each upstream offers, by name."""
         ...
 
 
@@ -240,7 +241,7 @@ class Unmanaged:
         """Refuse."""
         raise NoRegistry(_NONE)
 
-    def offers(self) -> Mapping[str, Any]:
+    def offers(self) -> Mapping[str, Offer]:
         """Refuse."""
         raise NoRegistry(_NONE)
 

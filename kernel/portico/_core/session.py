@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from portico._core.contracts import Era, Json, Principal, Result
+from portico._core.contracts.auth import Principal
+from portico._core.contracts.exchange import Era
+from portico._core.contracts.json import Json
+from portico._core.contracts.result import Result
+from portico._core.endpoint import Endpoint
 from portico._core.errors import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refused
 from portico._core.protocol.audience import check_ask
-from portico._core.protocol.calls import LegacyCall
 from portico._core.protocol.eras import LOG_LEVELS, negotiate
 from portico._core.protocol.jsonrpc import (
     Id,
@@ -25,11 +28,9 @@ from portico._core.protocol.jsonrpc import (
     result_frame,
     result_pieces,
 )
+from portico._core.protocol.legacy_call import LegacyCall
 from portico._core.protocol.stream import Sink
 from portico._core.protocol.subscriptions import EVERY_KIND, Notice, Subscription
-
-if TYPE_CHECKING:
-    from portico._core.endpoint import Endpoint
 
 
 class Session:
@@ -153,7 +154,7 @@ class Session:
         )
         self.endpoint.hub.add(self._subscription)
         self.endpoint.sessions.add(self)
-        return self.endpoint.initialize_result(self.version)
+        return self.endpoint.lists.initialize_result(self.version)
 
     def _subscribe(self, message: Message, sink: Sink, *, wanted: bool) -> None:
         uri: Any = message.params.get("uri")

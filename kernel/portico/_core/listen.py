@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from portico._core.contracts import Exchange, Json
+from portico._core.contracts.exchange import Exchange
+from portico._core.contracts.json import Json
+from portico._core.endpoint import Endpoint
 from portico._core.errors import INVALID_PARAMS, Refused
 from portico._core.protocol.eras import META_SUBSCRIPTION
 from portico._core.protocol.jsonrpc import Id, encode, result_frame
 from portico._core.protocol.stream import Sink
 from portico._core.protocol.subscriptions import Notice, Subscription
-
-if TYPE_CHECKING:
-    from portico._core.endpoint import Endpoint
 
 _FLAGS: Final = {
     "toolsListChanged": "tools",

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import attrs
 
-from portico._core.contracts import Json
-from portico._core.differences import Difference
-from portico._core.pins import OnChange
-from portico._core.records import Author
-from portico._core.shadows import Conflict
+from portico._core.contracts.json import Json
+from portico._core.contracts.records import Author
+
+OnChange = Literal["accept", "warn", "quarantine"]
+"""What becomes of a definition that its upstream changes: taken over; shown, and reported; held back."""
 
 PinState = Literal["pinned", "changed", "quarantined"]
+
+
+@attrs.frozen
+class Difference:
+    """One place where they differ.
+
+    Attributes:
+        path: `inputSchema.properties.query.type`, `arguments[0].name`; "" for the whole.
+        what: Whether it came, went, or is another.
+        before: What was there; None where nothing was.
+        after: What is there now.
+    """
+
+    path: str
+    what: Literal["added", "removed", "changed"]
+    before: Any
+    after: Any
 
 
 @attrs.frozen
@@ -60,6 +77,29 @@ class UpstreamPins:
     on_change: OnChange | Literal[""]
     version: int
     items: Sequence[Pinned]
+
+
+@attrs.frozen
+class Conflict:
+    """A name of an upstream that another upstream has, or that looks as if it had.
+
+    Attributes:
+        server: The virtual server where both are shown.
+        kind: `tools`, `prompts` or `resources`.
+        name: The newcomer's own name.
+        upstream: The newcomer: the one that comes later in the configuration.
+        other: The one whose name it is, or looks like.
+        why: `same`: both have it, and both are shown under other names; `left_out`: it is not shown;
+            `similar`: it is written with other letters; `mimics`: it begins like the prefix of the other
+            one's names.
+    """
+
+    server: str
+    kind: str
+    name: str
+    upstream: str
+    other: str
+    why: Literal["same", "left_out", "similar", "mimics"]
 
 
 class Definitions(Protocol):

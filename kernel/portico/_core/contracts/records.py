@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol, runtime_checkable
 
 import attrs
 
-from portico._core.contracts import Json
+from portico._core.contracts.json import Json
 from portico._core.errors import PorticoError
 
 KINDS_MANAGED: Final = ("upstreams", "servers", "overrides", "prompts", "resources", "secrets", "pins")

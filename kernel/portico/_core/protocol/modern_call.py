@@ -1,154 +1,24 @@
-"""One exchange being carried out: its deadline, its way back to the client, and (modern era) parking."""
+"""The call of a modern client: frames and questions in turns, and parking in between."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import attrs
 
-from portico._core.contracts import Exchange, Json, Result
-from portico._core.errors import (
-    INTERNAL_ERROR,
-    SHUTTING_DOWN,
-    UPSTREAM_TIMEOUT,
-    Refused,
-    failure,
-)
-from portico._core.protocol.audience import NOBODY, admit, check_ask
-from portico._core.protocol.jsonrpc import Id, notification_frame, progress_frame
-from portico._core.protocol.stream import DEFAULT_UNREAD, Sink
-from portico._core.timers import Timer, timers
-
-Run = Callable[[Exchange], Awaitable[Result]]
-Outcome = Result | Refused
-OnFault = Callable[[Exchange, BaseException], None]
+from portico._core.contracts.exchange import Exchange
+from portico._core.contracts.json import Json
+from portico._core.protocol.audience import admit, check_ask
+from portico._core.protocol.call import Call, OnFault, Outcome, Run
+from portico._core.protocol.jsonrpc import notification_frame, progress_frame
+from portico._core.protocol.stream import DEFAULT_UNREAD
 
 _GATHER: Final = 0.02
 """Seconds to wait after a question for others: questions put side by side belong in one round, and each round
 costs the client a request, but they reach us one message at a time."""
-
-
-class Call:
-    """Runs an exchange in a task of its own, so that it may outlive the request that began it.
-
-    Subclasses are the exchange's `client`: they say how notifications and questions travel.
-
-    Attributes:
-        exchange: What it carries out.
-        task: Does it.
-        outcome: The result, or the refusal to answer with; None while it runs.
-        unwanted: It was cancelled by who wanted it, and not ended for another reason.
-    """
-
-    __slots__ = (
-        "_begun",
-        "_loop",
-        "_on_fault",
-        "_refusal",
-        "_timer",
-        "exchange",
-        "outcome",
-        "task",
-        "unwanted",
-    )
-
-    def __init__(self, exchange: Exchange, run: Run, on_fault: OnFault) -> None:
-        self.exchange = exchange
-        self.outcome: Outcome | None = None
-        self.unwanted = False
-        self._on_fault = on_fault
-        self._refusal: Refused | None = None  # what it is ended with, if it is
-        self._begun = False
-        self._loop = loop = asyncio.get_running_loop()
-        exchange.client = self
-        self._timer: Timer | None = timers().at(exchange.deadline, self._expire)
-        self.task: asyncio.Task[None] = loop.create_task(self._carry_out(run))
-
-    async def notify(self, method: str, params: Json) -> None:
-        """Send a notification (see `contracts.Client`)."""
-        raise NotImplementedError
-
-    def progress(self, params: bytes) -> bool:
-        """Send progress at once (see `contracts.Client`)."""
-        raise NotImplementedError
-
-    async def ask(self, method: str, params: Json) -> Json:
-        """Ask the client (see `contracts.Client`)."""
-        raise NotImplementedError
-
-    def poll(self, retry_ms: int) -> None:
-        """Nothing to do where a client cannot be sent away."""
-
-    def arm(self) -> None:
-        """Start the clock of the deadline."""
-        self.disarm()
-        self._timer = timers().at(self.exchange.deadline, self._expire)
-
-    def disarm(self) -> None:
-        """Stop the clock: nobody waits for the upstream now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def cancel(self) -> None:
-        """Nobody wants the answer any more."""
-        self.unwanted = self._refusal is None
-        self._stop()
-
-    def shut_down(self) -> None:
-        """The gateway ends; the answer is that."""
-        self._end(SHUTTING_DOWN, "The gateway is shutting down", "shutting_down")
-
-    def _expire(self) -> None:
-        self._end(UPSTREAM_TIMEOUT, "The call took too long", "upstream_timeout")
-
-    def _end(self, code: int, text: str, reason: str) -> None:
-        if self._refusal is None:
-            self.unwanted = False
-            self._refusal = failure(code, text, reason=reason, request_id=self.exchange.id)
-        self._stop()
-
-    def _stop(self) -> None:
-        self.task.cancel()
-        if not self._begun and self.outcome is None:
-            self._begun = True
-            self._loop.call_soon(
-                self._settle, _cancelled()
-            )  # a task cancelled before its first step never runs
-
-    async def _carry_out(self, run: Run) -> None:
-        self._begun = True
-        outcome: Outcome
-        try:
-            outcome = await run(self.exchange)
-        except Refused as refusal:
-            outcome = refusal.with_traceback(None)  # which would hold on to this very frame
-        except asyncio.CancelledError:
-            outcome = _cancelled()
-        except Exception as error:
-            if self._refusal is None:
-                self._on_fault(self.exchange, error)
-            ident = self.exchange.id
-            outcome = failure(INTERNAL_ERROR, "Internal error", reason="internal_error", request_id=ident)
-        self._settle(outcome)
-
-    def _settle(self, outcome: Outcome) -> None:
-        """It is over. Nothing it refers to is to refer to it any more: cycles are work for the collector."""
-        self.outcome = self._refusal or outcome
-        self.disarm()
-        self.exchange.client = NOBODY
-        self._settled()
-
-    def _settled(self) -> None:
-        """Tell whoever waits for the outcome."""
-        raise NotImplementedError
-
-
-def _cancelled() -> Refused:
-    return Refused(INTERNAL_ERROR, "The request was cancelled")
 
 
 @attrs.frozen
@@ -331,64 +201,3 @@ class ModernCall(Call):
     def abandon(self) -> None:
         """Nobody came back with the answers."""
         self.cancel()
-
-
-class Asker(Protocol):
-    """What a legacy call belongs to: its session."""
-
-    async def ask_on(self, method: str, params: Json, sink: Sink) -> Json:
-        """Ask the client on a stream."""
-        ...
-
-    def settled(self, call: LegacyCall) -> None:
-        """The call is over."""
-        ...
-
-
-class LegacyCall(Call):
-    """A legacy client's call: frames and questions travel on its stream, as ordinary messages.
-
-    Args:
-        exchange: What it carries out.
-        run: Does it.
-        on_fault: Told of what nobody meant.
-        ident: The request's id.
-        sink: The stream of the request.
-        asker: Puts questions to the client, and hears when the call is over.
-    """
-
-    __slots__ = ("_asker", "ident", "sink")
-
-    def __init__(
-        self, exchange: Exchange, run: Run, on_fault: OnFault, ident: Id, sink: Sink, asker: Asker
-    ) -> None:
-        self.ident = ident
-        self.sink = sink
-        self._asker = asker
-        super().__init__(exchange, run, on_fault)
-
-    async def notify(self, method: str, params: Json) -> None:
-        """Put a frame on the stream; waits while its reader is far behind."""
-        shaped = admit(self.exchange, method, params)
-        if shaped is not None:
-            await self.sink.put(notification_frame(method, shaped))
-
-    def progress(self, params: bytes) -> bool:
-        """Put progress on the stream as it is, unless its reader is far behind."""
-        if self.exchange.progress_token is None:
-            return False
-        return self.sink.offer(progress_frame(params))
-
-    async def ask(self, method: str, params: Json) -> Json:
-        """Send the client a request on the stream and wait for its response."""
-        check_ask(self.exchange.capabilities, method, params)
-        return await self._asker.ask_on(method, params, self.sink)
-
-    def poll(self, retry_ms: int) -> None:
-        """Send the client away from an SSE stream, to come back with `Last-Event-ID`."""
-        poll = getattr(self.sink, "poll", None)
-        if poll is not None:
-            poll(retry_ms)
-
-    def _settled(self) -> None:
-        self._asker.settled(self)
