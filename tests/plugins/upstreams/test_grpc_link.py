@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -333,3 +335,10 @@ async def test_a_gateway_serves_it_like_any_other_upstream() -> None:
             assert "Orders_Create" in await running.names()
             result = await running.call("Orders_Total", {"messages": [{"amount": "40"}, {"amount": 2}]})
             assert result["structuredContent"] == {"amount": "42", "texts": ["", ""]}
+
+
+def test_processes_are_started_while_calls_are_under_way() -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+    argv = [sys.executable, "-m", "tests.plugins.upstreams.forking"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
