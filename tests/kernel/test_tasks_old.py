@@ -258,6 +258,7 @@ async def test_a_task_is_cancelled_once() -> None:
     assert up.methods[-1] == "tasks/cancel"
     assert [each["status"] for each in (await asked(peer, "tasks/list"))["tasks"]] == ["cancelled"]
     up.states = [{"status": "cancelled"}]
+    assert (await refused(peer, "tasks/result", {"taskId": ident}))["message"] == "The task was cancelled"
     assert (await refused(peer, "tasks/cancel", {"taskId": ident}))["code"] == INVALID_PARAMS
     assert up.methods.count("tasks/cancel") == 1
 

@@ -21,13 +21,12 @@ from portico.api import (
 )
 
 from . import wire
-from .call import Call, Pausable
+from .call import TASK_OVER, Call, Pausable
 from .http import reason_of
 from .inputs import Inputs
 from .session import SessionExpired
 
 METHODS: Final = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
-_OVER: Final = frozenset({"completed", "failed", "cancelled"})
 _TTL_MS: Final = 86_400_000
 """How long a server is asked to keep a task whose client did not say."""
 _POLL_MS: Final = 1000
@@ -142,7 +141,7 @@ class OldTasks:
             except Refused as refusal:
                 task = await self._task(own, exchange)
                 failed += 1
-                if failed > _TRIES or (task.get("status") in _OVER and not _lost(refusal)):
+                if failed > _TRIES or (task.get("status") in TASK_OVER and not _lost(refusal)):
                     raise wire.again(refusal) from None
                 await asyncio.sleep(_interval(task))
             else:
