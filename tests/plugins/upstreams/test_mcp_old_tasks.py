@@ -14,6 +14,7 @@ from tests.plugins.upstreams.old_tasks import RELATED, Task, TaskServer, said, t
 from tests.plugins.upstreams.scripted import Seen, error, event, result
 
 EXTENSION = "io.modelcontextprotocol/tasks"
+KNOWS_NONE: Json = {"elicitation": {"form": {}}}
 KNOWS: Json = {"extensions": {EXTENSION: {}}, "elicitation": {"form": {}}}
 ELICIT: Json = {"mode": "form", "message": "?", "requestedSchema": {"type": "object"}}
 PATIENCE = 20
@@ -202,6 +203,18 @@ async def test_a_session_that_is_lost_does_not_have_the_call_made_again() -> Non
             await up.send(call("t"))
     assert caught.value.code == UPSTREAM_BAD_RESPONSE
     assert len(app.of("tools/call")) == 1
+
+
+async def test_a_session_that_is_unknown_before_a_task_is_begun_is_opened_again() -> None:
+    app = TaskServer(done)
+    async with serving(app) as origin, running(url=origin) as up:
+        assert (await up.send(knowing())).kind == "task"
+        app.sessions.clear()
+        for _ in range(2):
+            assert text(await up.send(call("t", capabilities=KNOWS_NONE))) != ""
+            app.sessions.clear()
+            assert (await until(up, "own-1", "completed"))["result"] == said("Done: own-1")
+    assert list(app.tasks) == ["own-1", "own-2", "own-3"]
 
 
 @pytest.mark.parametrize(

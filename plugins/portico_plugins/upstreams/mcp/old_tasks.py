@@ -77,22 +77,19 @@ class OldTasks:
 
         Raises:
             Refused: The server's own error, or one of Portico's.
+            SessionExpired: The server does not know the session; nothing has been begun.
         """
-        try:
-            if exchange.method == "tools/call":
-                return await self._call(exchange, target, limit)
-            own = target.name
-            if exchange.method == "tasks/get":
-                return Result(value=await self._state(exchange, own))
-            if exchange.method == "tasks/update":
-                answers = exchange.params.get("inputResponses")
-                self._inputs.answer(own, answers if isinstance(answers, dict) else {})
-            else:
-                await self._cancel(own, exchange)
-            return Result(value={})
-        except SessionExpired:
-            # The task went with it. To have the call made again would be to have it done twice.
-            raise wire.bad_response(self._host.name, "session_expired", exchange) from None
+        if exchange.method == "tools/call":
+            return await self._call(exchange, target, limit)
+        own = target.name
+        if exchange.method == "tasks/get":
+            return Result(value=await self._state(exchange, own))
+        if exchange.method == "tasks/update":
+            answers = exchange.params.get("inputResponses")
+            self._inputs.answer(own, answers if isinstance(answers, dict) else {})
+        else:
+            await self._cancel(own, exchange)
+        return Result(value={})
 
     # --- calls -------------------------------------------------------------------------------------
 
@@ -126,6 +123,9 @@ class OldTasks:
             )
         try:
             return Result(value=await self._result(exchange, own, call), era=Era.LEGACY)
+        except SessionExpired:
+            # The task went with it. To have the call made again would be to have it done twice.
+            raise wire.bad_response(self._host.name, "session_expired", exchange) from None
         except asyncio.CancelledError:
             self._background(self._give_up(own))
             raise
