@@ -106,7 +106,7 @@ class Wiring:
             raise Refused(-32601, "nobody")
         return self.answer
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 15) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Wait for something the upstream reports."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(condition)
@@ -200,9 +200,13 @@ class Running:
         """Carry it out as the router would: with the definition of the tool."""
         name = str(exchange_.params.get("name") or exchange_.params.get("uri") or "")
         definition = next((t for t in self.upstream.offer.tools if t["name"] == name), None)
-        return await self.upstream.send(exchange_, Target("up", name, definition))
+        try:
+            return await self.upstream.send(exchange_, Target("up", name, definition))
+        except Refused as refusal:
+            refusal.add_note(f"{refusal.data} {self.log.lines[-5:]}")  # for when it is not expected
+            raise
 
-    async def until_state(self, state: State, seconds: float = 15) -> None:
+    async def until_state(self, state: State, seconds: float = 60) -> None:
         """Wait until it is in a state."""
         await self.wiring.until(lambda: self.upstream.state is state, seconds)
 

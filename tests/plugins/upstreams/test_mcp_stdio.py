@@ -42,7 +42,7 @@ async def pid(up: Running, **changes: Any) -> int:
 
 async def gone(process: int) -> None:
     """Wait until a process is no more (a zombie that waits for init counts as gone)."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while True:
             try:
                 if psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
@@ -204,7 +204,7 @@ async def test_restarts_leave_no_process_and_no_file_open() -> None:
             with pytest.raises(Refused):
                 await up.send(call("crash"))
             await pid(up)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (process.num_fds(), len(process.children(recursive=True))) != before:
                 await asyncio.sleep(0.02)
 
@@ -330,3 +330,20 @@ async def test_no_garbage_is_collected_between_fork_and_exec() -> None:
     await child.stop()
     assert running
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("steps", range(1, 8))
+async def test_a_process_whose_start_is_given_up_is_gone(steps: int) -> None:
+    before = set(psutil.Process().children())
+    argv = (sys.executable, "-S", "-E", "-c", "import sys; sys.stdin.read()")
+    start = process.Child.start(argv, {}, None, RecordingLog(), lambda data: None, lambda code: None)
+    starting = asyncio.create_task(start)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    starting.cancel()
+    try:
+        child = await starting
+    except asyncio.CancelledError:
+        assert set(psutil.Process().children()) <= before
+    else:
+        await child.stop()

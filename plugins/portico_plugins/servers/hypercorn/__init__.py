@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
-from attrs.validators import ge, gt
 
 from portico.api import ConfigError, Factory, Host, Secret, Server, ServerFactory, doc, hookimpl
+from portico_plugins.fields import number, seconds
 
 if TYPE_CHECKING:
     from portico_plugins.servers.hypercorn.ordinary import Ordinary
     from portico_plugins.servers.hypercorn.service import Bounds
 
 gateway_api = (1, 0)
+
+_LINGER = 2.0
+"""Seconds for what is left of a connection that the gateway has ended."""
 
 
 @attrs.frozen
@@ -27,11 +30,13 @@ class HypercornConfig:
     certfile: Path | None = attrs.field(
         default=None,
         metadata=doc(
-            "Certificate chain in PEM form. With it and `keyfile`, only TLS is spoken.", example="tls.crt"
+            "Certificate chain in PEM form. With it and `keyfile`, only TLS is spoken.",
+            example="tls.crt",
+            exists="file",
         ),
     )
     keyfile: Path | None = attrs.field(
-        default=None, metadata=doc("The certificate's private key in PEM form.")
+        default=None, metadata=doc("The certificate's private key in PEM form.", exists="file")
     )
     keyfile_password: Secret | None = attrs.field(
         default=None,
@@ -40,7 +45,8 @@ class HypercornConfig:
     ca_certs: Path | None = attrs.field(
         default=None,
         metadata=doc(
-            "Authorities in PEM form. With them, clients must present a certificate one of them signed."
+            "Authorities in PEM form. With them, clients must present a certificate one of them signed.",
+            exists="file",
         ),
     )
     fast_lane: bool = attrs.field(
@@ -55,57 +61,34 @@ class HypercornConfig:
         default=False,
         metadata=doc("Speak HTTP/2 without TLS to clients that begin with it (prior knowledge)."),
     )
-    h2_max_concurrent_streams: int = attrs.field(
-        default=100, validator=ge(1), metadata=doc("Requests at once on one HTTP/2 connection.")
+    h2_max_concurrent_streams: int = number(100, "Requests at once on one HTTP/2 connection.")
+    ws_ping: float = seconds(
+        20.0, "Time between pings on a WebSocket; a client that has sent nothing since the last is cut off."
     )
-    ws_ping: float = attrs.field(
-        default=20.0,
-        validator=gt(0),
-        metadata=doc(
-            "Time between pings on a WebSocket; a client that has sent nothing since the last is cut off."
-        ),
+    max_ws_message: int = number(
+        16 * 1024 * 1024,
+        "Longest WebSocket message taken; the `websocket` transport has a limit of its own.",
+        least=1024,
     )
-    max_ws_message: int = attrs.field(
-        default=16 * 1024 * 1024,
-        validator=ge(1024),
-        metadata=doc("Longest WebSocket message taken; the `websocket` transport has a limit of its own."),
+    keep_alive_timeout: float = seconds(75.0, "How long a connection may be idle between requests.")
+    header_timeout: float = seconds(
+        15.0, "Time for a TLS handshake, and for a request's head to arrive once it has begun."
     )
-    keep_alive_timeout: float = attrs.field(
-        default=75.0, validator=gt(0), metadata=doc("How long a connection may be idle between requests.")
+    write_timeout: float = seconds(
+        30.0, "How long a client may leave 64 KiB of its answer unread before it is cut off."
     )
-    header_timeout: float = attrs.field(
-        default=15.0,
-        validator=gt(0),
-        metadata=doc("Time for a TLS handshake, and for a request's head to arrive once it has begun."),
+    stop_timeout: float = number(
+        35.0,
+        "How long answers may go on after the listeners have closed. Longer than the drain timeout.",
+        least=0,
     )
-    write_timeout: float = attrs.field(
-        default=30.0,
-        validator=gt(0),
-        metadata=doc("How long a client may leave 64 KiB of its answer unread before it is cut off."),
+    max_connections: int = number(10_000, "Open connections in all; one more gets 503.")
+    max_connections_per_ip: int = number(
+        1_000,
+        "Open connections of one client (IPv4 address or IPv6 /64). Raise it behind a reverse proxy: "
+        "all its connections come from one address.",
     )
-    stop_timeout: float = attrs.field(
-        default=35.0,
-        validator=ge(0),
-        metadata=doc(
-            "How long answers may go on after the listeners have closed. Longer than the drain timeout."
-        ),
-    )
-    max_connections: int = attrs.field(
-        default=10_000, validator=ge(1), metadata=doc("Open connections in all; one more gets 503.")
-    )
-    max_connections_per_ip: int = attrs.field(
-        default=1_000,
-        validator=ge(1),
-        metadata=doc(
-            "Open connections of one client (IPv4 address or IPv6 /64). Raise it behind a reverse proxy: "
-            "all its connections come from one address."
-        ),
-    )
-    backlog: int = attrs.field(
-        default=1024,
-        validator=ge(1),
-        metadata=doc("Connections the kernel holds until they are accepted."),
-    )
+    backlog: int = number(1024, "Connections the kernel holds until they are accepted.")
 
 
 @asynccontextmanager
@@ -126,7 +109,7 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
         keep_alive=config.keep_alive_timeout,
         header_timeout=config.header_timeout,
         write_timeout=config.write_timeout,
-        linger=2.0,
+        linger=_LINGER,
         stop_timeout=config.stop_timeout,
         h2=config.h2,
         h2c=config.h2c,
@@ -142,6 +125,16 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
 
         check_h11()
     yield HypercornServer(bounds, tls, lambda: _lane(bounds), host.log, at_once=at_once)
+
+
+def check(config: HypercornConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Whether certificates and keys that are there can be used."""
+    files = [each for each in (config.certfile, config.keyfile, config.ca_certs) if each is not None]
+    if all((base / each).is_file() for each in files):
+        try:
+            _tls(config)
+        except ConfigError as error:
+            yield from (((place,), text) for place, text in error.problems)
 
 
 def _lane(bounds: Bounds) -> Ordinary:
@@ -201,6 +194,7 @@ HYPERCORN = Factory(
     config=HypercornConfig,
     create=hypercorn_server,
     posture="hardened",
+    check=check,
 )
 
 
