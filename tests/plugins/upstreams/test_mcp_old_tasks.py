@@ -267,6 +267,19 @@ async def test_a_client_that_knows_tasks_is_given_one_and_looks_after_it() -> No
     assert all("extensions" not in seen.params["capabilities"] for seen in app.of("initialize"))
 
 
+async def test_what_comes_with_a_new_task_is_passed_on_without_the_servers_id() -> None:
+    app = TaskServer(done)
+
+    async def made(seen: Seen) -> Response:
+        meta = {"io.modelcontextprotocol/model-immediate-response": "Go on", RELATED: {"taskId": "own-1"}}
+        return result(seen, {"task": {"taskId": "own-1", "status": "working"}, "_meta": meta})
+
+    app.on["tools/call"] = made
+    async with serving(app) as origin, running(url=origin) as up:
+        task = (await up.send(knowing())).value
+    assert task["_meta"] == {"io.modelcontextprotocol/model-immediate-response": "Go on"}
+
+
 async def test_who_asks_for_a_task_is_given_one_where_that_is_optional() -> None:
     app = TaskServer(done, tool("t", "optional"))
     async with serving(app) as origin, running(url=origin) as up:
