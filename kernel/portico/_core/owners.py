@@ -76,7 +76,7 @@ class Owners:
 
     def elsewhere(
         self,
-        kind: Literal["session", "parked", "a2a"],
+        kind: Literal["session", "parked", "task", "a2a"],
         handle: Any,
         principal: Principal,
         scope: Scope,

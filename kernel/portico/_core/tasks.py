@@ -14,7 +14,14 @@ from portico._core.contracts.exchange import Era, Exchange, Target
 from portico._core.contracts.json import Json
 from portico._core.contracts.result import Result
 from portico._core.contracts.upstreams import Offer, Upstream
-from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_BAD_RESPONSE, Refused, failure
+from portico._core.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    UPSTREAM_BAD_RESPONSE,
+    Refused,
+    failure,
+)
 from portico._core.protocol.eras import RELATED_TASK, TASKS_EXTENSION, TASKS_REVISION
 from portico._core.seal import Seal, Unsealable
 from portico._core.union import has_tasks
@@ -195,6 +202,8 @@ class Tasks:
                     return Result(value=task["result"]) if isinstance(task.get("result"), dict) else result
                 if status == "failed":
                     raise _error_of(task.get("error"))
+                if status == "cancelled" and handle:
+                    raise Refused(INTERNAL_ERROR, "The task was cancelled")
                 if status == "cancelled":
                     raise self._bad(exchange, target, "a cancelled task")
                 if status != "input_required" or not await self._give_input(
