@@ -14,7 +14,7 @@ from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
 from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
-from portico._config.wording import Wrong, nearest
+from portico._config.wording import Wrong, absence, nearest
 from portico._core.addresses import judge
 from portico._core.contracts.auth import GATEWAY, AuthScheme, Challenge, Credentials, Principal
 from portico._core.contracts.clock import Clock
@@ -122,7 +122,7 @@ from portico._core.protocol.headers import (
     decode_header_value,
     encode_header_value,
 )
-from portico._core.protocol.http_heads import RepeatedHead
+from portico._core.protocol.http_heads import RepeatedHead, upgrade_required
 from portico._core.protocol.jsonrpc import (
     Id,
     Message,
@@ -323,6 +323,7 @@ __all__ = [
     "Watchable",
     "Wiring",
     "Wrong",
+    "absence",
     "answer_alone",
     "as_upstream",
     "at_least",
@@ -359,6 +360,7 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "upgrade_required",
     "used_up",
     "ways_to_have",
     "write_toml",

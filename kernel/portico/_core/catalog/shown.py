@@ -232,8 +232,10 @@ def _block(
             if override.fills:
                 block.fills[name] = override
         shown = rewrite_uris({**shown, "name": name}, renamed)
-        if kind == "tools" and (mirrored := header_map(shown.get("inputSchema"))):
-            block.headers[name] = mirrored
+        if kind == "tools":
+            shown.pop("execution", None)  # of 2025-11-25; what holds here is for clients of that to hear
+            if mirrored := header_map(shown.get("inputSchema")):
+                block.headers[name] = mirrored
         describe_as(shown, spec.describe, claim, name)
         block.items.append((name, encode(shown)))
         block.targets[name] = Target(claim.upstream, claim.own, own)

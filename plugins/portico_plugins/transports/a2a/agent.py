@@ -38,6 +38,7 @@ from a2a.utils.errors import (
 from portico.api import Endpoint, Json, Principal
 from portico_plugins.transports.a2a.bindings import Card, Visit, caller_of, visit_of
 from portico_plugins.transports.a2a.everywhere import pages_elsewhere
+from portico_plugins.transports.a2a.modes import ANY, Modes, modes_of
 from portico_plugins.transports.a2a.pages import page_wanted
 from portico_plugins.transports.a2a.posting import Place
 from portico_plugins.transports.a2a.running import Run
@@ -113,6 +114,7 @@ class ToolAgent(RequestHandler):
             raise InvalidParamsError("The role of a message to an agent is ROLE_USER")
         _check_ids(message)
         said = said_in(message, visit.message)
+        modes = modes_of(params.configuration)
         hook = params.configuration.task_push_notification_config
         place = await self._webhooks().judged(hook) if hook.url else None
         principal = visit.principal
@@ -122,7 +124,7 @@ class ToolAgent(RequestHandler):
             _check_waits(entry, message)
             if entry.run.questions is not None:
                 answers = entry.run.questions.answered_by(said)
-                self._tell(entry, hook, place)
+                self._tell(entry, hook, place, modes)
                 return self._let(entry, message, lambda run: run.go_on(answers, visit.headers))
         tools: dict[str, Json] = {}
         wanted = named_by(said)
@@ -133,13 +135,18 @@ class ToolAgent(RequestHandler):
             _check_waits(entry, message)
         else:
             entry = self._table.open(principal, message.context_id)
-        self._tell(entry, hook, place)
+        self._tell(entry, hook, place, modes)
         if wanted is not None:
             order = wanted
             return self._let(entry, message, lambda run: run.begin(order, visit.headers))
         return self._let(entry, message, lambda run: run.offer(tools))
 
-    def _tell(self, entry: Entry, hook: TaskPushNotificationConfig, place: Place | None) -> None:
+    def _tell(
+        self, entry: Entry, hook: TaskPushNotificationConfig, place: Place | None, modes: Modes
+    ) -> None:
+        """Have what comes of a task told as its client wants it."""
+        if modes is not ANY:
+            entry.work.modes = modes
         if place is not None and self._hooks is not None:
             self._hooks.add(entry.work.task.id, hook, place)
 

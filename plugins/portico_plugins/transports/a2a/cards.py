@@ -20,9 +20,9 @@ from a2a.types import (
 from portico.api import Endpoint, Json
 from portico_plugins.a2a.parts import is_web
 from portico_plugins.transports.a2a.bindings import REST
+from portico_plugins.transports.a2a.modes import OUTPUT_MODES
 from portico_plugins.transports.a2a.wanted import INPUT_MODES
 
-OUTPUT_MODES: Final = ("application/json", "text/plain")
 _HOW: Final = 'Send a data part {"tool": name, "arguments": {...}}; anything else is answered with the tools.'
 _HINTS: Final = (
     ("readOnlyHint", "read-only"),

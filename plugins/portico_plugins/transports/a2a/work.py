@@ -20,6 +20,7 @@ from a2a.types import (
 )
 
 from portico.api import Json, Principal
+from portico_plugins.transports.a2a.modes import ANY, fitted
 from portico_plugins.transports.a2a.values import agent_message, struct_of
 
 Event = Task | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
@@ -69,6 +70,7 @@ class Work:
         task: The task as `GetTask` shows it.
         changed: When its status last changed, in seconds since the epoch.
         size: How many bytes its messages and artifacts have.
+        modes: What its client takes.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Work:
         self.owner = owner
         self.changed = 0.0
         self.size = 0
+        self.modes = ANY
         self._now = now
         self._told = told
         self._grew = grew
@@ -130,7 +133,7 @@ class Work:
         """
         if self.over:
             return
-        said = list(parts)
+        said = fitted(parts, self.modes)
         self._stamp(state)
         if said:
             message = agent_message(said, self.task.id, self.task.context_id)
@@ -147,6 +150,9 @@ class Work:
         """Add something that the task has made."""
         if self.over:
             return
+        if self.modes is not ANY:
+            parts = fitted(artifact.parts, self.modes)
+            artifact = Artifact(artifact_id=artifact.artifact_id, name=artifact.name, parts=parts)
         self.task.artifacts.add().CopyFrom(artifact)
         self._grow(artifact.ByteSize())
         event = TaskArtifactUpdateEvent(
