@@ -101,8 +101,9 @@ async def test_nobody_keeps_these_answers(path: str) -> None:
 
 
 @jumping
-async def test_a_wrong_path_is_told_the_right_ones() -> None:
-    site = Site()
+async def test_a_wrong_path_is_told_the_right_ones_where_there_are_any() -> None:
+    assert await Site().json("/mpc") == (404, {"error": "not found", "expected": []})
+    site = Site(Route("/mcp", Said("exact")))
     site.world.add("tools", ("a",))
     assert await site.json("/mpc") == (
         404, {"error": "not found", "expected": ["/servers/default/mcp", "/servers/tools/mcp", "/mcp"]},

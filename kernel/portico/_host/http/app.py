@@ -98,6 +98,7 @@ def build_app(
     async def version(request: Request) -> Response:
         return _json({"name": "portico", "version": __version__, "mcp": [*MODERN_VERSIONS, *LEGACY_VERSIONS]})
 
+    mcp = any(getattr(route, "path", "").endswith("/mcp") for route in routes)
     sockets = [route for route in routes if isinstance(route, WebSocketRoute)]
 
     async def not_found(request: Request, error: Exception) -> Response:
@@ -109,7 +110,7 @@ def build_app(
                 said = {name.decode(): value.decode() for name, value in fields}
                 return Response(words, answer, {**_NO_STORE, **said})
         # Which servers there are is not for strangers to read, unless they are welcome there.
-        welcome = sorted(name for name, each in plane.endpoints.items() if not each.lists.private)
+        welcome = sorted(name for name, each in plane.endpoints.items() if mcp and not each.lists.private)
         paths = [f"/servers/{name}/mcp" for name in welcome] + (["/mcp"] if "default" in welcome else [])
         body: Json = {"error": "not found" if status == 404 else "not allowed", "expected": paths}
         return _json(body, status)
