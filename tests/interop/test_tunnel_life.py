@@ -167,8 +167,8 @@ async def test_once_means_once(tmp_path: Path, how: signal.Signals) -> None:
 
 @pytest.mark.parametrize("stopped", ["tunnel", "gateway"])
 async def test_an_end_that_stands_still_is_given_up(tmp_path: Path, stopped: str) -> None:
-    far = ("--set", "transports.tunnel_client.ping=0.5", "--set", "transports.tunnel_client.ping_timeout=0.5")
-    near = "ping = 0.5\nping_timeout = 0.5"
+    far = ("--set", "transports.tunnel_client.ping=0.5", "--set", "transports.tunnel_client.ping_timeout=2")
+    near = "ping = 0.5\nping_timeout = 2"
     async with (
         gateway(tmp_path, transport=near) as running,
         tunnel(running.entrance, "--stdio", SERVER, *far, folder=tmp_path) as dialler,
@@ -187,7 +187,7 @@ async def test_an_end_that_stands_still_is_given_up(tmp_path: Path, stopped: str
 
 async def test_a_call_takes_no_longer_than_its_upstream_may(tmp_path: Path) -> None:
     async with (
-        gateway(tmp_path, upstream="call_timeout = 0.2") as running,
+        gateway(tmp_path, upstream="call_timeout = 2") as running,
         tunnel(running.entrance, folder=tmp_path),
         running.client(LATEST) as client,
     ):
@@ -308,6 +308,31 @@ async def test_two_processes_share_the_work_where_two_may(tmp_path: Path) -> Non
             assert await state_of(running) == {"state": "ready"}
 
 
+# --- replicas -----------------------------------------------------------------------------------------
+
+
+async def test_one_process_serves_every_replica_of_a_gateway(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    async with gateway(folders[0]) as one, gateway(folders[1]) as two:
+        both = ("--connect", two.entrance, "--stdio", SERVER)
+        async with tunnel(one.entrance, *both, folder=tmp_path) as dialler:
+            await dialler.until("tunnel_connected", 2)
+            for replica in (one, two):
+                await ready(replica)
+                async with replica.client(LATEST) as client:
+                    assert said(await client.call_tool("pid", {})).isdigit()
+            one.process.signal(signal.SIGKILL)
+            await dialler.until("tunnel_ended")
+            async with two.client(LATEST) as client:
+                assert said(await client.call_tool("pid", {})).isdigit()
+            assert len(dialler.events("tunnel_ended")) == 1
+            await one.restart()
+            await dialler.until("tunnel_connected", 3)
+            await ready(one)
+
+
 # --- workers --------------------------------------------------------------------------------------
 
 
@@ -412,17 +437,19 @@ async def test_over_tls_it_is_the_same_and_a_stranger_s_certificate_is_not_belie
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--stdio", "x", "--url", "http://a"), "expected one of --stdio"),
+        (("--stdio", "python", "--url", "http://a"), "expected one of --stdio"),
         ((), "expected one of --stdio"),
-        (("--stdio", "x", "--server", "y"), "--server goes with --config"),
-        (("--stdio", "x", "--header", "A: b"), "--header goes with --url"),
-        (("--stdio", "x", "--auth", "b"), "--auth goes with --url"),
-        (("--stdio", "x", "--connect", "wss://gateway.example:0/tunnel/lab"), "expected a port"),
+        (("--stdio", "python", "--server", "y"), "--server goes with --config"),
+        (("--stdio", "python", "--header", "A: b"), "--header goes with --url"),
+        (("--stdio", "python", "--auth", "b"), "--auth goes with --url"),
+        (("--stdio", "python", "--connect", "wss://gateway.example:0/tunnel/lab"), "expected a port"),
         (("--stdio", "http://a/mcp"), "a URL goes to --url"),
-        (("--stdio", "x", "--connect", "ws://gateway.example/tunnel/lab"), "expected wss://"),
-        (("--stdio", "x", "--connect", "wss://gateway.example/lab"), "expected wss://HOST/tunnel/NAME"),
-        (("--stdio", "x", "--connect", "wss://me:pw@gateway.example/tunnel/lab"), "has no credentials"),
-        (("--stdio", "x", "--secret-file", "nothing"), "expected one of --secret-env"),
+        (("--stdio", "python", "--connect", "ws://gateway.example/tunnel/lab"), "expected wss://"),
+        (("--stdio", "python", "--connect", "wss://gateway.example/lab"), "expected wss://HOST/tunnel/NAME"),
+        (("--stdio", "python", "--connect", "wss://me:pw@gateway.example/tunnel/lab"), "has no credentials"),
+        (("--stdio", "python", "--secret-file", "nothing"), "expected one of --secret-env"),
+        (("--stdio", "no-such-program-here"), "there is no 'no-such-program-here' in PATH"),
+        (("--stdio", "python", "--connect", "https://127.0.0.1:1/tunnel/lab"), "names a gateway twice"),
     ],
 )
 async def test_a_wrong_command_line_is_said_on_stderr(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portico._host import pinning
+from portico._host.managed import pinning
 from portico.api import (
     TOOL_DEFINITION_CHANGED,
     About,
@@ -58,7 +58,7 @@ def upstream(url: str, on_change: str | None = "quarantine", **about: Any) -> Ch
 
 
 async def eventually(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

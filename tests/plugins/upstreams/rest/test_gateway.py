@@ -171,7 +171,7 @@ async def test_a_document_that_changes_is_told_and_what_changed_waits_for_approv
 
             # One that goes bad takes no tool away.
             files.files["/part.json"] = b"<html>"
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 while running.gateway.plane.status()["api"]["state"] != "degraded":
                     await asyncio.sleep(0)
             assert running.gateway.plane.status()["api"]["reason"].startswith("document: part.json: ")
