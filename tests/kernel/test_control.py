@@ -18,7 +18,7 @@ from portico._config.settings import Document
 from portico._config.sources import parse_value
 from portico._config.wording import Text
 from portico._host import control, notify, rundir
-from portico._host.workers.base import link
+from portico._host.workers import link
 from portico.api import Json
 
 # --- the private folder --------------------------------------------------------------------------------
