@@ -225,7 +225,9 @@ async def test_a_remote_server_is_served_again() -> None:
         (("--stdio", "a", "--header-to-env", "X-Token=PATH"), "no caller may set it"),
         (("--stdio", "a", "--header-to-env", "Authorization=TOKEN"), "what callers show the gateway itself"),
         (("--stdio", "a", "--named-server", "a", "b"), "two servers are called 'a'"),
-        (("--stdio", "a", "--host", "0.0.0.0"), "--token"),
+        (("--stdio", "python", "--host", "0.0.0.0"), "--token"),
+        (("--stdio", "no-such-program-here"), "there is no 'no-such-program-here' in PATH"),
+        (("--stdio", "python no_such_script.py"), "no_such_script.py"),
         (("--stdio", "a", "--pass-env", "NOT_THERE_AT_ALL"), "NOT_THERE_AT_ALL"),
     ],
 )

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from portico._core.protocol.eras import RELATED_TASK, TASKS_EXTENSION
-from portico._core.tasks_known import MOST_EACH, MOST_KEPT_EACH, KnownTasks
+from portico._core.requests.tasks_known import MOST_EACH, MOST_KEPT_EACH, KnownTasks
 from portico.api import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,

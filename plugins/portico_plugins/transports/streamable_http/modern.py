@@ -41,7 +41,7 @@ from portico_plugins.transports.over_http.wire import (
     send_refusal,
     start_events,
 )
-from portico_plugins.transports.streamable_http.answer import Manner
+from portico_plugins.transports.streamable_http.manner import Manner
 
 
 class ModernRequests:
