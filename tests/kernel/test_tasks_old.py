@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -442,6 +443,17 @@ async def test_results_that_are_kept_take_no_more_room_than_they_may() -> None:
     assert known.kept(ALICE, "h3") is None
     assert known.kept(ALICE, "bobs") is None
     assert known.kept(BOB, "bobs") is not None
+
+
+@jumping
+async def test_a_result_that_nobody_fetches_is_forgotten_in_time() -> None:
+    known = KnownTasks()
+    state: Json = {"status": "completed", "ttlMs": 60_000}
+    kept = weakref.ref(known.add(ALICE, "h", state, Result(raw=b'{"content":[]}')))
+    await asyncio.sleep(59)
+    assert known.kept(ALICE, "h") is kept() is not None
+    await asyncio.sleep(2)
+    assert kept() is None
 
 
 async def test_tasks_that_are_over_are_forgotten_before_those_that_live() -> None:

@@ -38,15 +38,15 @@ class Known:
         handle: What the client knows it as.
         owner: The key of its principal.
         state: What was last told of it, in the words of the extension; without its result.
-        until: When it is forgotten, on the loop's clock.
         kept: Its result, where nobody else has that.
+        timer: Has it forgotten.
     """
 
     handle: str
     owner: str
     state: Json
-    until: float
     kept: Result | None = None
+    timer: asyncio.TimerHandle | None = None
 
     @property
     def over(self) -> bool:
@@ -73,8 +73,8 @@ class KnownTasks:
         ttl = state.get("ttlMs")
         said = isinstance(ttl, int | float) and not isinstance(ttl, bool)
         seconds = min(max(ttl, 0), _LONGEST * 1000) / 1000 if said and ttl is not None else _UNSAID
-        until = asyncio.get_running_loop().time() + seconds
-        known = Known(handle, principal.key, _of_note(state), until, kept)
+        known = Known(handle, principal.key, _of_note(state), kept)
+        known.timer = asyncio.get_running_loop().call_later(seconds, self._forget, known)
         self._all[handle] = self._of.setdefault(principal.key, {})[handle] = known
         self._kept += _size(known)
         mine = self.of(principal)
@@ -103,22 +103,20 @@ class KnownTasks:
             known.state = {**known.state, "status": "cancelled"}
 
     def of(self, principal: Principal) -> list[Known]:
-        """A principal's tasks whose time is not over."""
-        now = asyncio.get_running_loop().time()
-        mine = list(self._of.get(principal.key, {}).values())
-        for each in mine:
-            if each.until <= now:
-                self._forget(each)
-        return [each for each in mine if each.until > now]
+        """A principal's tasks."""
+        return list(self._of.get(principal.key, {}).values())
 
     def kept(self, principal: Principal, handle: str) -> Known | None:
         """A task whose result is kept here."""
-        known = next((each for each in self.of(principal) if each.handle == handle), None)
+        known = self._of.get(principal.key, {}).get(handle)
         return known if known is not None and known.kept is not None else None
 
     def _forget(self, known: Known) -> None:
         if self._all.pop(known.handle, None) is None:
             return
+        timer, known.timer = known.timer, None
+        if timer is not None:
+            timer.cancel()
         self._kept -= _size(known)
         mine = self._of[known.owner]
         del mine[known.handle]
