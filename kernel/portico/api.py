@@ -74,9 +74,6 @@ from portico._core.contracts.upstreams import (
 )
 from portico._core.contracts.wiring import Wiring
 from portico._core.door import Denied, Door
-from portico._core.endpoint import (
-    Endpoint,
-)
 from portico._core.errors import (
     CIRCUIT_OPEN,
     HEADER_MISMATCH,
@@ -102,11 +99,6 @@ from portico._core.errors import (
     Refused,
     failure,
 )
-from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
-from portico._core.listen import (
-    Listen,
-)
-from portico._core.owners import FORWARDED, PROXIED
 from portico._core.protocol.envelope import check_modern, is_enveloped
 from portico._core.protocol.eras import (
     LATEST_LEGACY,
@@ -151,10 +143,18 @@ from portico._core.protocol.stream import (
     Stream,
     Unread,
 )
-from portico._core.session import (
+from portico._core.requests.endpoint import (
+    Endpoint,
+)
+from portico._core.requests.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
+from portico._core.requests.listen import (
+    Listen,
+)
+from portico._core.requests.owners import FORWARDED, PROXIED
+from portico._core.requests.session import (
     Session,
 )
-from portico._core.single import OF_A_SESSION, answer_alone, carry_out
+from portico._core.requests.single import OF_A_SESSION, answer_alone, carry_out
 from portico._core.specs import (
     API_VERSION,
     AuthFactory,

@@ -7,8 +7,8 @@ import pytest
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from portico._host.app import build_app
-from portico._host.limits import Limits
+from portico._host.http.app import build_app
+from portico._host.http.limits import Limits
 from portico.api import Json, State, upgrade_required
 from tests.kernel.doubles import StubUpstream, World, jumping, offer
 

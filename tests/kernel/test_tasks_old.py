@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from portico._core.protocol.eras import RELATED_TASK, TASKS_EXTENSION
-from portico._core.tasks_known import MOST_EACH, MOST_KEPT_EACH, KnownTasks
+from portico._core.requests.tasks_known import MOST_EACH, MOST_KEPT_EACH, KnownTasks
 from portico.api import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -258,6 +258,7 @@ async def test_a_task_is_cancelled_once() -> None:
     assert up.methods[-1] == "tasks/cancel"
     assert [each["status"] for each in (await asked(peer, "tasks/list"))["tasks"]] == ["cancelled"]
     up.states = [{"status": "cancelled"}]
+    assert (await refused(peer, "tasks/result", {"taskId": ident}))["message"] == "The task was cancelled"
     assert (await refused(peer, "tasks/cancel", {"taskId": ident}))["code"] == INVALID_PARAMS
     assert up.methods.count("tasks/cancel") == 1
 
@@ -276,6 +277,28 @@ async def test_the_list_has_a_principals_own_tasks_as_they_were_told_last() -> N
     assert (await refused(alice, "tasks/list", {"cursor": "x"}))["code"] == INVALID_PARAMS
     await asyncio.sleep(6)  # longer than they live
     assert (await asked(alice, "tasks/list")) == {"tasks": []}
+
+
+@jumping
+async def test_what_comes_with_a_new_task_comes_through() -> None:
+    meta = {"io.modelcontextprotocol/model-immediate-response": "Go on"}
+    up = TaskUpstream(made={"resultType": "task", "status": "working", **OWN, "_meta": meta})
+    made = await asked(World({"a": up}).legacy().open(), "tools/call", ASKING)
+    assert made["_meta"] == meta
+    assert made["task"]["status"] == "working"
+
+
+@jumping
+async def test_odd_words_of_an_upstream_are_no_obstacle() -> None:
+    odd = {"ttlMs": "x", "pollIntervalMs": True, "statusMessage": 7, "createdAt": None}
+    up = TaskUpstream({"status": "working", **odd, "ttlMs": -5, "pollIntervalMs": 1e300})
+    up.made |= odd
+    peer = World({"a": up}).legacy().open()
+    task = await begun(peer)
+    assert (task["ttl"], "pollInterval" in task, "statusMessage" in task) == (None, False, False)
+    assert isinstance(task["createdAt"], str)
+    state = await asked(peer, "tasks/get", {"taskId": task["taskId"]})
+    assert (state["ttl"], state["pollInterval"]) == (0, 2**53 - 1)
 
 
 # --- answers that are there at once -------------------------------------------------------------------

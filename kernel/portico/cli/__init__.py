@@ -14,7 +14,7 @@ def main() -> None:
     """Run `gateway` with the arguments of this process."""
     _open_standard_streams()
     if sys.argv[1:2] == [WORKER]:
-        from portico._host.worker import work
+        from portico._host.workers.worker import work
         from portico.cli.running import run
 
         sys.exit(work(int(sys.argv[2]), run))

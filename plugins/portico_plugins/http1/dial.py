@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from portico.api import AddressNotAllowed, resolve, spelled
 
@@ -53,6 +54,23 @@ class Dialer:
         self._allow_private = allow_private
         self._timeout = timeout
         self._proxy = proxy
+
+    @classmethod
+    def of(
+        cls,
+        url: str,
+        tls: ssl.SSLContext | Tls | None,
+        allow_private: bool,
+        timeout: float,
+        proxy: Proxy | None = None,
+    ) -> Dialer:
+        """Connects to the host of a URL of http or https; to one of http without TLS."""
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        return cls(
+            ascii_of(parts.hostname or ""), port, tls if secure else None, allow_private, timeout, proxy
+        )
 
     async def dial(self, make: Callable[[socket.socket], Connection]) -> Connection:
         """A new connection.
@@ -158,6 +176,11 @@ class Dialer:
             for task in running:
                 task.cancel()
                 task.add_done_callback(_discard)
+
+
+def ascii_of(name: str) -> str:
+    """A host as it is looked up and told to servers."""
+    return name if name.isascii() else name.encode("idna").decode()
 
 
 def _discard(task: asyncio.Task[socket.socket]) -> None:

@@ -139,8 +139,8 @@ def _processes(
 
 def _serve(upstreams: Mapping[str, Json], expose: str, flags: Mapping[str, Any], options: Any) -> None:
     from portico._host.ending import settle
-    from portico._host.supervisor import Origin, supervise
-    from portico._host.workers import WorkerFailed
+    from portico._host.workers.base import WorkerFailed
+    from portico._host.workers.supervisor import Origin, supervise
     from portico.cli.running import run
 
     transports = _transports(expose)

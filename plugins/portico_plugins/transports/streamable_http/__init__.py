@@ -42,8 +42,8 @@ class StreamableHttp(OverHttp):
 
     def __init__(self, config: StreamableHttpConfig, host: Host) -> None:
         from portico_plugins.transports.over_http.endpoints import HttpEndpoints
-        from portico_plugins.transports.streamable_http.answer import Manner
         from portico_plugins.transports.streamable_http.app import McpApp
+        from portico_plugins.transports.streamable_http.manner import Manner
 
         manner = Manner(
             config.keep_alive,

@@ -1,4 +1,4 @@
-"""Retries of calls that are parked at another worker: passed on to it, and its answer taken as frames."""
+"""Requests about another worker's parked calls and tasks: passed on to it, and its answer taken as frames."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ class Elsewhere(Taken):
 
     Args:
         ident: Of the request.
+        here: Whether it is for this worker to answer when the other one is gone.
+
+    Attributes:
+        left: The other is gone, and this one is to answer.
     """
 
-    def __init__(self, ident: Id) -> None:
+    def __init__(self, ident: Id, here: bool = False) -> None:
         super().__init__()
+        self.left = False
+        self._here = here
         self._ident = ident
 
     async def frames(self) -> AsyncGenerator[bytes]:
@@ -43,6 +49,10 @@ class Elsewhere(Taken):
     def lost(self, begun: bool) -> None:
         """There is no such worker any more, or it knows nothing of the call."""
         if self._over:
+            return
+        if self._here and not begun:
+            self.left = True
+            self.end()
             return
         frame = worker_gone(self._ident) if begun else error_frame(self._ident, used_up().body())
         self._messages.append(frame)
@@ -77,7 +87,7 @@ class Onward:
     path: str
 
     def pass_on(self, message: Message, data: bytes, headers: Mapping[str, str]) -> Elsewhere | None:
-        """Have the worker answer that has the parked call a request goes on with; None if there is none.
+        """Have the worker answer whose parked call, or task, a request is about; None if it is nobody else's.
 
         Args:
             message: The request.
@@ -85,12 +95,14 @@ class Onward:
             headers: Those it came with, names in lower case.
         """
         owners, state = self.endpoint.owners, message.params.get("requestState")
-        if owners is None or state is None:
+        task = message.params.get("taskId") if state is None else None
+        if owners is None or (state is None and task is None):
             return None
-        answer = Elsewhere(message.id)
-        scope = self._scope(headers)
-        passed = owners.elsewhere("parked", state, self.principal, scope, data, answer, answer.lost)
-        return answer if passed else None
+        answer, scope = Elsewhere(message.id, here=state is None), self._scope(headers)
+        rest = self.principal, scope, data, answer, answer.lost
+        if state is None:
+            return answer if owners.elsewhere("task", task, *rest) else None
+        return answer if owners.elsewhere("parked", state, *rest) else None
 
     def _scope(self, headers: Mapping[str, str]) -> Scope:
         peer = self.credentials.peer

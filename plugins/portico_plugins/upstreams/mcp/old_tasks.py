@@ -22,12 +22,11 @@ from portico.api import (
 from portico_plugins.failures import bad_response, reason_of
 
 from . import wire
-from .call import Call, Pausable
+from .call import TASK_OVER, Call, Pausable
 from .inputs import Inputs
 from .session import SessionExpired
 
 METHODS: Final = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
-_OVER: Final = frozenset({"completed", "failed", "cancelled"})
 _TTL_MS: Final = 86_400_000
 """How long a server is asked to keep a task whose client did not say."""
 _POLL_MS: Final = 1000
@@ -78,22 +77,19 @@ class OldTasks:
 
         Raises:
             Refused: The server's own error, or one of Portico's.
+            SessionExpired: The server does not know the session; nothing has been begun.
         """
-        try:
-            if exchange.method == "tools/call":
-                return await self._call(exchange, target, limit)
-            own = target.name
-            if exchange.method == "tasks/get":
-                return Result(value=await self._state(exchange, own))
-            if exchange.method == "tasks/update":
-                answers = exchange.params.get("inputResponses")
-                self._inputs.answer(own, answers if isinstance(answers, dict) else {})
-            else:
-                await self._cancel(own, exchange)
-            return Result(value={})
-        except SessionExpired:
-            # The task went with it. To have the call made again would be to have it done twice.
-            raise bad_response(self._host.name, "session_expired", exchange) from None
+        if exchange.method == "tools/call":
+            return await self._call(exchange, target, limit)
+        own = target.name
+        if exchange.method == "tasks/get":
+            return Result(value=await self._state(exchange, own))
+        if exchange.method == "tasks/update":
+            answers = exchange.params.get("inputResponses")
+            self._inputs.answer(own, answers if isinstance(answers, dict) else {})
+        else:
+            await self._cancel(own, exchange)
+        return Result(value={})
 
     # --- calls -------------------------------------------------------------------------------------
 
@@ -127,6 +123,9 @@ class OldTasks:
             )
         try:
             return Result(value=await self._result(exchange, own, call), era=Era.LEGACY)
+        except SessionExpired:
+            # The task went with it. To have the call made again would be to have it done twice.
+            raise bad_response(self._host.name, "session_expired", exchange) from None
         except asyncio.CancelledError:
             self._background(self._give_up(own))
             raise
@@ -142,7 +141,7 @@ class OldTasks:
             except Refused as refusal:
                 task = await self._task(own, exchange)
                 failed += 1
-                if failed > _TRIES or (task.get("status") in _OVER and not _lost(refusal)):
+                if failed > _TRIES or (task.get("status") in TASK_OVER and not _lost(refusal)):
                     raise wire.again(refusal) from None
                 await asyncio.sleep(_interval(task))
             else:

@@ -164,7 +164,7 @@ class McpUpstream:
         Raises:
             Refused: 50200, it does.
         """
-        if result.kind != "input_required":
+        if result.kind != "input_required" and exchange.method != "tasks/get":
             return
         asked = result.value.get("inputRequests")
         for request in asked.values() if isinstance(asked, dict) else ():

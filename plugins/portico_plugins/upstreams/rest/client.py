@@ -22,7 +22,6 @@ from .servers import sound_base
 Take = Callable[[Answer], Awaitable[None]]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Client:
@@ -43,12 +42,7 @@ class Client:
         self._tls = Tls(
             config.tls_verify, *(host.base / file if file is not None else None for file in files)
         )
-        proxy = urlsplit(config.proxy)
-        self._proxy = (
-            Proxy(proxy.hostname, proxy.port or 80, config.proxy_credentials, config.proxy_resolves)
-            if proxy.hostname
-            else None
-        )
+        self._proxy = Proxy.at(config.proxy, config.proxy_credentials, config.proxy_resolves)
 
     def close(self) -> None:
         """Close every connection."""
@@ -134,13 +128,7 @@ class Client:
     def dialer(self, origin: str) -> Dialer:
         """What makes connections to an origin."""
         config = self._config
-        parts = urlsplit(origin)
-        context = self._tls if parts.scheme == "https" else None
-        name = parts.hostname or ""
-        if not name.isascii():
-            name = name.encode("idna").decode()
-        port = parts.port or _PORTS[parts.scheme]
-        return Dialer(name, port, context, config.allow_private, config.connect_timeout, self._proxy)
+        return Dialer.of(origin, self._tls, config.allow_private, config.connect_timeout, self._proxy)
 
 
 def redirected(request: Request, answer: Answer) -> Request:

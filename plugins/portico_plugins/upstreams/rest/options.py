@@ -15,6 +15,8 @@ from .parameters import STYLES, path_names
 from .shaping import Language
 
 _LONGEST_PROGRAM: Final = 8192
+_READ_ONLY: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
+_IDEMPOTENT: Final = frozenset({"PUT", "DELETE"})
 _MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+*-]+/[A-Za-z0-9!#$&^_.+*-]+(;[\x20-\x7e]*)?")
 
 
@@ -108,6 +110,15 @@ class OperationSettings:
     destructive: bool | None = attrs.field(
         default=None, metadata=doc("Whether it may destroy something; by its method by default.")
     )
+
+    def annotations(self, method: str) -> Json:
+        """What a tool says of what it does: as is configured, else as its HTTP method says."""
+        read_only = self.read_only if self.read_only is not None else method in _READ_ONLY
+        out: Json = {"readOnlyHint": read_only}
+        if not read_only:
+            out["destructiveHint"] = self.destructive if self.destructive is not None else method == "DELETE"
+            out["idempotentHint"] = self.idempotent if self.idempotent is not None else method in _IDEMPOTENT
+        return {**out, "openWorldHint": True}
 
 
 @attrs.frozen(kw_only=True)

@@ -303,6 +303,28 @@ def test_output_schemas_are_off_unless_asked_for_and_short_when_compact() -> Non
     assert sizes["off"] == 0 < sizes["compact"] < sizes["full"]
 
 
+@pytest.mark.parametrize(
+    ("answers", "promises"),
+    [
+        ({"200": "a"}, True),
+        ({"200": "a", "404": "b", "default": "b"}, True),
+        ({"default": "a"}, True),
+        ({"200": "a", "201": "a"}, True),
+        ({"200": "a", "202": "b"}, False),
+        ({"200": "a", "204": ""}, False),
+    ],
+)
+def test_only_what_is_sure_to_come_back_is_promised(answers: dict[str, str], promises: bool) -> None:
+    def answer(name: str) -> Json:
+        schema = {"type": "object", "properties": {name: {}}}
+        return {"content": {"application/json": {"schema": schema}}} if name else {"description": "Nothing."}
+
+    said = {code: answer(name) for code, name in answers.items()}
+    (tool,) = made(document({"/x": {"get": {"responses": said}}}), output="full").tools.values()
+    assert ("outputSchema" in tool.definition) is promises
+    assert tool.answers_json
+
+
 def test_a_large_schema_is_shortened_and_takes_what_the_whole_one_takes() -> None:
     schemas = {
         f"S{each}": {
