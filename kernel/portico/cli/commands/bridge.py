@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -196,4 +197,5 @@ def _announce(settings: Settings, transports: Iterable[str], states: Json, addre
         for base in banner.base_urls(settings, addresses)
         for url in banner.urls_of(base, name, [banner.WAYS[transport] for transport in transports])
     ]
-    click.echo("\n".join(["Portico bridges:", *where, "", "From:", *banner.federated(states)]))
+    with contextlib.suppress(OSError):  # nobody reads it: no reason not to serve
+        click.echo("\n".join(["Portico bridges:", *where, "", "From:", *banner.federated(states)]))
