@@ -12,6 +12,7 @@ from attrs.validators import deep_iterable, ge, gt
 from portico.api import Credential, Json, Ref, Secret, Wrong, doc, nearest
 from portico_plugins.upstreams import checks
 
+from .mistakes import mistakes_at_start
 from .options import HandParameter, HandTool, Match, OperationSettings, SchemeSettings, Shape, ShapeRule
 from .shaping import problems
 
@@ -298,6 +299,9 @@ class RestConfig:
             raise ValueError("`server_variables` mean nothing with a `base_url`")
         if not any(given):
             self._of_hand_tools()
+        wrong = mistakes_at_start(self)
+        if wrong:
+            raise Wrong(wrong)
 
     def _of_hand_tools(self) -> None:
         """Refuse what is said of a document that there is not."""
