@@ -14,7 +14,7 @@ from pathlib import Path
 
 from portico._config.describe import markdown
 from portico._config.discovery import Plugin, discover
-from portico._config.tables import GatewaySettings, ServerSettings, UpstreamSettings
+from portico._config.tables import GatewaySettings, ServerSettings, TransportSettings, UpstreamSettings
 from portico._core.specs import KINDS
 
 DOCS = Path(__file__).parent
@@ -63,6 +63,7 @@ def blocks() -> dict[str, str]:
         "gateway": markdown(GatewaySettings) + "\n",
         "servers": markdown(ServerSettings) + "\n",
         "upstreams": markdown(UpstreamSettings) + "\n",
+        "transports": markdown(TransportSettings) + "\n",
         "plugins": index_block(own),
         **{f"plugin:{plugin.name}": plugin_block(plugin) for plugin in own},
     }

@@ -14,7 +14,7 @@ from portico._config.exchange.items import plan as plan_import
 from portico._config.exchange.reading import read_import
 from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
-from portico._config.wording import Wrong, nearest
+from portico._config.wording import Wrong, absence, nearest
 from portico._core.addresses import judge
 from portico._core.contracts.auth import GATEWAY, AuthScheme, Challenge, Credentials, Principal
 from portico._core.contracts.clock import Clock
@@ -107,10 +107,10 @@ from portico._core.listen import (
     Listen,
 )
 from portico._core.owners import FORWARDED, PROXIED
+from portico._core.protocol.envelope import check_modern, is_enveloped
 from portico._core.protocol.eras import (
     LATEST_LEGACY,
     LATEST_MODERN,
-    LEGACY_ONLY,
     LEGACY_VERSIONS,
     LOG_LEVELS,
     META_CAPABILITIES,
@@ -126,16 +126,11 @@ from portico._core.protocol.eras import (
 )
 from portico._core.protocol.headers import (
     ROUTING_HEADERS,
-    check_envelope,
     check_routing,
-    check_version,
     decode_header_value,
     encode_header_value,
-    header_map,
-    invalid_header_reason,
-    param_headers,
 )
-from portico._core.protocol.http_heads import RepeatedHead
+from portico._core.protocol.http_heads import RepeatedHead, upgrade_required
 from portico._core.protocol.jsonrpc import (
     Id,
     Message,
@@ -148,6 +143,8 @@ from portico._core.protocol.jsonrpc import (
     result_pieces,
 )
 from portico._core.protocol.modern_call import Asking, Frames, ModernCall
+from portico._core.protocol.param_headers import header_map, invalid_header_reason, param_headers
+from portico._core.protocol.parking import used_up
 from portico._core.protocol.sse import SseEvent, SseParser, SseTooLarge, sse_event, sse_events, sse_numbered
 from portico._core.protocol.stream import (
     Sink,
@@ -186,7 +183,6 @@ __all__ = [
     "KINDS_MANAGED",
     "LATEST_LEGACY",
     "LATEST_MODERN",
-    "LEGACY_ONLY",
     "LEGACY_VERSIONS",
     "LOG_LEVELS",
     "META_CAPABILITIES",
@@ -327,15 +323,15 @@ __all__ = [
     "Watchable",
     "Wiring",
     "Wrong",
+    "absence",
     "answer_alone",
     "as_upstream",
     "at_least",
     "carry_foreign",
     "carry_out",
     "catalog_at",
-    "check_envelope",
+    "check_modern",
     "check_routing",
-    "check_version",
     "decode_header_value",
     "doc",
     "encode_header_value",
@@ -346,6 +342,7 @@ __all__ = [
     "hookimpl",
     "input_required",
     "invalid_header_reason",
+    "is_enveloped",
     "is_modern",
     "judge",
     "nearest",
@@ -363,6 +360,8 @@ __all__ = [
     "sse_events",
     "sse_numbered",
     "timers",
+    "upgrade_required",
+    "used_up",
     "ways_to_have",
     "write_toml",
 ]

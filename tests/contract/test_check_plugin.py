@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -174,4 +175,22 @@ async def test_a_loader_that_raises_something_else_is_found(monkeypatch: pytest.
         await check_plugin(module)
     assert error.value.problems == [
         r"loader careless: raises UnicodeDecodeError, not ConfigError, for b'\xff\xfe\x00'"
+    ]
+
+
+def _shapeless(config: Config, base: Path) -> Iterator[Any]:
+    yield "size", "is missing"
+    yield ("size", 0), "is missing"
+
+
+def _faulty(config: Config, base: Path) -> Iterator[Any]:
+    raise ZeroDivisionError("oh")
+
+
+async def test_a_check_of_another_shape_is_found() -> None:
+    assert await problems(factory(check=_shapeless)) == [
+        "fine: check(config, base) gives ('size', 'is missing'), not (place, message)"
+    ]
+    assert await problems(factory(check=_faulty)) == [
+        "fine: check(config, base) raises ZeroDivisionError: oh"
     ]

@@ -33,7 +33,8 @@ from tests.interop.fixture.questions import (
     sample,
 )
 from tests.interop.fixture.server import fixture_server
-from tests.interop.fixture.tasks import WORK, old_tasks
+from tests.interop.fixture.tasks import WORK
+from tests.interop.fixture.tasks_old import with_old_tasks
 from tests.interop.serving import main
 
 
@@ -127,9 +128,8 @@ if __name__ == "__main__":
         (*PLAIN, *passing(_ask), *ASKING, *ASKING_ROUNDS, *WORK),
         (*PROMPTS, PromptEntry(ASKING_PROMPT, _prompt)),
     )
-    server.middleware.append(old_tasks)
     main(
-        server,
+        with_old_tasks(server),
         "legacy",
         "A legacy server that asks under the names of the modern scenarios.",
     )

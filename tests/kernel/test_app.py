@@ -4,12 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from portico._host.app import build_app
 from portico._host.limits import Limits
-from portico.api import Json, State
+from portico.api import Json, State, upgrade_required
 from tests.kernel.doubles import StubUpstream, World, jumping, offer
 
 
@@ -27,17 +27,17 @@ class Said:
 
 
 class Site:
-    def __init__(self, *routes: Route) -> None:
+    def __init__(self, *routes: BaseRoute) -> None:
         self.up = StubUpstream(offer("t"))
         self.world = World({"a": self.up})
         self.app, self.admit = build_app(routes, {}, self.world.plane, Limits(), self.world.log)
 
     async def get(
-        self, path: str, method: str = "GET", host: str = "localhost"
+        self, path: str, method: str = "GET", host: str = "localhost", version: str = "1.1"
     ) -> tuple[int, bytes, dict[str, str]]:
         sent: list[Any] = []
         scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": version, "method": method,
             "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
             "headers": [(b"host", host.encode())], "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80), "state": {},
@@ -131,3 +131,21 @@ async def test_a_fault_is_logged_and_its_words_are_not_sent() -> None:
     with pytest.raises(RuntimeError):  # Starlette answers first, then lets the server know, too
         await site.get("/x/y")
     assert site.world.log.events == ["http.fault"]
+
+
+async def test_a_path_of_websockets_alone_asks_for_an_upgrade_where_there_is_one() -> None:
+    site = Site(WebSocketRoute("/talk/{name}", Said("talk")), Route("/both", Said("both")))
+    status, body, headers = await site.get("/talk/a")
+    assert (status, headers["upgrade"], headers["connection"]) == (426, "websocket", "upgrade")
+    assert msgspec.json.decode(body)["expected"] == "a WebSocket handshake, over HTTP/1.1"
+    status, _, headers = await site.get("/talk/a", version="1.0")
+    assert (status, "upgrade" in headers, "connection" in headers) == (400, False, False)
+    status, _, headers = await site.get("/talk/a", "DELETE")
+    assert (status, headers["allow"]) == (405, "GET")
+    assert (await site.get("/talk"))[0] == 404
+    assert (await site.get("/both"))[1] == b"both"
+
+
+def test_http_2_has_no_field_to_ask_for_an_upgrade_with() -> None:
+    status, fields, _ = upgrade_required({"method": "GET", "http_version": "2"})
+    assert (status, [name for name, _ in fields]) == (400, [b"content-type"])

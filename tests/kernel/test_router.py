@@ -152,10 +152,11 @@ async def test_hidden_tools_and_unknown_methods_never_reach_an_upstream() -> Non
 @jumping
 async def test_an_upstream_that_is_gone_is_unavailable() -> None:
     routed = only()
-    handle = routed.seal.close("task", ALICE, ["gone", "1"], 60)
-    refusal = await routed.refused("tasks/get", {"taskId": handle})
+    handle = routed.seal.close("task", ALICE, ["default", "a", "1", "t"], 60)
+    del routed.upstreams["a"]  # what is shown follows
+    refusal = await routed.refused("tasks/get", {"taskId": handle}, server="default")
     assert refusal.code == UPSTREAM_UNAVAILABLE
-    assert refusal.data["gateway"]["upstream"] == "gone"
+    assert refusal.data["gateway"]["upstream"] == "a"
 
 
 @jumping

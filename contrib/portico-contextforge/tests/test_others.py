@@ -16,6 +16,7 @@ from portico.testing import check_plugin, running_gateway
 
 Forge: TypeAlias = Any  # of conftest.py, which cannot be imported
 BASE = '[registries.main]\nuse = "memory"\n[transports.streamable_http]\n[transports.contextforge]\n'
+OFF = "[transports.streamable_http]\nenabled = false\n"
 
 
 async def test_tags_are_counted_over_everything_that_has_them(forge: Forge) -> None:
@@ -140,7 +141,7 @@ async def test_a_gateway_without_a_registry_manages_nothing() -> None:
     ("config", "path"),
     [
         (BASE + 'server = "none"\n', "transports.contextforge.server"),
-        (BASE.replace("[transports.streamable_http]\n", ""), "transports.contextforge.mcp"),
+        (BASE.replace("[transports.streamable_http]\n", OFF), "transports.contextforge.mcp"),
         (
             BASE + '[auth.people]\nuse = "token"\ntokens = { a = "a-0123456789abcdef" }\n',
             "transports.contextforge.auth",

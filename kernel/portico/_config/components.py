@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -31,6 +32,8 @@ class Component:
     """Of an upstream: what becomes of definitions that it changes. Nothing is started anew for it."""
     health_interval: float | None = attrs.field(default=None, eq=False)
     """Likewise: seconds between probes of it."""
+    enabled: bool = True
+    """Of a transport: whether it is there at all."""
 
     @property
     def key(self) -> Key:
@@ -41,6 +44,10 @@ class Component:
     def refs(self) -> tuple[tuple[Place, str, Ref[Any]], ...]:
         """What its config refers to; see `refs`."""
         return tuple(refs(self.config))
+
+
+Look = Callable[[Component, Path], Iterable[tuple[Place, str]]]
+"""Looks at a component and the folder its relative paths are relative to; gives what is wrong."""
 
 
 def refs(config: Any) -> Iterator[tuple[Place, str, Ref[Any]]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from portico._config.components import Look
 from portico._config.discovery import Plugins, discover, parse_selection
 from portico._config.settings import Document, Settings, load
 from portico._config.wording import Text
@@ -33,18 +34,25 @@ class Orders:
     overrides: tuple[tuple[tuple[str, ...], Any], ...] = ()
     plugins: str = ""
 
-    def settings(self, plugins: Plugins | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    def settings(
+        self,
+        plugins: Plugins | None = None,
+        environ: Mapping[str, str] | None = None,
+        look: Look | None = None,
+    ) -> Settings:
         """Make settings of them.
 
         Args:
             plugins: What is installed, if that is known already.
             environ: This process's environment by default.
+            look: Says what is wrong with a component whose table is right.
 
         Raises:
             ConfigError: With every problem there is.
         """
         found = plugins if plugins is not None else discover(parse_selection(self.plugins))
-        return load(self.documents, found, os.environ if environ is None else environ, self.overrides)
+        environ = os.environ if environ is None else environ
+        return load(self.documents, found, environ, self.overrides, look=look)
 
     def pack(self) -> Json:
         """As plain values."""

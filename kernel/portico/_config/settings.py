@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from portico._config import graph
-from portico._config.components import Component, Key
+from portico._config.components import Component, Key, Look
 from portico._config.discovery import Plugins
 from portico._config.mcp_json import from_mcp_json, is_mcp_json
 from portico._config.memo import Memo
@@ -32,7 +32,7 @@ from portico._config.sources import (
     read,
 )
 from portico._config.strict import structured
-from portico._config.tables import GatewaySettings, Selection, ServerSettings, UpstreamSettings
+from portico._config.tables import SHARED, GatewaySettings, Selection, ServerSettings
 from portico._config.wording import Place, Wrong, dotted, nearest
 from portico._core.contracts.json import Json
 from portico._core.errors import ConfigError
@@ -54,11 +54,11 @@ __all__ = [
 
 T = TypeVar("T")
 
-DEFAULTS: Final[dict[str, Json]] = {
-    "transports": {"streamable_http": {}},
-    "listeners": {"http": {"use": "hypercorn"}},
-}
+DEFAULTS: Final[dict[str, Json]] = {"listeners": {"http": {"use": "hypercorn"}}}
 """What a kind consists of when the configuration has nothing of it."""
+
+STREAMABLE_HTTP: Final = "streamable_http"
+"""The transport that is there beside all others, unless the configuration says something else of it."""
 
 ANONYMOUS: Final = "anonymous"
 """The auth scheme of servers when none is configured; may be named without a table of its own."""
@@ -142,7 +142,8 @@ def component(
         factory, plugin = plugins.factory(kind, use)
     except LookupError as exc:
         raise Wrong([(("use",) if "use" in table else (), str(exc))]) from None
-    common = {field.name for field in attrs.fields(UpstreamSettings)} if kind == "upstreams" else set()
+    shared = SHARED.get(kind)
+    common = {field.name for field in attrs.fields(shared)} if shared is not None else set()
     own = {field.name for field in attrs.fields(factory.config) if field.init}
     known = own | common | {"use"}
     wrong: list[tuple[Place, str]] = [
@@ -152,7 +153,9 @@ def component(
         table, found = confined(table, factory.config)
         wrong += found
     made: dict[type, Any] = {}
-    for cls, keys in ((UpstreamSettings, common), (factory.config, own)):
+    for cls, keys in ((shared, common), (factory.config, own)):
+        if cls is None:
+            continue
         try:
             made[cls] = structured({key: value for key, value in table.items() if key in keys}, cls, base)
         except Wrong as exc:
@@ -161,8 +164,8 @@ def component(
         wrong += forbidden(made[factory.config])
     if wrong:
         raise Wrong(wrong)
-    config, said = made[factory.config], made[UpstreamSettings]
-    return Component(kind, name, use, config, factory, plugin.name, said.on_change, said.health_interval)
+    said = attrs.asdict(made[shared], recurse=False) if shared is not None else {}
+    return Component(kind, name, use, made[factory.config], factory, plugin.name, **said)
 
 
 def load(
@@ -172,6 +175,7 @@ def load(
     overrides: Iterable[tuple[Sequence[str], Any]] = (),
     managed: Managed | None = None,
     known: Memo[Key, Component] | None = None,
+    look: Look | None = None,
 ) -> Settings:
     """Read the configuration of a gateway.
 
@@ -182,6 +186,7 @@ def load(
         overrides: `(path, value)` of flags, as `parse_override` gives them.
         managed: What is managed at run time.
         known: Components as they were made last.
+        look: Says what is wrong with a component whose table is right.
 
     Raises:
         ConfigError: With every problem there is.
@@ -208,6 +213,8 @@ def load(
         ("gateway",), problems, lambda: structured(tables.get("gateway", {}), GatewaySettings, base)
     )
     raw = {kind: _tables(tables, kind, problems) or dict(DEFAULTS.get(kind, {})) for kind in KINDS}
+    if _lacks_streamable_http(raw["transports"], plugins):
+        raw["transports"][STREAMABLE_HTTP] = {}
     servers: dict[str, ServerSettings] = {}
     named = _tables(tables, "servers", problems)
     run_time = managed.tables if managed is not None else {}
@@ -224,14 +231,21 @@ def load(
     if any(ANONYMOUS in server.auth for server in servers.values()):
         raw["auth"].setdefault(ANONYMOUS, {})
     components: dict[Key, Component] = {}
+    off: list[Key] = []
     reach = Reach.MANAGED if gateway is not None and may_be_private(gateway) else Reach.CONFINED
     for kind, instances in raw.items():
         for name, table in instances.items():
             own = Reach.OPERATOR if name not in run_time.get(kind, {}) else reach
             make = partial(component, kind, name, table, plugins, base, own)
             made = _read((kind, name), problems, partial(made_before.made, (kind, name), table, make))
-            if made is not None:
+            if made is not None and not made.enabled:
+                off.append(made.key)
+            elif made is not None:
                 components[made.key] = made
+                if look is not None:
+                    problems += [(dotted((kind, name, *below)), text) for below, text in look(made, base)]
+    for kind, name in off:
+        del raw[kind][name]
     made_before.forget_all_but(components)
     problems += graph.dangling(components, raw)
     if not problems:
@@ -275,6 +289,17 @@ def _tables(tables: Mapping[str, Any], kind: str, problems: Problems) -> dict[st
         if not _NAME.fullmatch(name):
             problems.append((dotted((kind, name)), _BAD_NAME))
     return dict(instances)
+
+
+def _lacks_streamable_http(transports: Mapping[str, Any], plugins: Plugins) -> bool:
+    """Whether the transport that is there by default has to be added.
+
+    Not where a table says how, or that, it is to be; nor where its plugin has been left out for others.
+    """
+    uses = [table.get("use") for table in transports.values() if isinstance(table, Mapping)]
+    if STREAMABLE_HTTP in transports or STREAMABLE_HTTP in uses:
+        return False
+    return not transports or STREAMABLE_HTTP in plugins.names("transports")
 
 
 def _resolved(

@@ -247,6 +247,19 @@ class UpstreamSettings:
 
 
 @attrs.frozen
+class TransportSettings:
+    """What any table `[transports.NAME]` may have beside `use` and the keys of its plugin."""
+
+    enabled: bool = attrs.field(
+        default=True,
+        metadata=doc(
+            "Whether it is there at all: `[transports.streamable_http] enabled = false` leaves out the one "
+            "that is there by default."
+        ),
+    )
+
+
+@attrs.frozen
 class ServerSettings:
     """A table `[servers.NAME]`: a virtual server."""
 
@@ -290,3 +303,7 @@ class ServerSettings:
     page_size: int = attrs.field(
         default=0, validator=at_least(0), metadata=doc("Entries on a page of a list; 0 for all on one.")
     )
+
+
+SHARED: Final[Mapping[str, type]] = {"upstreams": UpstreamSettings, "transports": TransportSettings}
+"""What any table of a kind may have beside the keys of its plugin."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import enum
 import functools
+import os
 import re
+import stat
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
@@ -18,6 +21,8 @@ from portico._core.contracts.config import Ref, Secret
 from portico._core.specs import KINDS
 
 Place = tuple[str | int, ...]
+What = Literal["file", "folder", "either"]
+"""What is expected at a path."""
 
 ARRAYS: Final[dict[Any, Any]] = {
     list: list, tuple: tuple, set: set, frozenset: frozenset,
@@ -29,6 +34,10 @@ SCALARS: Final[dict[Any, str]] = {
     bool: "a boolean", int: "an integer", float: "a number", str: "a string",
     Path: "a path", Secret: "a secret",
 }  # fmt: skip
+
+_EXPECTED: Final[dict[str, str]] = {"file": "a file", "folder": "a folder", "either": "a file or folder"}
+_MOST_NAMES: Final = 5000
+"""Of a folder, when a name like the wrong one is looked for."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -160,3 +169,42 @@ def shown(value: Any) -> str:
         if isinstance(value, Mapping)
         else repr(value)
     )
+
+
+def absence(path: Path, what: What = "file") -> str:
+    """Why a file or folder that a configuration names cannot be used; "" when it can.
+
+    Args:
+        path: Where it should be, absolute.
+        what: What it should be.
+    """
+    expected = _EXPECTED[what]
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return f"expected {expected}, but {_missing(path)}"
+    except OSError as error:
+        return f"expected {expected}, but {path} cannot be looked at: {error.strerror}"
+    except ValueError:
+        return f"expected {expected}, but this is no name that files have"
+    folder = stat.S_ISDIR(found.st_mode)
+    if what != "either" and folder is not (what == "folder"):
+        return f"expected {expected}, but {path} is a {'folder' if folder else 'file'}"
+    if not os.access(path, os.R_OK | (os.X_OK if folder else 0)):
+        return f"expected {expected}, but {path} may not be read"
+    return ""
+
+
+def _missing(path: Path) -> str:
+    """What there is not: the path itself, or the first folder on its way."""
+    first = path
+    while not first.parent.is_dir() and first.parent != first:
+        first = first.parent
+    try:
+        with os.scandir(first.parent) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_NAMES)]
+    except OSError:
+        names = []
+    names = [name for name in names if nearest(first.stem, [Path(name).stem])]  # not for a suffix alone
+    of = "" if first == path else f" (for {path.relative_to(first.parent)})"
+    return f"there is no {first}{of}{nearest(first.name, names)}"

@@ -18,10 +18,13 @@ class Schemes:
     Args:
         schemes: By name, in the order in which they are asked.
         log: For those that fail.
+
+    Attributes:
+        schemes: Those it was given.
     """
 
     def __init__(self, schemes: Sequence[tuple[str, AuthScheme]], log: Log) -> None:
-        self._schemes = schemes
+        self.schemes = schemes
         self._log = log
         decides: list[tuple[str, Callable[[Credentials], Verdict] | None]] = [
             (name, getattr(scheme, "decide", None)) for name, scheme in schemes
@@ -32,7 +35,7 @@ class Schemes:
     async def authenticate(self, credentials: Credentials) -> Principal | Challenge:
         """Who is calling."""
         challenge: Challenge | None = None
-        for name, scheme in self._schemes:
+        for name, scheme in self.schemes:
             try:
                 verdict = await scheme.authenticate(credentials)
             except Exception as error:  # fail closed, whatever the plugin did

@@ -11,7 +11,7 @@ from portico._core.protocol.eras import LIST_KINDS
 from portico._core.resources import collisions, resources_of
 from portico._core.shown import Shown
 from portico._core.steps import Steps, finished
-from portico._core.union import capabilities_of, info_of, instructions_of
+from portico._core.union import capabilities_of, has_tasks, info_of, instructions_of, supports_tasks
 from portico._core.uris import Template
 from portico._core.view import ServerSpec, View
 
@@ -79,6 +79,13 @@ def view_steps(
     narrowed |= {upstream for upstream in spec.upstreams if spec.tools.limits(upstream)}
     narrowed |= {name for name, things in (held or {}).items() if any(kind == "tools" for kind, _ in things)}
     schemes = yield from known.schemes(chosen)
+    able = {name: offer for name, offer in chosen if has_tasks(offer.capabilities)}
+    tasks: set[str] = set()
+    if able:
+        for name, target in tools.targets.items():
+            if target.upstream in able and supports_tasks(able[target.upstream], target.definition):
+                tasks.add(name)
+        yield
     listed = [offer for _, offer in chosen if offer.eras]
     by_kind = {
         "tools": tools.targets,
@@ -108,6 +115,7 @@ def view_steps(
         public=bool(listed) and all(offer.public for offer in listed),
         conflicts=conflicts,
         upstreams=spec.upstreams,
+        tasks=frozenset(tasks),
         narrowed=frozenset(narrowed),
         held=held_back,
         info=info_of(chosen) if spec.as_upstream else None,

@@ -31,8 +31,8 @@ from portico._core.protocol.eras import (
     META_VERSION,
     MRTR_METHODS,
 )
-from portico._core.protocol.headers import check_params
 from portico._core.protocol.modern_call import Asking, ModernCall
+from portico._core.protocol.param_headers import check_params
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.stream import Sink
 from portico._core.protocol.subscriptions import Hub

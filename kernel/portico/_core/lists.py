@@ -14,6 +14,7 @@ from portico._core.protocol.eras import LIST_KINDS, MODERN_VERSIONS
 from portico._core.protocol.jsonrpc import decode, encode
 from portico._core.seal import Seal, Unsealable
 from portico._core.shaping import server_info_member
+from portico._core.union import told
 
 CURSOR_TTL: Final = 86_400.0
 
@@ -113,7 +114,7 @@ class Lists:
         """The legacy `InitializeResult`."""
         return {
             "protocolVersion": version,
-            "capabilities": self.view.capabilities,
+            "capabilities": told(self.view.capabilities, version),
             "serverInfo": self.info,
             **({"instructions": self.instructions} if self.instructions else {}),
         }
@@ -123,7 +124,7 @@ class Lists:
         end = start + size if size else len(items)
         texts = [raw for _, raw in items[start:end]]
         if era is Era.LEGACY and method == "tools/list":
-            texts = [_legacy_tool(raw) for raw in texts]
+            texts = [_legacy_tool(raw, key in self.view.tasks) for key, raw in items[start:end]]
         members = [b'"%s":[%s]' % (LIST_KINDS[method].encode(), b",".join(texts))]
         if end < len(items):
             after = [self._name, method, items[end - 1][0], end]
@@ -155,8 +156,15 @@ class Lists:
         return min(int(index), len(items))
 
 
-def _legacy_tool(raw: bytes) -> bytes:
-    """A tool definition as legacy schemas allow it: an `outputSchema` describes an object or is left out."""
+def _legacy_tool(raw: bytes, tasks: bool) -> bytes:
+    """A tool definition as legacy schemas allow it: an `outputSchema` describes an object or is left out.
+
+    Args:
+        raw: The definition.
+        tasks: Whether clients of 2025-11-25 may ask for a task; nobody has to, whatever its server says.
+    """
+    if tasks:
+        raw = raw[:-1] + b',"execution":{"taskSupport":"optional"}}'
     if b'"outputSchema"' not in raw:
         return raw
     tool: Json = decode(raw)

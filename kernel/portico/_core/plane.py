@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from portico._core.catalog import ServerSpec, Shown, View, view_steps
 from portico._core.contracts.auth import Principal
@@ -18,27 +18,17 @@ from portico._core.endpoint import Endpoint, OpenSession
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
 from portico._core.health import Tending, Untended, status
 from portico._core.load import Load
+from portico._core.looks import Looks
 from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.subscriptions import KINDS, Hub
-from portico._core.steps import Steps, finished, slice_of, unhurried
+from portico._core.steps import Steps, finished, unhurried
 
 _METHODS_OF = {
     "tools": ("tools/list",),
     "prompts": ("prompts/list",),
     "resources": ("resources/list", "resources/templates/list"),
 }
-
-_REST: Final = 2
-"""After a look at the catalog, as many times its duration belong to everything else first."""
-
-_LONGEST_REST: Final = 0.25
-_AGAIN: Final = 5.0
-"""Seconds after which what broke is tried again."""
-
-_SHORT: Final = 0.005
-"""Seconds; a shorter look is followed by the next at once."""
-
 
 Vet = Callable[[str, Offer], Steps[frozenset[tuple[str, str]]]]
 """Says what is to be held back of an upstream's offer, as `(kind, own name)`."""
@@ -78,12 +68,7 @@ class Plane:
         self._shown: dict[str, Shown] = {}
         self._otherwise: set[str] = set()
         self._taken: tuple[dict[str, set[str]], set[str]] = {}, set()
-        self._looks = 0
-        self._look: Steps[None] | None = None
-        self._looked = 0.0
-        self._ended = 0.0
-        self._due = False
-        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
+        self._looks = Looks(self._look_again, self._after)
         self._told: set[asyncio.Task[None]] = set()
 
     @property
@@ -136,7 +121,7 @@ class Plane:
         """Show a virtual server in another way, soon; its clients hear of what they can see differently."""
         self._specs[spec.name] = spec
         self._otherwise.add(spec.name)
-        self._look_soon()
+        self._looks.soon()
 
     def remove(self, name: str) -> None:
         """Take a virtual server down: its sessions end."""
@@ -166,68 +151,21 @@ class Plane:
         """Take an upstream's new offer into the catalog, soon; several at once make one new catalog."""
         self.tending.changed(upstream)
         self._announced.setdefault(upstream, set()).update(changed)
-        self._look_soon()
+        self._looks.soon()
 
     async def looked(self) -> None:
         """Return when everything said until now is in the catalog."""
-        if self._due or self._look is not None:
-            # One that has begun may have passed by what was said since.
-            needed = self._looks + (2 if self._look is not None and self._due else 1)
-            done = asyncio.get_running_loop().create_future()
-            self._awaited.append((needed, done))
-            await done
+        await self._looks.looked()
 
-    def _look_soon(self) -> None:
-        if not self._due:
-            self._due = True
-            if self._look is None:
-                self._schedule()
-
-    def _schedule(self) -> None:
-        """Begin the look that is due: at once after a short one, else when others had their time."""
-        loop = asyncio.get_running_loop()
-        rest = self._ended + min(self._looked * _REST, _LONGEST_REST) - time.perf_counter()
-        if self._looked < _SHORT or rest <= 0:
-            loop.call_soon(self._go_on)
-        else:
-            loop.call_later(rest, self._go_on)
-
-    def _go_on(self) -> None:
-        """Look on for a moment, or begin to."""
-        if self._look is None:
-            self._look, self._looked, self._due = self._look_again(), 0.0, False
-        began, more = time.perf_counter(), False
-        try:
-            more = slice_of(self._look)
-        except Exception:
-            asyncio.get_running_loop().call_later(_AGAIN, self._look_once_more, *self._taken)
-            raise
-        finally:  # what breaks one look breaks neither the next nor who waits for it
-            self._ended = time.perf_counter()
-            self._looked += self._ended - began
-            if more:
-                asyncio.get_running_loop().call_soon(self._go_on)
-            else:
-                self._look = None
-                self._over()
+    def _after(self) -> Callable[[], None]:
+        return partial(self._look_once_more, *self._taken)
 
     def _look_once_more(self, announced: Mapping[str, set[str]], otherwise: set[str]) -> None:
         """What a look was for that broke is still to be seen."""
         for upstream, kinds in announced.items():
             self._announced.setdefault(upstream, set()).update(kinds)
         self._otherwise |= otherwise & self._specs.keys()
-        self._look_soon()
-
-    def _over(self) -> None:
-        self._looks += 1
-        waiting, self._awaited = self._awaited, []
-        for needed, done in waiting:
-            if needed > self._looks:
-                self._awaited.append((needed, done))
-            elif not done.done():
-                done.set_result(None)
-        if self._due:
-            self._schedule()
+        self._looks.soon()
 
     def _look_again(self) -> Steps[None]:
         """Make the views of some servers anew, and tell their clients what is different or said to be."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from portico._core.catalog import View
 from portico._core.contracts.exchange import Era, Exchange, Target
@@ -24,13 +25,16 @@ from portico._core.errors import (
 from portico._core.lists import Lists
 from portico._core.overrides import filled, unknown_argument
 from portico._core.protocol.audience import check_ask
-from portico._core.protocol.eras import LIST_KINDS, MRTR_METHODS, NAME_PARAM, TASKS_EXTENSION
+from portico._core.protocol.eras import LIST_KINDS, MRTR_METHODS, NAME_PARAM
 from portico._core.protocol.parking import binding_of
 from portico._core.seal import Seal, Unsealable
 from portico._core.shaping import url_elicitations
-from portico._core.tasks import TASK_METHODS, Tasks
+from portico._core.tasks import TASK_METHODS, Given, Tasks, serves_old
 from portico._core.union import has_tasks
 from portico._core.uris import rewrite_uris
+
+if TYPE_CHECKING:
+    from portico._core.tasks_old import OldTasks
 
 MAX_ROUNDS: Final = 10
 """How often a legacy client is asked on behalf of one call before the upstream is taken to loop."""
@@ -51,7 +55,13 @@ class Router:
         self._upstreams = upstreams
         self._seal = seal
         self._lists = lists
-        self._tasks = Tasks(seal, self._forward, self._answers)
+        self._tasks = Tasks(seal, upstreams, lambda: lists.view, self._forward, self._answers)
+
+    @cached_property
+    def _old_tasks(self) -> OldTasks:
+        from portico._core.tasks_old import OldTasks
+
+        return OldTasks(self._tasks)
 
     @property
     def view(self) -> View:
@@ -69,9 +79,11 @@ class Router:
         method = exchange.method
         if method in LIST_KINDS or method == "server/discover":
             return self._lists.answer(exchange)
-        if method in TASK_METHODS:
-            return await self._tasks.answer(exchange)
         view = self.view
+        if method in TASK_METHODS:
+            old = serves_old(exchange, view.capabilities)
+            tasks = self._old_tasks if old and method != "tasks/update" else self._tasks
+            return self._renamed(view, exchange, await tasks.answer(exchange))
         try:
             target = view.route(method, exchange.params, exchange.id)
         except Refused as refusal:
@@ -83,9 +95,13 @@ class Router:
         state = params.get("requestState")
         if state is not None:
             params = {**params, "requestState": self._open_state(exchange, target, state)}
-        result = await self._answered(exchange, target, params)
-        renamed = view.renamed_uris.get(target.upstream)
-        if renamed:
+        return self._renamed(view, exchange, await self._answered(exchange, target, params))
+
+    def _renamed(self, view: View, exchange: Exchange, result: Result) -> Result:
+        """A result with its URIs as this server advertises them."""
+        target = exchange.target
+        renamed = view.renamed_uris.get(target.upstream) if target else None
+        if target and renamed:
             if exchange.method == "resources/read":
                 renamed = {target.name: exchange.params["uri"], **renamed}
             result.value = rewrite_uris(result.value, renamed)
@@ -121,8 +137,11 @@ class Router:
         """The params in the upstream's own words: the client's, where it has no others."""
         params = exchange.params
         if "task" in params and exchange.method == "tools/call":
-            # The tasks of 2025-11-25 are offered to nobody: who asks for one is answered as if it had not.
-            params = {name: value for name, value in params.items() if name != "task"}
+            view = self.view
+            if serves_old(exchange, view.capabilities):
+                self._old_tasks.admit(exchange, view.tasks)
+            else:  # who was offered none and asks for one is answered as if it had not (2025-11-25, tasks)
+                params = {name: value for name, value in params.items() if name != "task"}
         field = NAME_PARAM.get(exchange.method)
         if field is not None:
             if params[field] != target.name:
@@ -135,19 +154,14 @@ class Router:
 
     async def _answered(self, exchange: Exchange, target: Target, params: Json) -> Result:
         """Send, and go on until the answer is one this client can be given."""
-        upstream = self._upstreams[target.upstream]
-        offer = upstream.offer
-        # A legacy client may say what it likes: it is told nothing by which to tell a task from a result.
-        knows_tasks = exchange.era is Era.MODERN and has_tasks(exchange.capabilities)
-        poll_tasks = has_tasks(offer.capabilities) and not offer.waits and not knows_tasks
-        with_tasks: Json | None = None
-        if poll_tasks and exchange.method == "tools/call":
-            declared = exchange.capabilities.get("extensions")
-            extensions = {**(declared if isinstance(declared, dict) else {}), TASKS_EXTENSION: {}}
-            with_tasks = {**exchange.capabilities, "extensions": extensions}
+        offer = self._upstreams[target.upstream].offer
+        capabilities: Json | None = None
+        given: Given = "task"
+        if exchange.method == "tools/call" and has_tasks(offer.capabilities):
+            capabilities, given = self._tasks.terms(exchange, offer, "task" in params)
         for round_number in range(MAX_ROUNDS + 1):
             try:
-                result = await self._forward(exchange, target, params, capabilities=with_tasks)
+                result = await self._forward(exchange, target, params, capabilities=capabilities)
             except Refused as refusal:
                 asked = (
                     url_elicitations(refusal)
@@ -159,12 +173,13 @@ class Router:
                 result = asked
             kind = result.kind
             if kind == "task":
-                if with_tasks is None:
-                    return self._tasks.seal_result(exchange, target, result)
+                if given != "result":
+                    sealed = self._tasks.seal_result(exchange, target, result)
+                    return sealed if given == "task" else self._old_tasks.created(sealed)
                 result = await self._tasks.finish(exchange, target, result)
                 kind = result.kind
             if kind == "complete":
-                return result
+                return result if given != "old" else self._old_tasks.ended(exchange, target.upstream, result)
             if kind != "input_required" or exchange.method not in MRTR_METHODS:
                 raise failure(
                     UPSTREAM_BAD_RESPONSE,

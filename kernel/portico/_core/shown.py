@@ -18,8 +18,8 @@ from portico._core.contracts.json import Json
 from portico._core.contracts.upstreams import Offer
 from portico._core.naming import Claim, Selection, advertising
 from portico._core.overrides import Override, Overrides, shown_as
-from portico._core.protocol.headers import HeaderMap, header_map
 from portico._core.protocol.jsonrpc import encode
+from portico._core.protocol.param_headers import HeaderMap, header_map
 from portico._core.resources import describe_as, schemes_of
 from portico._core.steps import Steps
 from portico._core.uris import rewrite_uris
@@ -232,8 +232,10 @@ def _block(
             if override.fills:
                 block.fills[name] = override
         shown = rewrite_uris({**shown, "name": name}, renamed)
-        if kind == "tools" and (mirrored := header_map(shown.get("inputSchema"))):
-            block.headers[name] = mirrored
+        if kind == "tools":
+            shown.pop("execution", None)  # of 2025-11-25; what holds here is for clients of that to hear
+            if mirrored := header_map(shown.get("inputSchema")):
+                block.headers[name] = mirrored
         describe_as(shown, spec.describe, claim, name)
         block.items.append((name, encode(shown)))
         block.targets[name] = Target(claim.upstream, claim.own, own)

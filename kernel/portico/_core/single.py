@@ -11,8 +11,8 @@ from portico._core.contracts.json import Json
 from portico._core.contracts.result import Result
 from portico._core.endpoint import Endpoint
 from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
-from portico._core.protocol.eras import LATEST_LEGACY, LEGACY_ONLY, META_VERSION, negotiate
-from portico._core.protocol.headers import check_envelope, check_version
+from portico._core.protocol.envelope import check_modern, is_enveloped
+from portico._core.protocol.eras import LATEST_LEGACY, negotiate
 from portico._core.protocol.modern_call import Asking
 
 OF_A_SESSION: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
@@ -80,11 +80,9 @@ async def answer_alone(
     Raises:
         Refused: As for any client.
     """
-    meta = params.get("_meta")
-    if (isinstance(meta, dict) and META_VERSION in meta) or method == "server/discover":
-        check_envelope(meta)
-        check_version(params["_meta"][META_VERSION])
-        if method in LEGACY_ONLY or method == "subscriptions/listen":
+    if is_enveloped(params) or method == "server/discover":
+        check_modern(method, params)
+        if method == "subscriptions/listen":
             raise Refused(METHOD_NOT_FOUND, "Method not found")
         exchange = endpoint.modern_exchange(method, params, principal, headers)
         return await _carried_out(endpoint, exchange)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from portico._core.contracts.exchange import Era
 from portico._core.contracts.json import Json
 from portico._core.contracts.upstreams import Offer
-from portico._core.protocol.eras import TASKS_EXTENSION
+from portico._core.protocol.eras import TASKS_EXTENSION, TASKS_REVISION
 
 
 def as_object(value: Any) -> Json:
@@ -53,6 +54,23 @@ def has_tasks(capabilities: Json) -> bool:
     """Whether a capability object (either side's) has the Tasks extension."""
     extensions = capabilities.get("extensions")
     return isinstance(extensions, dict) and TASKS_EXTENSION in extensions
+
+
+def supports_tasks(offer: Offer, definition: Json | None) -> bool:
+    """Whether calls of a tool may become tasks: servers of 2025-11-25 say which, others never which not."""
+    if not has_tasks(offer.capabilities):
+        return False
+    if Era.MODERN in offer.eras:
+        return True
+    execution = (definition or {}).get("execution")
+    return isinstance(execution, dict) and execution.get("taskSupport") in ("optional", "required")
+
+
+def told(capabilities: Json, version: str) -> Json:
+    """A server's capabilities as a client of a legacy revision hears them."""
+    if version != TASKS_REVISION or not has_tasks(capabilities):
+        return capabilities
+    return {**capabilities, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}}
 
 
 def info_of(chosen: Sequence[tuple[str, Offer]]) -> Json | None:

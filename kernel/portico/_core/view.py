@@ -13,7 +13,7 @@ from portico._core.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refused
 from portico._core.held import Held
 from portico._core.naming import Claim, Prefix, Selection
 from portico._core.overrides import Override
-from portico._core.protocol.headers import HeaderMap
+from portico._core.protocol.param_headers import HeaderMap
 from portico._core.uris import Template, disambiguate, scheme_of
 
 Targets = Mapping[str, Target]
@@ -78,6 +78,7 @@ class View:
         public: Whether every upstream said its lists are the same for everybody.
         conflicts: `(kind, name, kept, left out)`, upstream names.
         upstreams: All it may show things of.
+        tasks: Advertised names of the tools whose calls may become tasks.
         narrowed: Those that clients are not to have all tools of, or not all arguments of a tool.
         held: What it would show, had an upstream not changed it; None for nothing.
         info: The `serverInfo` of the upstream that it stands for; None for its own.
@@ -103,6 +104,7 @@ class View:
     public: bool
     conflicts: Sequence[tuple[str, str, str, str]]
     upstreams: tuple[str, ...]
+    tasks: frozenset[str] = frozenset()
     narrowed: frozenset[str] = frozenset()
     held: Held | None = None
     info: Json | None = None

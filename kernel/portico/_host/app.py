@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico import __version__
@@ -19,6 +19,7 @@ from portico._core.contracts.log import Log
 from portico._core.contracts.management import Management
 from portico._core.plane import Plane
 from portico._core.protocol.eras import LEGACY_VERSIONS, MODERN_VERSIONS
+from portico._core.protocol.http_heads import upgrade_required
 from portico._host.guard import Guard
 from portico._host.limits import Limits
 
@@ -97,8 +98,16 @@ def build_app(
     async def version(request: Request) -> Response:
         return _json({"name": "portico", "version": __version__, "mcp": [*MODERN_VERSIONS, *LEGACY_VERSIONS]})
 
+    sockets = [route for route in routes if isinstance(route, WebSocketRoute)]
+
     async def not_found(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
+        if status == 404 and sockets:
+            handshake = {**request.scope, "type": "websocket"}
+            if any(route.matches(handshake)[0] is Match.FULL for route in sockets):
+                answer, fields, words = upgrade_required(request.scope)
+                said = {name.decode(): value.decode() for name, value in fields}
+                return Response(words, answer, {**_NO_STORE, **said})
         # Which servers there are is not for strangers to read, unless they are welcome there.
         welcome = sorted(name for name, each in plane.endpoints.items() if not each.lists.private)
         paths = [f"/servers/{name}/mcp" for name in welcome] + (["/mcp"] if "default" in welcome else [])

@@ -6,16 +6,15 @@ forged headers, body size and body time. Refusals are short constant JSON; they 
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
-import attrs
-import msgspec
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico._core.contracts.direct import Admission, Direct
 from portico._core.owners import PROXIED
+from portico._host.bodies import Body
 from portico._host.limits import Limits
+from portico._host.refusals import TOO_LARGE, Refusal, answer, refusal
 from portico._host.sites import Hosts, Origins, Proxies
 
 _PASS: Final = 0
@@ -63,30 +62,16 @@ _DROPPED_ANY: Final = b""  # no header has this name
 _REMEMBERED: Final = 4096
 
 
-@attrs.frozen
-class Refusal:
-    """A constant answer: a status, and `{"error", "expected"}` as JSON."""
-
-    status: int
-    body: bytes
-
-
-def _refusal(status: int, error: str, expected: str) -> Refusal:
-    return Refusal(status, msgspec.json.encode({"error": error, "expected": expected}))
-
-
-_FRAMING: Final = _refusal(400, "ambiguous body length", "Content-Length or Transfer-Encoding, not both")
-_LENGTH: Final = _refusal(400, "malformed Content-Length", "decimal digits")
-_CODING: Final = _refusal(501, "unknown transfer coding", "Transfer-Encoding: chunked")
-_TWICE: Final = _refusal(400, "repeated header", "each single-valued header at most once")
-_HOST: Final = _refusal(400, "missing or malformed Host", "exactly one Host header with a name or address")
-_MISDIRECTED: Final = _refusal(421, "Host is not served here", "a Host among the configured allowed hosts")
-_H2C: Final = _refusal(421, "HTTP/2 without TLS is not served here", "HTTP/1.1, or HTTP/2 over TLS")
-_ORIGIN: Final = _refusal(403, "Origin is not allowed", "no Origin, the gateway's own, or a configured one")
-_HEADERS: Final = _refusal(431, "too many or too large headers", "fewer or shorter header fields")
-_TARGET: Final = _refusal(414, "request target too long", "a shorter path and query")
-_TOO_LARGE: Final = _refusal(413, "body too large", "a smaller body")
-_TOO_SLOW: Final = _refusal(408, "body took too long", "the whole body within the time limit")
+_FRAMING: Final = refusal(400, "ambiguous body length", "Content-Length or Transfer-Encoding, not both")
+_LENGTH: Final = refusal(400, "malformed Content-Length", "decimal digits")
+_CODING: Final = refusal(501, "unknown transfer coding", "Transfer-Encoding: chunked")
+_TWICE: Final = refusal(400, "repeated header", "each single-valued header at most once")
+_HOST: Final = refusal(400, "missing or malformed Host", "exactly one Host header with a name or address")
+_MISDIRECTED: Final = refusal(421, "Host is not served here", "a Host among the configured allowed hosts")
+_H2C: Final = refusal(421, "HTTP/2 without TLS is not served here", "HTTP/1.1, or HTTP/2 over TLS")
+_ORIGIN: Final = refusal(403, "Origin is not allowed", "no Origin, the gateway's own, or a configured one")
+_HEADERS: Final = refusal(431, "too many or too large headers", "fewer or shorter header fields")
+_TARGET: Final = refusal(414, "request target too long", "a shorter path and query")
 
 
 class Guard:
@@ -114,7 +99,7 @@ class Guard:
         seen: dict[bytes, bytes] = {}
         refusal = self._judge(scope, seen)
         if refusal is not None:
-            await (_answer(scope, send, refusal) if kind == "http" else _reject(receive, send))
+            await (answer(scope, send, refusal) if kind == "http" else _reject(receive, send))
             return
         length = seen.get(b"content-length")
         if kind == "websocket" or length == b"0":
@@ -122,9 +107,9 @@ class Guard:
         elif length is None and b"transfer-encoding" not in seen and scope["http_version"] in ("1.1", "1.0"):
             await self._app(self._trimmed(scope, seen), receive, send)  # no body can come
         elif length is not None and (len(length) > 18 or int(length) > self._limits.body_bytes):
-            await _answer(scope, send, _TOO_LARGE)
+            await answer(scope, send, TOO_LARGE)
         else:
-            body = _Body(scope, receive, send, self._limits.body_bytes, self._limits.body_seconds)
+            body = Body(scope, receive, send, self._limits.body_bytes, self._limits.body_seconds)
             await body.run(self._app, self._trimmed(scope, seen))
 
     def admit(self, scope: Scope, handle: Direct) -> Admission:
@@ -134,7 +119,7 @@ class Guard:
         if refusal is None:
             length = seen.get(b"content-length")
             if length is not None and (len(length) > 18 or int(length) > self._limits.body_bytes):
-                refusal = _TOO_LARGE
+                refusal = TOO_LARGE
         if refusal is not None:
             return Admission(scope, None, refusal.status, refusal.body)
         return Admission(
@@ -220,95 +205,6 @@ class Guard:
         if self._proxies is not None:
             self._proxies.apply(trimmed, scope["headers"])
         return trimmed
-
-
-@attrs.define(eq=False)
-class _Body:
-    """One request whose body is still to come: counts it, and gives it a deadline with a single timer."""
-
-    _scope: Scope
-    _receive: Receive
-    _send: Send
-    _left: int
-    _seconds: float
-    _started: bool = False  # the application has begun its answer
-    _answered: bool = False  # we have, in its place
-    _done: bool = False  # nothing of the body is left to come
-    _waiting: bool = False
-    _expired: bool = False
-    _task: asyncio.Task[object] | None = None
-    _timer: asyncio.TimerHandle | None = None
-
-    async def run(self, app: ASGIApp, scope: Scope) -> None:
-        self._task = task = asyncio.current_task()
-        try:
-            await app(scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            if not self._expired or task is None or task.uncancel() > 0:
-                raise  # somebody else's cancellation
-        except Exception:
-            if not self._answered:
-                raise
-        finally:
-            self._finish()
-        if self._expired and not self._started:
-            await _answer(self._scope, self._send, _TOO_SLOW)
-
-    async def receive(self) -> Message:
-        if self._answered:
-            return {"type": "http.disconnect"}
-        if self._done:
-            return await self._receive()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
-        self._waiting = True
-        try:
-            message = await self._receive()
-        finally:
-            self._waiting = False
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            self._finish()
-            self._answered = True
-            if not self._started:
-                await _answer(self._scope, self._send, _TOO_LARGE)
-            return {"type": "http.disconnect"}
-        if not message.get("more_body", False):
-            self._finish()
-        return message
-
-    def _finish(self) -> None:
-        self._done = True
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _expire(self) -> None:
-        if self._waiting and self._task is not None:
-            # Nothing but a cancellation gets the application out of `receive`.
-            self._expired = True
-            self._task.cancel()
-        else:
-            # It was the application that took its time; what has arrived by now may still be read.
-            self._timer = None
-            self._seconds = 1.0
-
-    async def send(self, message: Message) -> None:
-        if not self._answered:
-            self._started = True
-            await self._send(message)
-
-
-async def _answer(scope: Scope, send: Send, refusal: Refusal) -> None:
-    """Send a refusal; the connection is not used again, for the rest of the request may still be on it."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(refusal.body)),
-        (b"cache-control", b"no-store"),
-    ]
-    if scope["http_version"] in ("1.1", "1.0"):
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": refusal.body})
 
 
 async def _reject(receive: Receive, send: Send) -> None:

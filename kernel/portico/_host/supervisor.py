@@ -26,11 +26,13 @@ from portico._host.hearsay import Hearsay
 from portico._host.listening import Listening
 from portico._host.log import configure, logger
 from portico._host.notify import notify, reloading
+from portico._host.own_process import OwnProcess
 from portico._host.places import Place
 from portico._host.premises import leave, prepare
+from portico._host.process import Process
 from portico._host.system import ended, memory
 from portico._host.vigil import duties
-from portico._host.workers import OwnProcess, Process, Worker, WorkerFailed, described, why
+from portico._host.workers import Worker, WorkerFailed, described, why
 
 _LIVED: Final = 10.0
 """Seconds of service after which a worker's death says nothing about its successor's chances."""

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from portico._host.gateway import Gateway
     from portico.cli.compose import Sources
 
+WAYS: Final = {
+    "streamable_http": ("http", "/mcp"),
+    "sse": ("http", "/sse"),
+    "websocket": ("ws", "/ws"),
+    "jsonrpc": ("http", "/rpc"),
+}
+"""Transport -> the scheme of its URLs without TLS, and how their paths end."""
+
 _ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - shown, not bound
 
 
@@ -33,13 +41,17 @@ def announce(settings: Settings, upstreams: Json, addresses: Sequence[str]) -> N
         addresses: What is listened on.
     """
     bases = base_urls(settings, addresses)
+    uses = [each.use for (kind, _), each in settings.components.items() if kind == "transports"]
+    ends = [WAYS[way] for way in WAYS if way in uses]
     width = max(map(len, settings.servers))
     where = [
-        f"  {name:<{width}}  {base}{path_of(name)}{'  (token needed)' if needs_token(settings, name) else ''}"
+        f"  {name:<{width}}  {url}{'  (token needed)' if needs_token(settings, name) else ''}"
         for name in settings.servers
         for base in bases
+        for url in urls_of(base, name, ends)
     ]
-    _print(settings.source, where, upstreams, _http_entries(settings, bases[0]), err=False)
+    entries = _http_entries(settings, bases[0]) if "streamable_http" in uses else {}
+    _print(settings.source, where, upstreams, entries, err=False)
 
 
 def announce_stdio(gateway: Gateway, server: str, sources: Sources) -> None:
@@ -56,10 +68,13 @@ def _print(source: str, where: Iterable[str], upstreams: Json, entries: dict[str
         "",
         "Federated:",
         *federated(upstreams),
-        "",
-        "For MCP clients that read mcpServers (`gateway client-config` knows the others):",
-        json.dumps({"mcpServers": entries}, indent=2),
     ]
+    if entries:
+        lines += [
+            "",
+            "For MCP clients that read mcpServers (`gateway client-config` knows the others):",
+            json.dumps({"mcpServers": entries}, indent=2),
+        ]
     with contextlib.suppress(OSError):  # nobody reads it: no reason not to serve
         click.echo("\n".join(lines), err=err)
 
@@ -76,6 +91,18 @@ def base_urls(settings: Settings, addresses: Sequence[str]) -> list[str]:
 def _reachable(address: str) -> str:
     host, _, port = address.rpartition(":")
     return f"{_ANY_HOST.get(host, host)}:{port}"
+
+
+def urls_of(base: str, server: str, ends: Iterable[tuple[str, str]]) -> list[str]:
+    """The URLs of a virtual server, one for each way in.
+
+    Args:
+        base: What they begin with.
+        server: Which one.
+        ends: Of `WAYS`.
+    """
+    before = "" if server == "default" else f"/servers/{server}"
+    return [f"{base.replace('http', scheme, 1)}{before}{end}" for scheme, end in ends]
 
 
 def path_of(server: str) -> str:

@@ -166,6 +166,7 @@ def passing(
         ConfigError: With every problem there is.
     """
     from portico._config.orders import Orders
+    from portico._config.settings import STREAMABLE_HTTP
     from portico._config.sources import Document, parse_override
     from portico.cli.compose import installed
 
@@ -177,7 +178,7 @@ def passing(
         "gateway": {"on_change": "accept"},
         "upstreams": dict(upstreams),
         "servers": servers,
-        "transports": dict(transports),
+        "transports": {STREAMABLE_HTTP: {"enabled": False}, **transports},
         **({"auth": auth} if auth else {}),
     }
     overrides = [*flagged(flags), *more, *map(parse_override, flags["sets"])]

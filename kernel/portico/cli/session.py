@@ -15,7 +15,8 @@ from portico._core.protocol.eras import (
     META_VERSION,
     NAME_PARAM,
 )
-from portico._core.protocol.headers import encode_header_value, header_map, param_headers
+from portico._core.protocol.headers import encode_header_value
+from portico._core.protocol.param_headers import header_map, param_headers
 from portico.cli.failures import Failure
 
 OnFrame = Callable[[Json], None]

@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import attrs
 from portico._config.describe import Row, rows
 from portico._config.discovery import GROUP, Plugin, discover
 from portico._config.strict import structured
-from portico._config.tables import UpstreamSettings
+from portico._config.tables import SHARED
 from portico._config.wording import Wrong, dotted, hints_of
 from portico._core.specs import KINDS
 from portico.api import ConfigError, ConfigLoader, Factory, Host, Secret
@@ -90,9 +91,9 @@ async def _check_factory(
     factory: Factory[Any, Any], kind: str | None, config: Mapping[str, Any] | None, host: Host | None
 ) -> list[str]:
     problems = [*_check_words(factory.name, factory.summary), *_check_config(factory.config)]
-    if kind == "upstreams":
+    if kind is not None and kind in SHARED:
         theirs = {field.name for field in attrs.fields(factory.config)}
-        reserved = sorted({"use", *(field.name for field in attrs.fields(UpstreamSettings))} & theirs)
+        reserved = sorted({"use", *(field.name for field in attrs.fields(SHARED[kind]))} & theirs)
         problems += [
             f"config key {name!r} never reaches it: the gateway has one of that name" for name in reserved
         ]
@@ -127,7 +128,7 @@ async def _check_starts(
     for table in [config] if config is not None else _candidates(factory.config):
         try:
             made = structured(table, factory.config, host.base)
-            problems: list[str] = []
+            problems: list[str] = [*_check_check(factory, made, host.base)]
             for again in (False, True):
                 problems += await _check_component(factory, kind, made, host, again=again)
         except Wrong as wrong:
@@ -137,6 +138,23 @@ async def _check_starts(
         else:
             return problems
     return [f"cannot be configured by defaults and examples ({'; '.join(dict.fromkeys(refusals))})"]
+
+
+def _check_check(factory: Factory[Any, Any], config: Any, base: Path) -> Iterator[str]:
+    """Whether what it says for `gateway check` is of the right shape."""
+    if factory.check is None:
+        return
+    try:
+        found: list[Any] = [*factory.check(config, base)]
+    except Exception as error:
+        yield f"check(config, base) raises {type(error).__name__}: {error}"
+        return
+    for each in found:
+        match each:
+            case (tuple() as place, str()) if all(isinstance(step, str | int) for step in place):
+                pass
+            case _:
+                yield f"check(config, base) gives {each!r}, not (place, message)"
 
 
 def _candidates(config: type) -> Iterator[dict[str, Any]]:

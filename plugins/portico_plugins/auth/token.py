@@ -43,7 +43,7 @@ class TokenConfig:
     )
     file: Path | None = attrs.field(
         default=None,
-        metadata=doc("A file of `subject:token` lines; `#` begins a comment. Read at start."),
+        metadata=doc("A file of `subject:token` lines; `#` begins a comment. Read at start.", exists="file"),
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from portico.api import Credential, Factory, Host, Later
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .oauth_config import ClientCredentialsConfig
 
 
@@ -17,6 +19,14 @@ def settings() -> type[ClientCredentialsConfig]:
     from .oauth_config import ClientCredentialsConfig
 
     return ClientCredentialsConfig
+
+
+def check(config: ClientCredentialsConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with files that are there."""
+    from portico_plugins.pem import pem
+
+    files = (config.ca_file, config.client_cert, config.client_key)
+    yield from pem(*(base / file if file is not None else None for file in files))
 
 
 @asynccontextmanager
@@ -37,4 +47,5 @@ CLIENT_CREDENTIALS = Factory(
     config=Later(settings),
     create=client_credentials,
     posture="hardened",
+    check=check,
 )

@@ -134,15 +134,20 @@ class ClientCredentialsConfig:
     ca_file: Path | None = attrs.field(
         default=None,
         metadata=doc(
-            "PEM file of certificate authorities to trust instead of the system's.", operator_only=True
+            "PEM file of certificate authorities to trust instead of the system's.",
+            operator_only=True,
+            exists="file",
         ),
     )
     client_cert: Path | None = attrs.field(
         default=None,
-        metadata=doc("PEM file with the certificate to show (mTLS), chain included.", operator_only=True),
+        metadata=doc(
+            "PEM file with the certificate to show (mTLS), chain included.", operator_only=True, exists="file"
+        ),
     )
     client_key: Path | None = attrs.field(
-        default=None, metadata=doc("PEM file with its private key, without a password.", operator_only=True)
+        default=None,
+        metadata=doc("PEM file with its private key, without a password.", operator_only=True, exists="file"),
     )
     proxy: str = attrs.field(
         default="",

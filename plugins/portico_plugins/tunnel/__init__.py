@@ -6,13 +6,15 @@ upstream reaches its server by. The third, `tunnel_client`, is the other end: `g
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from portico.api import Factory, Host, Later, Transport, Upstream, hookimpl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .config import DialConfig, EntranceConfig, TunnelConfig
 
 gateway_api = (1, 0)
@@ -67,6 +69,13 @@ async def tunnel_entrance(config: EntranceConfig, host: Host) -> AsyncIterator[T
         watching.cancel()
 
 
+def check_client(config: DialConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with files that are there."""
+    from portico_plugins.pem import pem
+
+    yield from pem(base / config.ca_file if config.ca_file is not None else None)
+
+
 @asynccontextmanager
 async def tunnel_client(config: DialConfig, host: Host) -> AsyncIterator[Transport]:
     """Create the transport; the kernel runs it."""
@@ -97,6 +106,7 @@ TUNNEL_CLIENT = Factory(
     config=Later(client_settings),
     create=tunnel_client,
     posture="hardened",
+    check=check_client,
 )
 
 

@@ -170,7 +170,7 @@ class DialConfig:
         default=None, metadata=doc("The secret the gateway knows, too.", example="${env:LAB_SECRET}")
     )
     secret_file: Path | None = attrs.field(
-        default=None, metadata=doc("A file it is in, read anew for each connection.")
+        default=None, metadata=doc("A file it is in, read anew for each connection.", exists="file")
     )
     server: str = attrs.field(default="default", metadata=doc("The virtual server to serve."))
     once: bool = attrs.field(default=False, metadata=doc("Do not connect again when a connection has ended."))
@@ -180,7 +180,7 @@ class DialConfig:
     )
     ca_file: Path | None = attrs.field(
         default=None,
-        metadata=doc("PEM file of certificate authorities to trust instead of the system's."),
+        metadata=doc("PEM file of certificate authorities to trust instead of the system's.", exists="file"),
     )
     connect_timeout: float = attrs.field(
         default=10.0, validator=positive, metadata=doc("Seconds to connect and to prove who is there.")

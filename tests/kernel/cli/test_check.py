@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,3 +90,148 @@ def test_connect_shows_what_only_starting_can(process: Process, tmp_path: Path) 
     done = process("check", "--connect")
     assert done.returncode == 2
     assert "auth.people.tokens.me" in done.stderr
+
+
+def _problems(result: Result) -> dict[str, str]:
+    """By their paths, as machines get them."""
+    report = json.loads(result.stdout)
+    assert result.exit_code == (2 if report["problems"] else 0)
+    return {each["path"]: each["message"] for each in report["problems"]}
+
+
+def test_programs_and_scripts_that_are_not_there_are_told_with_the_nearest(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "server.py").touch()
+    (tmp_path / "tool").touch(mode=0o600)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "gateway.toml").write_text(
+        "[upstreams]\n"
+        "good = { use = 'mcp', command = ['python', 'server.py'] }\n"
+        "module = { use = 'mcp', command = ['python', '-m', 'some.module'] }\n"
+        "typo = { use = 'mcp', command = ['mcp-server-tme', 'x'] }\n"
+        "script = { use = 'mcp', command = ['python', 'servr.py'] }\n"
+        "elsewhere = { use = 'mcp', command = ['python', 'server.py'], cwd = 'sub' }\n"
+        "nowhere = { use = 'mcp', command = ['./tool'], cwd = 'sup' }\n"
+        "path = { use = 'mcp', command = ['./tol'] }\n"
+        "unrunnable = { use = 'mcp', command = ['./tool'] }\n"
+        "launched = { use = 'mcp', url = 'http://127.0.0.1:{port}/mcp', launch = ['no-such-program-x'] }\n"
+    )
+    assert _problems(cli("check", "--json")) == {
+        "upstreams.typo.command[0]": (
+            "expected a program, but there is no 'mcp-server-tme' in PATH; did you mean 'mcp-server-time'?"
+        ),
+        "upstreams.script.command[1]": (
+            f"expected a file, but there is no {tmp_path}/servr.py; did you mean 'server.py'?"
+        ),
+        "upstreams.elsewhere.command[1]": f"expected a file, but there is no {tmp_path}/sub/server.py",
+        "upstreams.nowhere.cwd": f"expected a folder, but there is no {tmp_path}/sup; did you mean 'sub'?",
+        "upstreams.path.command[0]": (
+            f"expected a file, but there is no {tmp_path}/tol; did you mean 'tool'?"
+        ),
+        "upstreams.unrunnable.command[0]": f"expected a program, but {tmp_path}/tool is not executable",
+        "upstreams.launched.launch[0]": ("expected a program, but there is no 'no-such-program-x' in PATH"),
+    }
+    people = cli("check")
+    assert people.exit_code == 2
+    assert "upstreams.typo.command[0] " in people.stderr
+
+
+def test_files_that_are_not_there_or_no_good_are_told_with_the_problems_of_the_table(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "petstore.json").write_text("{")
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "protos").mkdir()
+    (tmp_path / "gateway.toml").write_text(
+        "[upstreams.typo]\nuse = 'rest'\nopenapi_file = 'petstor.json'\n"
+        "[upstreams.cut]\nuse = 'rest'\nopenapi_file = 'petstore.json'\nca_file = 'empty.pem'\n"
+        "[upstreams.wrong]\nuse = 'rest'\nopenapi_fil = 'petstore.json'\n"
+        "[upstreams.rpc]\nuse = 'grpc'\nurl = 'grpc://127.0.0.1:9'\nprotos = ['proto', 'protos']\n"
+        "[upstreams.rpc2]\nuse = 'grpc'\nurl = 'grpcs://127.0.0.1:9'\ndescriptors = 'set.pb'\n"
+        "client_cert = 'empty.pem'\nclient_key = 'empty.pem'\n"
+        "[upstreams.agent]\nuse = 'a2a'\nurl = 'http://127.0.0.1:9'\nsigners = { file = 'keys.json' }\n"
+        "[transports.a2a]\nsigning_key = 'sign.pem'\n"
+        "[transports.management_api]\ncatalog = 'catalog.json'\n"
+        "[listeners.http]\nuse = 'hypercorn'\ncertfile = 'empty.pem'\nkeyfile = 'empty.pem'\n"
+        "[auth.token]\nfile = 'tokens'\n"
+    )
+    wrong = _problems(cli("check", "--json"))
+    missing = {
+        place: text.rpartition("there is no ")[2] for place, text in wrong.items() if "there is no " in text
+    }
+    assert missing == {
+        "upstreams.typo.openapi_file": f"{tmp_path}/petstor.json; did you mean 'petstore.json'?",
+        "upstreams.rpc.protos[0]": f"{tmp_path}/proto; did you mean 'protos'?",
+        "upstreams.rpc2.descriptors": f"{tmp_path}/set.pb",
+        "upstreams.agent.signers.file": f"{tmp_path}/keys.json",
+        "transports.a2a.signing_key": f"{tmp_path}/sign.pem",
+        "transports.management_api.catalog": f"{tmp_path}/catalog.json",
+        "auth.token.file": f"{tmp_path}/tokens",
+    }
+    assert wrong["upstreams.cut.openapi_file"].startswith("the document is not JSON")
+    assert wrong["upstreams.cut.ca_file"].startswith("expected certificates in PEM form")
+    assert wrong["upstreams.rpc.protos[1]"].startswith("expected .proto files, but there is none in ")
+    assert wrong["upstreams.rpc2.client_cert"].startswith("cannot be used with its key: ")
+    assert wrong["listeners.http.certfile"].startswith("cannot be used with its key: ")
+    assert wrong["upstreams.wrong.openapi_fil"] == "unknown key; did you mean 'openapi_file'?"
+
+
+def test_an_extra_that_is_not_installed_is_told_where_it_is_needed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portico_plugins.a2a.missing import missing as of_a2a
+    from portico_plugins.upstreams.grpc.config import missing as of_grpc
+
+    monkeypatch.setitem(sys.modules, "a2a", None)  # as though it were not installed
+    monkeypatch.setitem(sys.modules, "grpc_reflection", None)
+    (tmp_path / "gateway.toml").write_text(
+        "[upstreams.rpc]\nuse = 'grpc'\nurl = 'grpc://127.0.0.1:9'\n"
+        "[upstreams.agent]\nuse = 'a2a'\nurl = 'http://127.0.0.1:9'\n[transports.a2a]\n"
+    )
+    try:
+        for missing in (of_a2a, of_grpc):
+            missing.cache_clear()
+        wrong = _problems(cli("check", "--json"))
+    finally:
+        for missing in (of_a2a, of_grpc):
+            missing.cache_clear()
+    assert set(wrong) == {"upstreams.rpc.url", "upstreams.agent.url", "transports.a2a"}
+    assert wrong["transports.a2a"] == (
+        "this transport needs a2a-sdk, which is not installed: pip install 'portico[a2a]'"
+    )
+    assert "pip install 'portico[grpc]'" in wrong["upstreams.rpc.url"]
+
+
+def test_looking_imports_no_library_that_serving_would(tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text(
+        "[upstreams.rpc]\nuse = 'grpc'\nurl = 'grpc://127.0.0.1:9'\ndescriptors = 'none.pb'\n"
+        "[upstreams.agent]\nuse = 'a2a'\nurl = 'http://127.0.0.1:9'\n[transports.a2a]\n"
+        "[upstreams.tool]\nuse = 'mcp'\ncommand = ['no-such-program-here']\n"
+        "[registries.main]\nuse = 'sql'\n"
+    )
+    code = (
+        "import sys\nfrom portico.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code)\n"
+        "heavy = {'a2a', 'grpc', 'google.protobuf', 'mcp', 'sqlalchemy', 'hypercorn'}\n"
+        "print(*sorted(heavy & {*sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "check"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["2"], done.stderr
+    assert "upstreams.rpc.descriptors" in done.stderr
+    assert "upstreams.tool.command[0]" in done.stderr
+
+
+def test_upstreams_that_are_started_say_themselves_what_they_lack(process: Process, tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text(
+        "[upstreams.one]\nuse = 'rest'\nopenapi_file = 'none.json'\n[auth.token]\nfile = 'tokens'\n"
+    )
+    done = process("check", "--connect", "--json")
+    assert done.returncode == 2
+    assert [each["path"] for each in json.loads(done.stdout)["problems"]] == ["auth.token.file"]

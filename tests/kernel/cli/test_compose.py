@@ -134,7 +134,7 @@ def test_problems_of_several_sources_are_reported_together(folder: Path, plugins
 
 
 def test_what_mcp_json_could_not_bring_is_said(cli: Cli, tmp_path: Path) -> None:
-    servers = {"off": {"command": "x", "disabled": True}, "on": {"command": "x", "alwaysAllow": []}}
+    servers = {"off": {"command": "python", "disabled": True}, "on": {"command": "python", "alwaysAllow": []}}
     (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
     result = cli("check", "--mcp-json", "mcp.json")
     assert result.exit_code == 0
@@ -143,7 +143,9 @@ def test_what_mcp_json_could_not_bring_is_said(cli: Cli, tmp_path: Path) -> None
 
 
 def test_wrong_flags_are_problems_like_any_other(cli: Cli) -> None:
-    result = cli("check", "--upstream", "x", "--listen", "here", "--workers", "many", "--log-level", "loud")
+    result = cli(
+        "check", "--upstream", "python", "--listen", "here", "--workers", "many", "--log-level", "loud"
+    )
     assert result.exit_code == 2
     for part in ("gateway.listen", "HOST:PORT", "gateway.workers", "--workers", "gateway.log_level"):
         assert part in result.stderr
@@ -159,13 +161,13 @@ def test_several_listen_flags_replace_the_configured_addresses(
 
 
 def test_plugins_can_be_chosen_from_the_command_line(cli: Cli) -> None:
-    assert cli("check", "--upstream", "x", "--plugins").exit_code == 0
-    assert cli("check", "--upstream", "x", "--plugins=no:token").exit_code == 0
-    without = cli("check", "--upstream", "x", "--plugins=no:mcp")
+    assert cli("check", "--upstream", "python", "--plugins").exit_code == 0
+    assert cli("check", "--upstream", "python", "--plugins=no:token").exit_code == 0
+    without = cli("check", "--upstream", "python", "--plugins=no:mcp")
     assert without.exit_code == 2
     assert "'mcp' (portico" in without.stderr
     assert "is disabled: left out by --plugins" in without.stderr
-    unknown = cli("check", "--upstream", "x", "--plugins=mpc")
+    unknown = cli("check", "--upstream", "python", "--plugins=mpc")
     assert unknown.exit_code == 2
     assert "no plugin 'mpc' is installed; did you mean 'mcp'?" in unknown.stderr
 

@@ -93,13 +93,13 @@ def one_broken(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plugin_that_failed_is_listed_and_mentioned_but_stops_nothing(cli: Cli) -> None:
     assert re.search(r"shaky +2.0 +failed +- +ImportError: no luck", cli("plugins", "list").stdout)
     assert "state: failed: ImportError: no luck" in cli("plugins", "show", "shaky").stdout
-    result = cli("check", "--upstream", "x")
+    result = cli("check", "--upstream", "python")
     assert result.exit_code == 0
     assert result.stderr == "gateway: plugin 'shaky' (portico-shaky 2.0) failed: ImportError: no luck\n"
 
 
 @pytest.mark.usefixtures("one_broken")
 def test_a_plugin_that_failed_and_is_named_is_a_problem(cli: Cli) -> None:
-    result = cli("check", "--upstream", "x", "--set", "upstreams.x.use='shaky'")
+    result = cli("check", "--upstream", "python", "--set", "upstreams.python.use='shaky'")
     assert result.exit_code == 2
     assert "'shaky' (portico-shaky 2.0) failed to load: ImportError: no luck" in result.stderr

@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 import re
 import socket
+import tomllib
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from portico._config.discovery import discover
+from portico._config.settings import Document, load
+from portico.cli.banner import announce
 from tests.kernel.cli.conftest import SMALL, Finished
 
 Process = Callable[..., Finished]
@@ -161,3 +169,43 @@ def test_every_call_before_the_stop_signal_has_its_line_in_the_access_log(
         ("info", "add", "ok")
     ] * 3
     assert len({event["request_id"] for event in called}) == 3
+
+
+URLS = (("http", "mcp"), ("ws", "ws"), ("http", "rpc"))
+
+
+def _announced(text: str, capsys: pytest.CaptureFixture[str]) -> tuple[str, bool]:
+    """What is printed below the first line, and whether clients get something to paste."""
+    settings = load(Document(tomllib.loads(text)), discover())
+    announce(settings, {}, ["127.0.0.1:1"])
+    said = capsys.readouterr().out
+    return said.partition(":\n")[2].partition("\n\n")[0], "mcpServers" in said
+
+
+def test_the_banner_has_the_urls_of_all_ways_in_and_of_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _announced("", capsys) == ("  default  http://127.0.0.1:1/mcp", True)
+    more = "[transports.websocket]\n[transports.r]\nuse = 'jsonrpc'\n[servers.x]"
+    mcp, ws, rpc = (f"{scheme}://127.0.0.1:1/servers/x/{end}" for scheme, end in URLS)
+    assert _announced(more, capsys) == (f"  x  {mcp}\n  x  {ws}\n  x  {rpc}", True)
+    assert _announced("[transports.streamable_http]\nenabled = false\n[transports.sse]", capsys) == (
+        "  default  http://127.0.0.1:1/sse",
+        False,
+    )
+
+
+def test_a_transport_is_served_beside_the_default_one(serve_in: Serve, tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text("[transports.jsonrpc]\n")
+    with serve_in() as served:
+        base = served.url.removesuffix("/mcp")
+        assert _status(f"{base}/mcp") == 405
+        assert _status(f"{base}/rpc") == 405
+        assert served.stop() == 0
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code

@@ -28,7 +28,7 @@ FACTORIES: dict[str, Factory[Any, Registry]] = {"memory": MEMORY, "file": FILE, 
 
 
 def _sqlite(folder: Path) -> Json:
-    return {"use": "sql", "url": f"sqlite:///{folder / 'main.db'}"}
+    return {"use": "sql", "url": f"sqlite:///{folder / 'main.db'}", "timeout": 20}  # of a busy machine
 
 
 def upgraded(url: str) -> str:
@@ -50,7 +50,7 @@ def _served(kind: str, _: Path) -> Json:
     except LookupError as missing:
         pytest.skip(str(missing))
 
-    return {"use": "sql", "url": upgraded(url), "timeout": 20}  # of a busy machine
+    return {"use": "sql", "url": upgraded(url), "timeout": 20}
 
 
 TABLES: dict[str, Callable[[Path], Json]] = {

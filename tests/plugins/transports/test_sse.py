@@ -184,7 +184,7 @@ async def test_a_token_that_is_withdrawn_ends_the_stream() -> None:
         session = await opened(web, ALICE)
         other = await opened(web, BOB)
         endpoint = web.gateway.plane.endpoints["default"]
-        scheme = endpoint._schemes[0][1]
+        scheme = endpoint._schemes.schemes[0][1]
         endpoint.change(endpoint._pipeline, [("people", _Only(scheme, "bob"))])
         lines_of(web).sweep()
         assert await session.stream.rest() == []

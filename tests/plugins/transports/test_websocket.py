@@ -153,8 +153,34 @@ async def test_a_handshake_with_a_body_or_two_minds_is_none(lane: str, field: by
         reader, writer = await asyncio.open_connection("127.0.0.1", int(it.base.rpartition(":")[2]))
         writer.write(handshake(field) + b"0\r\n\r\n")
         async with asyncio.timeout(PATIENCE):
-            assert b" 404 " in (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0]
+            assert b" 426 " in (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0]
         writer.close()
+
+
+@pytest.mark.parametrize("lane", ["", ORDINARY])
+@pytest.mark.parametrize("path", ["/ws", "/servers/default/ws", "/servers/nope/ws"])
+async def test_what_is_no_handshake_is_told_to_be_one(lane: str, path: str) -> None:
+    async with served(f"{WS}\n{lane}") as it:
+        for _ in range(2):  # the connection stays what it was
+            async with it.client.get(f"{it.base}{path}") as answer:
+                assert answer.status == 426
+                assert (answer.headers["upgrade"], answer.headers["connection"]) == ("websocket", "upgrade")
+                assert "WebSocket" in (await answer.json())["expected"]
+        async with it.client.post(f"{it.base}{path}", json={}) as answer:
+            assert (answer.status, answer.headers["allow"]) == (405, "GET")
+        async with it.client.get(f"{it.base}{path}/more") as answer:
+            assert answer.status == 404
+
+
+async def test_a_client_of_http_1_0_is_told_of_no_upgrade() -> None:
+    async with served() as it:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(it.base.rpartition(":")[2]))
+        writer.write(b"GET /ws HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            head = (await reader.read()).lower()
+        writer.close()
+        assert head.split(b"\r\n")[0].endswith(b" 400 bad request")
+        assert b"upgrade:" not in head
 
 
 @pytest.mark.parametrize("more", ["", ORDINARY, PRIVATE])
@@ -316,7 +342,7 @@ async def test_a_connection_that_breaks_off_is_noticed() -> None:
 
 
 async def test_a_client_that_answers_no_ping_is_cut_off() -> None:
-    listener = "[listeners.http]\nuse = 'hypercorn'\nws_ping = 0.05"
+    listener = "[listeners.http]\nuse = 'hypercorn'\nws_ping = 1.0"
     async with served(f"{WS}\n{listener}") as it:
         async with it.connect() as socket, it.connect(autoping=False):
             await socket.send_str(call(1, "gate").decode())
@@ -355,7 +381,7 @@ async def test_a_token_that_is_withdrawn_ends_the_connection() -> None:
 async def test_a_scheme_that_fails_later_ends_nothing() -> None:
     async with served(f"{WS}\n{PRIVATE}") as it, it.connect(headers=ALICE) as socket:
         endpoint = it.web.gateway.plane.endpoints["default"]
-        schemes = endpoint._schemes
+        schemes = endpoint._schemes.schemes
         endpoint.change(endpoint._pipeline, [("people", _Broken())])
         it.lines.sweep()
         async with asyncio.timeout(PATIENCE):

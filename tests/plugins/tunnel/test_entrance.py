@@ -206,9 +206,11 @@ async def test_even_an_origin_that_may_call_does_not_dial_in() -> None:
         assert (await handshake(it, origin=origin, headers={"Host": origin[7:]})).status == 403
 
 
-async def test_what_is_no_websocket_is_not_found() -> None:
-    async with served() as it, it.client.get(f"{it.base}/tunnel/lab") as answer:
-        assert answer.status in (404, 405)
+@pytest.mark.parametrize("name", ["lab", "nobody"])
+async def test_what_is_no_websocket_is_told_to_be_one_whoever_is_named(name: str) -> None:
+    async with served() as it, it.client.get(f"{it.base}/tunnel/{name}") as answer:
+        assert answer.status == 426
+        assert (answer.headers["upgrade"], answer.headers["connection"]) == ("websocket", "upgrade")
 
 
 # --- the places -----------------------------------------------------------------------------------

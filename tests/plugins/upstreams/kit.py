@@ -200,7 +200,11 @@ class Running:
         """Carry it out as the router would: with the definition of the tool."""
         name = str(exchange_.params.get("name") or exchange_.params.get("uri") or "")
         definition = next((t for t in self.upstream.offer.tools if t["name"] == name), None)
-        return await self.upstream.send(exchange_, Target("up", name, definition))
+        try:
+            return await self.upstream.send(exchange_, Target("up", name, definition))
+        except Refused as refusal:
+            refusal.add_note(f"{refusal.data} {self.log.lines[-5:]}")  # for when it is not expected
+            raise
 
     async def until_state(self, state: State, seconds: float = 15) -> None:
         """Wait until it is in a state."""

@@ -83,6 +83,8 @@ async def test_messages_that_are_no_objects_go_both_ways() -> None:
         ("Orders_Total", {"texts": []}, "`messages`"),
         ("Orders_Total", {"messages": [{"text": "a"}, {"text": 1}]}, "messages[1]"),
         ("Orders_Total", {"messages": ["a"]}, "messages[0]"),
+        ("Orders_Total", {"messages": [None]}, "messages[0]: expected an object"),
+        ("Orders_Create", {"blob": "hello world!"}, "blob stands for bytes: expected base64"),
     ],
 )
 async def test_arguments_that_do_not_fit_are_said_to_the_model(name: str, arguments: Any, said: str) -> None:

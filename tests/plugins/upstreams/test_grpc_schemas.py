@@ -179,6 +179,11 @@ def test_an_output_may_have_values_the_enum_got_later() -> None:
     Validator(schema("Order", output=True)).validate({"status": 77, "later": "field"})
 
 
+def test_an_any_with_nothing_in_it_may_come_back() -> None:
+    Validator(schema("Order", output=True)).validate({"extra": {}})
+    assert not Validator(schema("Order")).is_valid({"customerId": "c", "extra": {}})
+
+
 def test_protovalidate_rules_are_in_the_schema() -> None:
     made = input_schema(shop().FindMessageTypeByName("acme.shop.v1.Checked"), Style(rules=Rules(shop())))
     Validator.check_schema(made)

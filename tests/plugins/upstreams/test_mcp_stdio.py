@@ -330,3 +330,20 @@ async def test_no_garbage_is_collected_between_fork_and_exec() -> None:
     await child.stop()
     assert running
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("steps", range(1, 8))
+async def test_a_process_whose_start_is_given_up_is_gone(steps: int) -> None:
+    before = set(psutil.Process().children())
+    argv = (sys.executable, "-S", "-E", "-c", "import sys; sys.stdin.read()")
+    start = process.Child.start(argv, {}, None, RecordingLog(), lambda data: None, lambda code: None)
+    starting = asyncio.create_task(start)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    starting.cancel()
+    try:
+        child = await starting
+    except asyncio.CancelledError:
+        assert set(psutil.Process().children()) <= before
+    else:
+        await child.stop()

@@ -39,7 +39,8 @@ def doc(text: str, **extra: Any) -> dict[str, Any]:
 
     Args:
         text: One or two sentences; Markdown is fine.
-        extra: Further metadata, `example=` among others.
+        extra: Further metadata, `example=` among others. `exists="file"` (or `"folder"`, `"either"`) says of
+            a `Path`, or of several, that it has to be there: `gateway check` looks.
     """
     return {"doc": text, **extra}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
@@ -46,6 +46,9 @@ class Factory(Generic[C, P_co]):
         posture: What the plugin promises about hostile input: `hardened`, `trusted-upstream-only`, `unknown`.
         schema: `schema(config, name, base, state)` where what is kept has a schema that `gateway db` changes:
             like `create`, but starts nothing; the last three are those of `Host`.
+        check: `check(config, base)` gives what is wrong that only this machine shows, as `(place below the
+            table, message)`: packages and programs that are not installed, files that are no good. It is for
+            `gateway check`, starts nothing, opens no connection and imports little. `base` is that of `Host`.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Factory(Generic[C, P_co]):
     create: Callable[[C, Host], AbstractAsyncContextManager[P_co]]
     posture: Literal["hardened", "trusted-upstream-only", "unknown"] = "unknown"
     schema: Callable[[C, str, Path, Path], AbstractAsyncContextManager[Schema]] | None = None
+    check: Callable[[C, Path], Iterable[tuple[tuple[str | int, ...], str]]] | None = None
 
     @property
     def config(self) -> type[C]:

@@ -17,6 +17,9 @@ META_LOG_LEVEL: Final = META_PREFIX + "logLevel"
 META_SERVER_INFO: Final = META_PREFIX + "serverInfo"
 META_SUBSCRIPTION: Final = META_PREFIX + "subscriptionId"
 TASKS_EXTENSION: Final = META_PREFIX + "tasks"
+RELATED_TASK: Final = META_PREFIX + "related-task"
+TASKS_REVISION: Final = "2025-11-25"
+"""The only one whose core has tasks."""
 
 LOG_LEVELS: Final = {
     level: rank

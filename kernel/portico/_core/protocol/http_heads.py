@@ -1,4 +1,4 @@
-"""HTTP heads that repeat: a peer says the same again and again, but for the length of the body."""
+"""HTTP heads that repeat, but for the length of the body; and requests that should have been handshakes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Final
 
 import attrs
 
+from portico._core.contracts.direct import Scope
+
+_JSON: Final = (b"content-type", b"application/json")
+_EXPECTED: Final = b'{"error":"upgrade required","expected":"a WebSocket handshake, over HTTP/1.1"}'
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -51,3 +55,12 @@ class RepeatedHead:
         if not digits.isdigit() or not data.startswith(self.after, end):
             return None
         return end + len(self.after), int(digits)
+
+
+def upgrade_required(scope: Scope) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:
+    """Status, fields and body for what should have been a WebSocket handshake (RFC 9110, 15.5.22)."""
+    if scope["method"] not in ("GET", "HEAD"):
+        return 405, (_JSON, (b"allow", b"GET")), _EXPECTED
+    if scope["http_version"] != "1.1":  # which has no such fields (RFC 9113, 8.2.2)
+        return 400, (_JSON,), _EXPECTED
+    return 426, (_JSON, (b"upgrade", b"websocket"), (b"connection", b"upgrade")), _EXPECTED

@@ -78,7 +78,7 @@ class Parking:
             return None  # not ours to judge: it may be an upstream's state, which the router opens
         parked = self._parked.get(ident)
         if parked is None:
-            raise Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
+            raise used_up()
         if binding != binding_of(exchange):
             raise Refused(INVALID_PARAMS, "Invalid params: requestState belongs to another request")
         del self._parked[ident]
@@ -95,6 +95,11 @@ class Parking:
         for ident in list(self._parked):
             self._parked[ident].timer.cancel()
             self._give_up(ident)
+
+
+def used_up() -> Refused:
+    """The answer to a retry whose call is not there any more, or was never."""
+    return Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
 
 
 def binding_of(exchange: Exchange) -> str:

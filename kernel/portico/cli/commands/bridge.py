@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     from portico._config.settings import Settings
     from portico._core.contracts.json import Json
 
-_PATHS: Final = {
-    "streamable_http": ("http", "/mcp"),
-    "sse": ("http", "/sse"),
-    "websocket": ("ws", "/ws"),
-    "jsonrpc": ("http", "/rpc"),
-}
-"""Transport -> the scheme of its URLs without TLS, and how their paths end."""
-
 _EPILOG: Final = (
     "A process is given PATH, HOME and the like, --env and --pass-env. Each caller has a process of its own; "
     "with --header-to-env, each set of header values has one."
@@ -181,9 +173,10 @@ def _transports(expose: str) -> list[str]:
         Misuse: One is not installed.
     """
     from portico._config.wording import nearest
+    from portico.cli.banner import WAYS
     from portico.cli.compose import installed
 
-    there = [name.replace("_", "-") for name in installed(None).names("transports") if name in _PATHS]
+    there = [name.replace("_", "-") for name in installed(None).names("transports") if name in WAYS]
     wanted = [word.strip().replace("_", "-") for word in expose.split(",") if word.strip()]
     for name in wanted:
         if name not in there:
@@ -197,14 +190,10 @@ def _announce(settings: Settings, transports: Iterable[str], states: Json, addre
     from portico.cli import banner
 
     where = [
-        f"  {server.name}  {base.replace('http', scheme, 1)}{_before(name)}{end}"
+        f"  {server.name}  {url}"
         for name, server in settings.servers.items()
         if name == "default" or name != settings.servers["default"].name
         for base in banner.base_urls(settings, addresses)
-        for scheme, end in (_PATHS[transport] for transport in transports)
+        for url in banner.urls_of(base, name, [banner.WAYS[transport] for transport in transports])
     ]
     click.echo("\n".join(["Portico bridges:", *where, "", "From:", *banner.federated(states)]))
-
-
-def _before(server: str) -> str:
-    return "" if server == "default" else f"/servers/{server}"

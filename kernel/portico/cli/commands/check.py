@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from portico._core.errors import ConfigError
-from portico.cli.compose import PRECEDENCE, Sources, compose, installed, source_options
+from portico.cli.compose import PRECEDENCE, Sources, gather, installed, source_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portico._config.components import Component
     from portico._config.settings import Settings
+    from portico._config.wording import Place
 
 
 @click.command(
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 def command(sources: Sources, connect: bool, as_json: bool) -> None:
     """Check a configuration: every problem in one run.
 
+    That includes files and programs that are not there, and packages that are not installed.
     Nothing is started, and no connection is opened, unless --connect asks for it.
     """
     plugins = installed(sources.plugins)
@@ -30,7 +37,7 @@ def command(sources: Sources, connect: bool, as_json: bool) -> None:
     failed = [p for p in plugins.records if p.state in ("failed", "refused")]
     report["plugins"] = [{"name": p.name, "state": p.state, "reason": p.reason} for p in failed]
     try:
-        settings = compose(sources, plugins)
+        settings = gather(sources, plugins).settings(plugins, look=partial(_absent, connect))
         report["source"] = settings.source
         if connect:
             report |= _connected(settings)
@@ -50,6 +57,13 @@ def command(sources: Sources, connect: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(2)
     if unreachable:
         raise click.exceptions.Exit(1)
+
+
+def _absent(connect: bool, component: Component, base: Path) -> Iterable[tuple[Place, str]]:
+    """What a component names that is not there; upstreams that are started say it themselves."""
+    from portico._config.present import absent
+
+    return () if connect and component.kind == "upstreams" else absent(component, base)
 
 
 def _connected(settings: Settings) -> dict[str, Any]:

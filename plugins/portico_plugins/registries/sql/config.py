@@ -42,7 +42,9 @@ class SqlConfig:
     )
     ca: Path | None = attrs.field(
         default=None,
-        metadata=doc("Certificates (PEM) that `verify` trusts; by default those of the system."),
+        metadata=doc(
+            "Certificates (PEM) that `verify` trusts; by default those of the system.", exists="file"
+        ),
     )
     pool: int = attrs.field(
         default=3, validator=at_least(1), metadata=doc("The most connections of a worker, but for one more.")

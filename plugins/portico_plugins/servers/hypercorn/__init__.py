@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 gateway_api = (1, 0)
 
+_LINGER = 2.0
+"""Seconds for what is left of a connection that the gateway has ended."""
+
 
 @attrs.frozen
 class HypercornConfig:
@@ -27,11 +30,13 @@ class HypercornConfig:
     certfile: Path | None = attrs.field(
         default=None,
         metadata=doc(
-            "Certificate chain in PEM form. With it and `keyfile`, only TLS is spoken.", example="tls.crt"
+            "Certificate chain in PEM form. With it and `keyfile`, only TLS is spoken.",
+            example="tls.crt",
+            exists="file",
         ),
     )
     keyfile: Path | None = attrs.field(
-        default=None, metadata=doc("The certificate's private key in PEM form.")
+        default=None, metadata=doc("The certificate's private key in PEM form.", exists="file")
     )
     keyfile_password: Secret | None = attrs.field(
         default=None,
@@ -40,7 +45,8 @@ class HypercornConfig:
     ca_certs: Path | None = attrs.field(
         default=None,
         metadata=doc(
-            "Authorities in PEM form. With them, clients must present a certificate one of them signed."
+            "Authorities in PEM form. With them, clients must present a certificate one of them signed.",
+            exists="file",
         ),
     )
     fast_lane: bool = attrs.field(
@@ -126,7 +132,7 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
         keep_alive=config.keep_alive_timeout,
         header_timeout=config.header_timeout,
         write_timeout=config.write_timeout,
-        linger=2.0,
+        linger=_LINGER,
         stop_timeout=config.stop_timeout,
         h2=config.h2,
         h2c=config.h2c,
@@ -142,6 +148,16 @@ async def hypercorn_server(config: HypercornConfig, host: Host) -> AsyncIterator
 
         check_h11()
     yield HypercornServer(bounds, tls, lambda: _lane(bounds), host.log, at_once=at_once)
+
+
+def check(config: HypercornConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Whether certificates and keys that are there can be used."""
+    files = [each for each in (config.certfile, config.keyfile, config.ca_certs) if each is not None]
+    if all((base / each).is_file() for each in files):
+        try:
+            _tls(config)
+        except ConfigError as error:
+            yield from (((place,), text) for place, text in error.problems)
 
 
 def _lane(bounds: Bounds) -> Ordinary:
@@ -201,6 +217,7 @@ HYPERCORN = Factory(
     config=HypercornConfig,
     create=hypercorn_server,
     posture="hardened",
+    check=check,
 )
 
 

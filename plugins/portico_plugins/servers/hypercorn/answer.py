@@ -30,6 +30,7 @@ _OURS: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"
 _JSON: Final = (b"content-type", b"application/json")
 _REFUSED: Final = (_JSON, (b"cache-control", b"no-store"))
 _CLOSE: Final = b"connection: close\r\n"
+_UPGRADE: Final = b"connection: upgrade\r\n"
 _FRESH, _BEGUN, _OVER = 0, 1, 2
 _CHUNKED: Final = -1
 _TO_THE_END: Final = -2
@@ -39,7 +40,8 @@ class Opening(NamedTuple):
     """The status line and the fields of an answer.
 
     Attributes:
-        lines: Their bytes, without the fields that concern the connection: those are written here.
+        lines: Their bytes, without the fields that concern the connection: those are written here, but for
+            what goes with an `upgrade` field.
         length: What a `content-length` field among them declared; -1 for none.
         closes: Whether a `connection` field among them says `close`.
     """
@@ -59,6 +61,8 @@ def _opening(status: int, headers: Headers) -> Opening:
             length = int(value)
         elif name == b"connection":
             closes = closes or b"close" in value.lower()
+            if value == b"upgrade":
+                lines.append(_UPGRADE)
     head = b"".join(lines)
     if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
         raise ValueError("a header field with a line break or NUL in it")

@@ -83,6 +83,7 @@ class Connection:
         self._idle = True
         self._idle_since = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
         self._head_timer = self._loop.call_later(service.bounds.header_timeout, self._over.set)
 
     async def run(self) -> None:
@@ -114,8 +115,9 @@ class Connection:
         finally:
             self._over.set()
             self._head_timer.cancel()
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._end_timer):
+                if timer is not None:
+                    timer.cancel()
             if pump is not None:
                 await self._stop(pump)
             self._transport.abort()
@@ -170,6 +172,7 @@ class Connection:
         if http2:
             return StrictH2(*arguments)
         protocol = Upgradable(*arguments)
+        protocol.ending = self._ending
         protocol.connection = StrictConnection(self._config.h11_max_incomplete_size)
         return protocol
 
@@ -231,6 +234,21 @@ class Connection:
             except OSError:
                 self._stream.ended = True
                 self._over.set()
+
+    def _ending(self) -> None:
+        """A WebSocket's session is over: its client takes what is left of it soon, or is cut off."""
+        if self._end_timer is None:
+            self._look_later(self._transport.get_write_buffer_size())
+
+    def _look_later(self, left: int) -> None:
+        self._end_timer = self._loop.call_later(self._service.bounds.linger, self._look, left)
+
+    def _look(self, before: int) -> None:
+        left = self._transport.get_write_buffer_size()
+        if left and left >= before:
+            self._transport.abort()
+        elif left:
+            self._look_later(left)
 
     def _set_idle(self, idle: bool) -> None:
         self._idle = idle

@@ -27,7 +27,8 @@ class Bounds:
         keep_alive: How long a connection may be idle between requests.
         header_timeout: For a TLS handshake, and for a request head to arrive.
         write_timeout: How long a client may take nothing of an answer.
-        linger: How long a client that was answered early may go on sending.
+        linger: How long a client that was answered early may go on sending, and one whose WebSocket has been
+            closed take nothing of what is left.
         stop_timeout: How long answers may go on after the stop.
         h2: Whether HTTP/2 is offered over TLS.
         h2c: Whether HTTP/2 is spoken without TLS.

@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any, cast
 
 import h11
 from hypercorn.protocol.events import Body, Data, Event, Request, StreamClosed
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
+from hypercorn.typing import ASGISendEvent
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping
 from wsproto.frame_protocol import CloseReason
 
 
 class WatchedSocket(WSStream):
-    """A WebSocket whose client is cut off when it stays silent: the answer to a ping is something, too."""
+    """A WebSocket whose client is cut off when it stays silent: the answer to a ping is something, too.
 
-    def __init__(self, *arguments: Any) -> None:
+    Args:
+        ending: Called when the application has said its last.
+        arguments: Hypercorn's.
+    """
+
+    def __init__(self, ending: Callable[[], None], *arguments: Any) -> None:
         super().__init__(*arguments)
+        self._ending = ending
         self._over = asyncio.Event()
         self._heard = True
         self._taking = False  # the application has to catch up: nothing is read meanwhile
@@ -46,6 +54,12 @@ class WatchedSocket(WSStream):
             event, Request
         ):  # refused: Hypercorn would wait for the client to leave
             await self.send(StreamClosed(stream_id=self.stream_id))
+
+    async def app_send(self, message: ASGISendEvent | None) -> None:
+        """Send what the application says; None when it has returned."""
+        if message is None or message["type"] == "websocket.close":
+            self._ending()
+        await super().app_send(message)
 
     async def _too_early(self) -> None:
         """A client has gone on before it was let in (RFC 6455, 4.1): nothing of that is looked at, ever."""
@@ -92,13 +106,20 @@ class WatchedSocket(WSStream):
 
 
 class Upgradable(H11Protocol):
-    """Hypercorn's HTTP/1.1, which `strict` has left the `upgrade` field of WebSocket handshakes only."""
+    """Hypercorn's HTTP/1.1, which `strict` has left the `upgrade` field of WebSocket handshakes only.
+
+    Attributes:
+        ending: Called when the application has said its last on a WebSocket.
+    """
+
+    ending: Callable[[], None]
 
     async def _create_stream(self, request: h11.Request) -> None:
         if not any(name == b"upgrade" for name, _ in request.headers):
             await super()._create_stream(request)
             return
         self.stream = WatchedSocket(
+            self.ending,
             self.app,
             self.config,
             self.context,

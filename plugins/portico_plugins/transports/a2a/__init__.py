@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +21,8 @@ from portico.api import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.routing import BaseRoute
 
     from portico_plugins.transports.a2a.app import AgentApp
@@ -109,6 +111,14 @@ def settings() -> type[A2aConfig]:
     return A2aConfig
 
 
+def check(config: A2aConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Whether the extra is installed."""
+    from portico_plugins.a2a.missing import missing
+
+    if missing():
+        yield (), f"this transport {missing()}"
+
+
 @asynccontextmanager
 async def a2a(config: A2aConfig, host: Host) -> AsyncIterator[Transport]:
     """Create the transport; while it runs, old tasks are forgotten.
@@ -169,6 +179,7 @@ A2A = Factory(
     config=Later(settings),
     create=a2a,
     posture="hardened",
+    check=check,
 )
 
 

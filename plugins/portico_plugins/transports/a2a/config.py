@@ -90,6 +90,7 @@ class A2aConfig:
             "A private key in PEM form (P-256, Ed25519 or RSA) to sign agent cards with. The public key is "
             "at `/a2a/jwks.json`.",
             operator_only=True,
+            exists="file",
         ),
     )
     webhooks: int = attrs.field(

@@ -41,16 +41,20 @@ class GrpcConfig:
     )
     certfile: Path | None = attrs.field(
         default=None,
-        metadata=doc("The certificate chain in PEM form. With it, TLS is spoken.", operator_only=True),
+        metadata=doc(
+            "The certificate chain in PEM form. With it, TLS is spoken.", operator_only=True, exists="file"
+        ),
     )
     keyfile: Path | None = attrs.field(
-        default=None, metadata=doc("The certificate's private key in PEM form.", operator_only=True)
+        default=None,
+        metadata=doc("The certificate's private key in PEM form.", operator_only=True, exists="file"),
     )
     ca_certs: Path | None = attrs.field(
         default=None,
         metadata=doc(
             "Authorities in PEM form. With them, clients must present a certificate one of them signed.",
             operator_only=True,
+            exists="file",
         ),
     )
     max_message_bytes: int = attrs.field(

@@ -7,7 +7,6 @@ import asyncio
 from starlette.types import Receive, Scope, Send
 
 from portico.api import (
-    INVALID_PARAMS,
     INVALID_REQUEST,
     Endpoint,
     Message,
@@ -17,6 +16,7 @@ from portico.api import (
     answer_alone,
     parse,
     result_pieces,
+    used_up,
 )
 from portico_plugins.transports.over_http.entrance import Entrance
 from portico_plugins.transports.over_http.fields import Fields
@@ -89,8 +89,7 @@ class RpcApp:
         """Whether a retry's call is parked at another worker, which then answers."""
 
         def lost(begun: bool) -> None:  # whole answers have not begun before they are there
-            over = Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
-            send_refusal(reply, 200, over, message.id)
+            send_refusal(reply, 200, used_up(), message.id)
 
         owners = self.endpoint.owners
         state = message.params["requestState"]

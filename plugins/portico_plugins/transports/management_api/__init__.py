@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -72,6 +73,19 @@ class ManagementApiConfig:
     )
 
 
+def check(config: ManagementApiConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Whether the catalog is a URL that may be asked, or a file."""
+    from portico.api import NoCatalog, absence, catalog_at
+
+    if "://" in config.catalog:
+        try:
+            catalog_at(config.catalog, allow_private=config.catalog_allow_private)
+        except NoCatalog as error:
+            yield ("catalog",), str(error)
+    elif config.catalog and (text := absence(Path.cwd() / config.catalog)):
+        yield ("catalog",), text
+
+
 class ManagementApi:
     """`/api/v1`, `/api/openapi.json` and `/docs`."""
 
@@ -114,6 +128,7 @@ MANAGEMENT_API = Factory(
     config=ManagementApiConfig,
     create=management_api,
     posture="hardened",
+    check=check,
 )
 
 

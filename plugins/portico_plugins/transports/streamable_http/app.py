@@ -6,11 +6,12 @@ from starlette.types import Receive, Scope, Send
 
 from portico.api import (
     LEGACY_VERSIONS,
-    META_VERSION,
     Endpoint,
+    Json,
     Principal,
     Refused,
     Reply,
+    is_enveloped,
     is_modern,
     parse,
 )
@@ -97,7 +98,7 @@ class McpApp:
         except Refused as refusal:
             send_refusal(reply, 400, refusal)
             return
-        if not _is_modern(version, message.params.get("_meta")):
+        if not _is_modern(version, message.params):
             self.sessions.post(raw, message, principal, fields, reply)
         elif message.kind in ("result", "error"):
             send_refusal(reply, 400, Refused(-32600, "Invalid request: clients send no responses"))
@@ -105,8 +106,8 @@ class McpApp:
             self._modern.serve(raw, message, principal, fields, reply)
 
 
-def _is_modern(version: str | None, meta: object) -> bool:
+def _is_modern(version: str | None, params: Json) -> bool:
     """The body says first, then the header; no word of either is legacy (see `eras`)."""
-    if isinstance(meta, dict) and META_VERSION in meta:
+    if is_enveloped(params):
         return True
     return version is not None and version.strip(" \t") not in LEGACY_VERSIONS

@@ -6,9 +6,6 @@ import asyncio
 from collections.abc import Mapping
 
 from portico.api import (
-    INVALID_PARAMS,
-    LEGACY_ONLY,
-    METHOD_NOT_FOUND,
     Asking,
     Endpoint,
     Exchange,
@@ -30,6 +27,7 @@ from portico.api import (
     sse_event,
     sse_events,
     timers,
+    used_up,
 )
 from portico_plugins.transports.over_http.events import pour
 from portico_plugins.transports.over_http.fields import Fields
@@ -74,8 +72,6 @@ class ModernRequests:
             return
         try:
             check_routing(message.method, message.params, fields.routing)
-            if message.method in LEGACY_ONLY:
-                raise Refused(METHOD_NOT_FOUND, "Method not found")
             if message.method == "tools/call":
                 self._endpoint.check_params(message.params, fields.lines)
             if "requestState" in message.params and self._parked_elsewhere(raw, message, principal, reply):
@@ -105,8 +101,7 @@ class ModernRequests:
             if begun:
                 end_broken(reply, message.id)
             else:
-                over = Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
-                send_refusal(reply, 400, over, message.id)
+                send_refusal(reply, 400, used_up(), message.id)
 
         owners = self._endpoint.owners
         return owners is not None and owners.elsewhere(

@@ -13,18 +13,17 @@ import msgspec
 
 from portico.api import (
     INTERNAL_ERROR,
-    INVALID_PARAMS,
     PROXIED,
     Credentials,
     Endpoint,
     Id,
     Message,
     Principal,
-    Refused,
     Scope,
     SseParser,
     error_frame,
     failure,
+    used_up,
 )
 
 _UNREAD: Final = 64
@@ -74,11 +73,10 @@ class Elsewhere:
         """There is no such worker any more, or it knows nothing of the call."""
         if self._over:
             return
-        over = Refused(INVALID_PARAMS, "Invalid params: requestState is used up or too old")
         gone = failure(
             INTERNAL_ERROR, "The worker that carried out the request has gone", reason="worker_gone"
         )
-        self._frames.append(error_frame(self._ident, (gone if begun else over).body()))
+        self._frames.append(error_frame(self._ident, (gone if begun else used_up()).body()))
         self.end()
 
     def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], *body: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portico.api import INVALID_REQUEST, Endpoint, Id, Principal, Refused, Reply, check_envelope, parse
+from portico.api import INVALID_REQUEST, Endpoint, Id, Principal, Refused, Reply, check_modern, parse
 from portico_plugins.transports.over_http.fields import Fields
 from portico_plugins.transports.over_http.wire import STATUS, Raw, send_refusal
 from portico_plugins.transports.streamable_http.answer import Manner
@@ -33,7 +33,7 @@ class Passed:
             ident = message.id
             if message.kind != "request":
                 raise Refused(INVALID_REQUEST, "Invalid request: nothing was asked here")
-            check_envelope(message.params.get("_meta"))
+            check_modern(message.method, message.params)
             self._requests.carry_out(message, principal, fields.headers, reply)
         except Refused as refusal:
             send_refusal(reply, STATUS.get(refusal.code, 200), refusal, ident)

@@ -9,9 +9,6 @@ from typing import Final
 
 from portico.api import (
     INVALID_PARAMS,
-    LEGACY_ONLY,
-    META_VERSION,
-    METHOD_NOT_FOUND,
     Asking,
     Endpoint,
     Frames,
@@ -23,10 +20,9 @@ from portico.api import (
     Refused,
     Result,
     Session,
-    check_envelope,
-    check_version,
+    check_modern,
     error_frame,
-    is_modern,
+    is_enveloped,
     notification_frame,
     parse,
     parse_batch,
@@ -144,8 +140,7 @@ class Talk:
                     self._session.receive(item, self._outbox, headers)
             return
         message = parse(data, depth=depth)
-        meta = message.params.get("_meta")
-        if isinstance(meta, dict) and META_VERSION in meta:
+        if is_enveloped(message.params):
             self._modern(message, data, headers)
         elif message.kind == "notification" and self._cancel_modern(message):
             return
@@ -178,12 +173,7 @@ class Talk:
             return
         key = (type(message.id), message.id)
         try:
-            check_envelope(message.params.get("_meta"))
-            version = message.params["_meta"][META_VERSION]
-            if not is_modern(version) or message.method in LEGACY_ONLY:
-                check_version(version)
-                raise Refused(METHOD_NOT_FOUND, "Method not found")
-            check_version(version)
+            check_modern(message.method, message.params)
             if key in self._calls or key in self._listens:
                 raise Refused(INVALID_PARAMS, "Invalid request: a request with this id is in flight")
             elsewhere = self._onward and self._onward.pass_on(message, data, headers)

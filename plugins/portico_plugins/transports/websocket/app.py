@@ -13,11 +13,20 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from portico.api import FORWARDED, Challenge, Endpoint, Principal, Refused, Reply, error_frame
+from portico.api import (
+    FORWARDED,
+    Challenge,
+    Endpoint,
+    Principal,
+    Refused,
+    Reply,
+    error_frame,
+    upgrade_required,
+)
 from portico_plugins.transports.over_http.endpoints import Endpoints
 from portico_plugins.transports.over_http.entrance import Entrance, words_of
 from portico_plugins.transports.over_http.fields import Fields, fields_of
-from portico_plugins.transports.over_http.wire import Raw, send_problem
+from portico_plugins.transports.over_http.wire import Raw
 from portico_plugins.transports.talking.lines import Line, Lines
 from portico_plugins.transports.talking.outbox import Bounds
 from portico_plugins.transports.talking.passed import Passed
@@ -77,7 +86,8 @@ class WebSocketApp:
         if FORWARDED in scope:
             self._entrance.enter(scope, body, reply)
         else:
-            send_problem(reply, 404, b'{"error":"not found"}')
+            status, headers, words = upgrade_required(scope)
+            reply.send(status, headers, words)
 
     def _passed_on(self, raw: Raw, fields: Fields, principal: Principal, reply: Reply) -> None:
         self._passed.serve(raw, fields, principal, reply)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from portico.api import ConfigError, Factory, Host, Later, Upstream, hookimpl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .config import A2aConfig
 
 gateway_api = (1, 0)
@@ -27,6 +29,13 @@ def settings() -> type[A2aConfig]:
     from .config import A2aConfig
 
     return A2aConfig
+
+
+def check(config: A2aConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with files that are there."""
+    from portico_plugins.pem import pem
+
+    yield from pem(base / config.ca_file if config.ca_file is not None else None)
 
 
 @asynccontextmanager
@@ -62,6 +71,7 @@ A2A = Factory(
     config=Later(settings),
     create=a2a,
     posture="hardened",
+    check=check,
 )
 
 

@@ -79,7 +79,7 @@ class Signers:
     """Who may have signed the card. Without one of their signatures it is not used."""
 
     file: Path | None = attrs.field(
-        default=None, metadata=doc("A JWK Set, or one JWK, as a file.", operator_only=True)
+        default=None, metadata=doc("A JWK Set, or one JWK, as a file.", operator_only=True, exists="file")
     )
     url: str = attrs.field(
         default="",
@@ -257,7 +257,9 @@ class A2aConfig:
     ca_file: Path | None = attrs.field(
         default=None,
         metadata=doc(
-            "PEM file of certificate authorities to trust instead of the system's.", operator_only=True
+            "PEM file of certificate authorities to trust instead of the system's.",
+            operator_only=True,
+            exists="file",
         ),
     )
 

@@ -7,13 +7,15 @@ upstream pays for them, or needs them at all.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from portico.api import ConfigError, Factory, Host, Later, Upstream, hookimpl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .config import GrpcConfig
 
 gateway_api = (1, 0)
@@ -24,6 +26,16 @@ def settings() -> type[GrpcConfig]:
     from .config import GrpcConfig
 
     return GrpcConfig
+
+
+def check(config: GrpcConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with files that are there."""
+    from portico_plugins.pem import pem
+
+    yield from pem(config.ca_file, config.client_cert, config.client_key)
+    for at, each in enumerate(base / proto for proto in config.protos):
+        if each.is_dir() and next(each.rglob("*.proto"), None) is None:
+            yield ("protos", at), f"expected .proto files, but there is none in {each}"
 
 
 @asynccontextmanager
@@ -56,6 +68,7 @@ GRPC = Factory(
     config=Later(settings),
     create=grpc,
     posture="hardened",
+    check=check,
 )
 
 

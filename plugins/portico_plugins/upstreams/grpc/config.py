@@ -126,6 +126,7 @@ class GrpcConfig:
             "A descriptor set to go by instead of the server's reflection; with comments, when it was made "
             "with `protoc --include_imports --include_source_info` or `buf build`.",
             operator_only=True,
+            exists="file",
         ),
     )
     protos: tuple[Path, ...] = attrs.field(
@@ -136,6 +137,7 @@ class GrpcConfig:
             "descriptions. Needs `pip install 'portico[grpc-tools]'`.",
             example=["protos/shop.proto"],
             operator_only=True,
+            exists="either",
         ),
     )
     proto_paths: tuple[Path, ...] = attrs.field(
@@ -144,6 +146,7 @@ class GrpcConfig:
             "Folders that imports of `protos` are relative to, besides those of the files themselves. What "
             "Google's APIs share (`google/protobuf`, `google/api`, `google/rpc`) is always found.",
             operator_only=True,
+            exists="folder",
         ),
     )
     schema_profile: Literal["strict", "simple"] = attrs.field(
@@ -173,15 +176,19 @@ class GrpcConfig:
     ca_file: Path | None = attrs.field(
         default=None,
         metadata=doc(
-            "PEM file of certificate authorities to trust instead of the usual.", operator_only=True
+            "PEM file of certificate authorities to trust instead of the usual.",
+            operator_only=True,
+            exists="file",
         ),
     )
     client_cert: Path | None = attrs.field(
         default=None,
-        metadata=doc("PEM file with the certificate to show (mTLS), chain included.", operator_only=True),
+        metadata=doc(
+            "PEM file with the certificate to show (mTLS), chain included.", operator_only=True, exists="file"
+        ),
     )
     client_key: Path | None = attrs.field(
-        default=None, metadata=doc("PEM file with its private key.", operator_only=True)
+        default=None, metadata=doc("PEM file with its private key.", operator_only=True, exists="file")
     )
     server_name: str = attrs.field(
         default="", metadata=doc("The name the server's certificate is for, if not the one in `url`.")

@@ -12,8 +12,9 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from portico.api import Json
 
+from .base64s import not_base64
 from .methods import MESSAGES, Method
-from .schemas import WRAPPED
+from .schemas import WRAPPED, is_object
 
 _BIG: Final = 64 * 1024
 """Bytes from which on the work is done in a thread: about 10 ms."""
@@ -105,13 +106,19 @@ def _unwrapped(method: Method, arguments: Json) -> Any:
 
 
 def _one(method: Method, given: Any, where: str) -> bytes:
+    if method.takes_many and not isinstance(given, dict) and is_object(method.input.DESCRIPTOR):
+        raise BadArguments(f"{where}expected an object")
     types = _Types(method.pool)
     try:
         message = ParseDict(given, method.input(), descriptor_pool=cast("DescriptorPool", types))
-        return bytes(message.SerializeToString())
+        encoded = bytes(message.SerializeToString())
     except (ParseError, *_BROKEN) as error:
         said = str(error) if not isinstance(error, RecursionError) else "it is nested too deeply"
         raise BadArguments(f"{where}{said}"[:2000], types.lacking) from None
+    spoilt = not_base64(method.input.DESCRIPTOR, given) if method.bytes_in else ""
+    if spoilt:
+        raise BadArguments(f"{where}{spoilt} stands for bytes: expected base64"[:2000])
+    return encoded
 
 
 async def decode(method: Method, raw: bytes) -> Any:

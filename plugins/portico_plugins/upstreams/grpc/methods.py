@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from portico.api import Json
 
+from .base64s import has_bytes
 from .schemas import Style, input_schema, is_object, list_schema, output_schema
 
 _OWN: Final = ("grpc.reflection.", "grpc.health.", "grpc.channelz.", "grpc.binarylog.")
@@ -50,6 +51,7 @@ class Method:
         gives_many: Whether the server streams.
         wrapped_input: Whether the argument `value` is the message.
         wrapped_output: Whether the message is the property `value` of the result.
+        bytes_in: Whether there are bytes in the message it takes.
     """
 
     path: str
@@ -61,6 +63,7 @@ class Method:
     gives_many: bool
     wrapped_input: bool
     wrapped_output: bool
+    bytes_in: bool
 
 
 def chosen(services: Sequence[str], exclude: Sequence[str]) -> Callable[[str, str], bool]:
@@ -138,6 +141,7 @@ def methods_of(
             gives_many=method.server_streaming,
             wrapped_input=not is_object(method.input_type),
             wrapped_output=not is_object(method.output_type),
+            bytes_in=has_bytes(method.input_type),
         )
     return made
 

@@ -128,7 +128,10 @@ class _Schemas:
         name = message.full_name
         known = WELL_KNOWN.get(name)
         if known is not None:
-            return self._scalar(known)
+            made = self._scalar(known)
+            if not self._input:
+                made.pop("required", None)  # an `Any` with nothing in it is an empty object
+            return made
         if name not in self.defs:
             self.defs[name] = {}
             self._todo.append(message)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from portico.api import Factory, Host, Later, Upstream, hookimpl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .config import McpConfig
 
 gateway_api = (1, 0)
@@ -19,6 +21,18 @@ def settings() -> type[McpConfig]:
     from .config import McpConfig
 
     return McpConfig
+
+
+def check(config: McpConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is not on this machine: programs, scripts; files of certificates that are none."""
+    from portico_plugins.pem import pem
+
+    from .programs import lacking
+
+    yield from pem(config.ca_file)
+    for key, argv in (("command", config.command), ("launch", config.launch)):
+        if argv:
+            yield from (((key, at), text) for at, text in lacking(config, argv, base))
 
 
 @asynccontextmanager
@@ -42,6 +56,7 @@ MCP = Factory(
     config=Later(settings),
     create=mcp,
     posture="hardened",
+    check=check,
 )
 
 

@@ -92,7 +92,7 @@ class McpConfig:
         ),
     )
     cwd: Path | None = attrs.field(
-        default=None, metadata=doc("Working directory of the process.", operator_only=True)
+        default=None, metadata=doc("Working directory of the process.", operator_only=True, exists="folder")
     )
     headers: dict[str, Secret] = attrs.field(
         factory=dict, validator=checks.headers, metadata=doc("Headers to add to every HTTP request.")
@@ -183,7 +183,9 @@ class McpConfig:
     ca_file: Path | None = attrs.field(
         default=None,
         metadata=doc(
-            "PEM file of certificate authorities to trust instead of the system's.", operator_only=True
+            "PEM file of certificate authorities to trust instead of the system's.",
+            operator_only=True,
+            exists="file",
         ),
     )
 

@@ -25,9 +25,9 @@ from portico.api import (
 from . import wire
 from .call import Call
 from .http import gateway_caller, reason_of
+from .legacy import extended
 from .legs import Legs
 from .listening import announced
-from .old_tasks import extended
 from .pool import Want
 from .session import Session, Wire
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -12,8 +12,10 @@ from portico.api import UPSTREAM_BAD_RESPONSE, Era, Exchange, Host, Json, Refuse
 
 from . import wire
 from .call import ASKABLE, Call, Pausable
-from .old_tasks import OldTasks, hosted
 from .session import Session, Wire
+
+if TYPE_CHECKING:
+    from .old_tasks import OldTasks
 
 _PATIENCE: Final = 30.0
 """Seconds a server may take to subscribe to one resource."""
@@ -30,6 +32,23 @@ def offered(capabilities: Json) -> Json:
         if not told["extensions"]:
             del told["extensions"]
     return told
+
+
+def hosted(capabilities: Json) -> bool:
+    """Whether a server's capabilities say that it makes tasks of tool calls."""
+    found: Any = capabilities
+    for key in ("tasks", "requests", "tools", "call"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return isinstance(found, dict)
+
+
+def extended(capabilities: Json) -> Json:
+    """A server's capabilities in the modern form: its tasks are the extension's."""
+    if not hosted(capabilities):
+        return capabilities
+    extensions = capabilities.get("extensions")
+    known = extensions if isinstance(extensions, dict) else {}
+    return {**capabilities, "extensions": {**known, wire.TASKS_KEY: {}}}
 
 
 class _Initialized(msgspec.Struct):
@@ -83,6 +102,8 @@ class LegacySession(Session):
         self.info = said.info
         self.instructions = said.instructions or ""
         if hosted(said.capabilities):
+            from .old_tasks import OldTasks  # few servers have them
+
             self._tasks = OldTasks(self.request, self._host, self._pin)
         self.wire.established(said.version)
         await self.wire.post(wire.notification("notifications/initialized"))

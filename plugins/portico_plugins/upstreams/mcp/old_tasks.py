@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from portico.api import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
+    METHOD_NOT_FOUND,
     UPSTREAM_BAD_RESPONSE,
     Era,
     Exchange,
@@ -45,23 +46,6 @@ class Requests(Protocol):
         ...
 
 
-def hosted(capabilities: Json) -> bool:
-    """Whether a server's capabilities say that it makes tasks of tool calls."""
-    found: Any = capabilities
-    for key in ("tasks", "requests", "tools", "call"):
-        found = found.get(key) if isinstance(found, dict) else None
-    return isinstance(found, dict)
-
-
-def extended(capabilities: Json) -> Json:
-    """A server's capabilities in the modern form: its tasks are the extension's."""
-    if not hosted(capabilities):
-        return capabilities
-    extensions = capabilities.get("extensions")
-    known = extensions if isinstance(extensions, dict) else {}
-    return {**capabilities, "extensions": {**known, wire.TASKS_KEY: {}}}
-
-
 def known(capabilities: Json) -> bool:
     """Whether a client has said that it knows the extension."""
     extensions = capabilities.get("extensions")
@@ -87,9 +71,7 @@ class OldTasks:
         """Whether an exchange is about a task, or has to begin one."""
         if exchange.method != "tools/call":
             return exchange.method in METHODS
-        execution = (target.definition or {}).get("execution")
-        support = execution.get("taskSupport") if isinstance(execution, dict) else None
-        return support == "required" or (support == "optional" and "task" in exchange.params)
+        return "task" in exchange.params or _support(target) == "required"
 
     async def send(self, exchange: Exchange, target: Target, limit: Pausable | None) -> Result:
         """Carry out such an exchange.
@@ -99,7 +81,7 @@ class OldTasks:
         """
         try:
             if exchange.method == "tools/call":
-                return await self._call(exchange, limit)
+                return await self._call(exchange, target, limit)
             own = target.name
             if exchange.method == "tasks/get":
                 return Result(value=await self._state(exchange, own))
@@ -115,13 +97,20 @@ class OldTasks:
 
     # --- calls -------------------------------------------------------------------------------------
 
-    async def _call(self, exchange: Exchange, limit: Pausable | None) -> Result:
+    async def _call(self, exchange: Exchange, target: Target, limit: Pausable | None) -> Result:
         """Begin a task; a client that knows none waits for its end."""
         asked = exchange.params.get("task")
         call = Call("tools/call", exchange, limit)
         params = wire.legacy_params(exchange, call.id)
         task = {"ttl": _TTL_MS, **(asked if isinstance(asked, dict) else {})}
-        raw = await self._request("tools/call", {**params, "task": task}, call)
+        try:
+            raw = await self._request("tools/call", {**params, "task": task}, call)
+        except Refused as refusal:
+            if refusal.code != METHOD_NOT_FOUND or _support(target):
+                raise
+            # Tools as the modern era lists them say nothing of tasks: this one makes none.
+            plain = {name: each for name, each in params.items() if name != "task"}
+            return Result(raw=await self._request("tools/call", plain, call), era=Era.LEGACY)
         created = self._decoded(raw, exchange)
         made = created.get("task")
         if not isinstance(made, dict):
@@ -132,7 +121,10 @@ class OldTasks:
         if not isinstance(own, str) or not own:
             raise wire.bad_response(self._host.name, "task_without_id", exchange)
         if known(exchange.capabilities):
-            return Result(value={"resultType": "task", **_modern(made, own)})
+            meta = wire.unrelated(created).get("_meta")
+            return Result(
+                value={"resultType": "task", **_modern(made, own), **({"_meta": meta} if meta else {})}
+            )
         try:
             return Result(value=await self._result(exchange, own, call), era=Era.LEGACY)
         except asyncio.CancelledError:
@@ -229,6 +221,12 @@ class OldTasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _support(target: Target) -> str:
+    """What a tool says of tasks, "" for nothing."""
+    execution = (target.definition or {}).get("execution")
+    return str(execution.get("taskSupport") or "") if isinstance(execution, dict) else ""
 
 
 def _modern(task: Json, own: str) -> Json:

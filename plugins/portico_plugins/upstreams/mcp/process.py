@@ -89,16 +89,22 @@ class Child(asyncio.SubprocessProtocol):
         # Between fork and exec, the child runs Python (see `options`) without the threads of this process: an
         # object that it found to be garbage and that waits for its thread would have both wait for ever.
         collecting = gc.isenabled()
+        child = cls(log, received, ended)
         gc.disable()
         try:
-            _, child = await loop.subprocess_exec(
-                lambda: cls(log, received, ended),
+            await loop.subprocess_exec(
+                lambda: child,
                 *argv,
                 env=dict(env),
                 cwd=cwd,
                 start_new_session=True,
                 **options,
             )
+        except asyncio.CancelledError:
+            with contextlib.suppress(TimeoutError):  # it is killed, but uvloop does not wait for its end
+                async with asyncio.timeout(_PATIENT):
+                    await child._exited.wait()
+            raise
         finally:
             if collecting:
                 gc.enable()
@@ -179,7 +185,8 @@ class Child(asyncio.SubprocessProtocol):
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+            if self.pid:  # 0 would be our own group
+                os.killpg(self.pid, number)
 
     async def stop(self) -> None:
         """End it and everything it started: close its input, then SIGTERM, then SIGKILL."""

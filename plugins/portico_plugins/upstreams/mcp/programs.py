@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from portico.api import INVALID_PARAMS, Refused
+from portico.api import INVALID_PARAMS, Refused, absence, nearest
 
 from .config import McpConfig
 
 _GIVEN: Final = re.compile(r"[\x20-\x7e]{1,8192}")
 _PYTHON: Final = frozenset({"python", "python3"})
+_RUNS_SCRIPTS: Final = _PYTHON | {"bash", "node", "perl", "ruby", "sh"}
 
 
 def environment(config: McpConfig) -> dict[str, str]:
@@ -64,3 +66,37 @@ def resolved(argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
         if program:
             return [program, *arguments]
     return [sys.executable if name in _PYTHON else name, *arguments]
+
+
+def lacking(config: McpConfig, argv: Sequence[str], base: Path) -> Iterator[tuple[int, str]]:
+    """What of an argument list is not on this machine, by its position: the program, or the script it runs.
+
+    Args:
+        config: Whose argument list it is.
+        argv: The program and its arguments.
+        base: The folder of the configuration.
+    """
+    folder = base / config.cwd if config.cwd is not None else base
+    name, *arguments = argv
+    env = environment(config)
+    found = resolved(argv, env)[0]
+    if os.sep in name:
+        text = absence(folder / name) if folder.is_dir() else ""
+        if not text and (folder / name).is_file() and not os.access(folder / name, os.X_OK):
+            text = f"expected a program, but {folder / name} is not executable"
+        if text:
+            yield 0, text
+    elif found == name:
+        near = nearest(name, _programs(env.get("PATH", os.defpath)))
+        yield 0, f"expected a program, but there is no {name!r} in PATH{near}"
+    if Path(name).name in _RUNS_SCRIPTS and arguments and folder.is_dir():
+        script = arguments[0]
+        if Path(script).suffix and not script.startswith("-") and (text := absence(folder / script)):
+            yield 1, text
+
+
+def _programs(path: str) -> Iterator[str]:
+    """The names of all files in the folders of a `PATH`, and beside Python."""
+    for folder in {*path.split(os.pathsep), str(Path(sys.executable).parent)}:
+        with contextlib.suppress(OSError):
+            yield from (each.name for each in Path(folder).iterdir())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from portico.api import Factory, Host, Later, Upstream, hookimpl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .config import RestConfig
 
 gateway_api = (1, 0)
@@ -19,6 +21,21 @@ def settings() -> type[RestConfig]:
     from .config import RestConfig
 
     return RestConfig
+
+
+def check(config: RestConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with files that are there: the document, certificates."""
+    from portico_plugins.pem import pem
+
+    from .document import Unfit, parse
+    from .files import read_file
+
+    yield from pem(config.ca_file, config.client_cert, config.client_key)
+    if config.openapi_file is not None:
+        try:
+            parse(read_file((base / config.openapi_file).as_uri(), None, config.max_document_bytes))
+        except Unfit as reason:
+            yield ("openapi_file",), str(reason)
 
 
 @asynccontextmanager
@@ -40,6 +57,7 @@ REST = Factory(
     config=Later(settings),
     create=rest,
     posture="hardened",
+    check=check,
 )
 
 

@@ -85,7 +85,7 @@ class RestConfig:
         ),
     )
     openapi_file: Path | None = attrs.field(
-        default=None, metadata=doc("The OpenAPI document as a file.", operator_only=True)
+        default=None, metadata=doc("The OpenAPI document as a file.", operator_only=True, exists="file")
     )
     openapi_inline: Json = attrs.field(factory=dict, metadata=doc("The OpenAPI document itself."))
     ref_origins: tuple[str, ...] = attrs.field(
@@ -102,6 +102,7 @@ class RestConfig:
         metadata=doc(
             "The folder that files which a file refers to have to be in; its own by default.",
             operator_only=True,
+            exists="folder",
         ),
     )
     tools: dict[str, HandTool] = attrs.field(factory=dict, metadata=doc("Tools written by hand, by name."))
@@ -250,16 +251,21 @@ class RestConfig:
     ca_file: Path | None = attrs.field(
         default=None,
         metadata=doc(
-            "PEM file of certificate authorities to trust instead of the system's.", operator_only=True
+            "PEM file of certificate authorities to trust instead of the system's.",
+            operator_only=True,
+            exists="file",
         ),
     )
 
     client_cert: Path | None = attrs.field(
         default=None,
-        metadata=doc("PEM file with the certificate to show (mTLS), chain included.", operator_only=True),
+        metadata=doc(
+            "PEM file with the certificate to show (mTLS), chain included.", operator_only=True, exists="file"
+        ),
     )
     client_key: Path | None = attrs.field(
-        default=None, metadata=doc("PEM file with its private key, without a password.", operator_only=True)
+        default=None,
+        metadata=doc("PEM file with its private key, without a password.", operator_only=True, exists="file"),
     )
     proxy: str = attrs.field(
         default="",
