@@ -74,6 +74,8 @@ class Failures:
             error: As the SDK, or what is below it, raised it.
             request_id: The gateway's id of the request.
         """
+        if isinstance(error, Refused):
+            return error  # of a credential that was to give another
         if isinstance(error, HttpError | NoAddress):
             return self._http(error, request_id)
         if isinstance(error, TooLarge):
