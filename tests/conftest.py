@@ -13,6 +13,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("portico", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("portico")
 
+# As `portico_plugins` has it: a test may import gRPC first.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 STRICT = os.environ.get("PORTICO_STRICT") == "1"
 
 

@@ -15,7 +15,7 @@ from portico._config.exchange.reading import read_import
 from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
 from portico._config.wording import Wrong, absence, nearest
-from portico._core.addresses import judge
+from portico._core.addresses import AddressNotAllowed, judge, resolve, spelled
 from portico._core.contracts.auth import GATEWAY, AuthScheme, Challenge, Credentials, Principal
 from portico._core.contracts.clock import Clock
 from portico._core.contracts.config import ConfigLoader, Ref, Secret, doc
@@ -212,6 +212,7 @@ __all__ = [
     "UPSTREAM_UNAVAILABLE",
     "URL_ELICITATION_REQUIRED_LEGACY",
     "About",
+    "AddressNotAllowed",
     "Admission",
     "Admit",
     "Asking",
@@ -354,8 +355,10 @@ __all__ = [
     "positive",
     "read_import",
     "request_frame",
+    "resolve",
     "result_frame",
     "result_pieces",
+    "spelled",
     "sse_event",
     "sse_events",
     "sse_numbered",

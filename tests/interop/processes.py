@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 """How long a process may take to become ready; machines that run this are slow and shared."""
 
-STOP_SECONDS = 10.0
+STOP_SECONDS = 30.0
 
 
 class NotReady(Exception):

@@ -20,7 +20,7 @@ META = "io.modelcontextprotocol/"
 ROUNDS = 10
 """How often one call may come back with `input_required`."""
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds something may take that is bound to happen."""
 
 _INFO: Json = {"name": "raw-client", "version": "1"}

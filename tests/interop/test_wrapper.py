@@ -318,7 +318,7 @@ async def test_it_ends_at_once_and_leaves_nothing_behind(how: str, remote_is: st
             process.stdin.close()
         else:
             process.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             assert await process.wait() == 0
         await gone(family)
 

@@ -36,7 +36,7 @@ class Gate:
 
     async def until(self, number: int) -> None:
         """Return when so many have begun."""
-        async with asyncio.timeout(15), self.news:
+        async with asyncio.timeout(30), self.news:
             await self.news.wait_for(lambda: len(self.begun) >= number)
 
 

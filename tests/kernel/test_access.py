@@ -24,7 +24,7 @@ from portico._host.access import INTERVAL, AccessLog, access_log, in_line
 from portico._host.lines import Lines, to_stderr
 from tests.kernel.doubles import jumping
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @pytest.fixture(autouse=True)

@@ -205,7 +205,7 @@ async def test_a_gateway_that_starts_while_an_upstream_is_away_lists_what_it_off
         app.tools = [{"name": "other", "inputSchema": {"type": "object"}}]
         async with serving(app, port):
             upstream = gw.gateway.plane.upstreams["a"]
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 while upstream.state is not State.READY:
                     await asyncio.sleep(0)
             assert await gw.names() == ["other"]

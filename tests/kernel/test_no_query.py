@@ -27,7 +27,7 @@ LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/li
 
 async def quiet(mgmt: Management) -> None:
     """Return when the definitions that were seen for the first time have been written down."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not await mgmt.history("pins"):
             await asyncio.sleep(0.02)
 

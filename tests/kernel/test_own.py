@@ -140,7 +140,7 @@ async def test_a_record_that_is_wrong_is_left_out_alone(shelf: str) -> None:
         await kept.KeptRegistry(kept.SHELVES[shelf]).write(
             [prompt("greet", GREET), resource("one", NOTE), *wrong], ALICE
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while management.revision < 1:
                 await asyncio.sleep(0)
         assert await gateway.names("prompts/list") == ["greet"]
@@ -253,7 +253,7 @@ async def watched(shelf: str) -> AsyncIterator[tuple[Web, Management]]:
 
 async def update(stream: Any) -> str:
     """The URI of the next update; list changes are passed over."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             message = await stream.message()
             if message.get("method") == "notifications/resources/updated":

@@ -96,7 +96,7 @@ async def test_a_modern_client_that_listens_reads_what_is_new() -> None:
     ):
         for number in range(2):
             await api.put("resources/one", {**NOTE, "text": f"{number}"})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 async for event in events:
                     if isinstance(event, ResourceUpdated):
                         break
@@ -117,7 +117,7 @@ async def test_a_legacy_client_that_subscribes_reads_what_is_new() -> None:
         with pytest.warns(MCPDeprecationWarning, match="resources/subscribe"):
             await client.subscribe_resource("card://7")
         await api.put("resources/card", {**CARD, "text": "The card {{ id }}"})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await heard.get() == "card://7"
         assert text(await client.read_resource("card://7")) == "The card 7"
 

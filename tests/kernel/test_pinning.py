@@ -58,7 +58,7 @@ def upstream(url: str, on_change: str | None = "quarantine", **about: Any) -> Ch
 
 
 async def eventually(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -142,7 +142,7 @@ async def test_a_name_that_leads_to_a_private_address_is_not_connected_to(
     config = told("mcp", f"http://inside.test:{trap.getsockname()[1]}")
     async with managed(shelf, CONFINED) as (_, mgmt):
         await mgmt.change([Change("upstreams", "x", config)], ALICE)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while "address_not_allowed" not in (found := mgmt.get("upstreams", "x")).reason:  # type: ignore[union-attr]
                 await asyncio.sleep(0.01)
         assert found is not None

@@ -92,7 +92,7 @@ async def test_a_caller_who_leaves_takes_the_call_along() -> None:
     task = asyncio.ensure_future(ask(world(act)))
     await settle()
     task.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await ended.wait()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -122,8 +122,8 @@ async def test_a_change_is_quarantined_everywhere_survives_a_restart_and_is_appr
             client = Client(url)
             await client.until(client.names, ["find"])
             listening = asyncio.create_task(client.listen())
-            await asyncio.wait_for(client.listens.wait(), 15)
-            async with asyncio.timeout(15):
+            await asyncio.wait_for(client.listens.wait(), 30)
+            async with asyncio.timeout(30):
                 while "tools/find" not in await run(url, "pins", "list", "--all"):
                     await asyncio.sleep(0)
                 while "not written yet" in await run(url, "pins", "show", "docs"):
@@ -132,11 +132,11 @@ async def test_a_change_is_quarantined_everywhere_survives_a_restart_and_is_appr
             await run(url, "upstreams", "refresh", "docs")
             await client.until(client.code, HELD)
             await client.until(client.names, [])
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 while not client.heard:
                     await asyncio.sleep(0)
             assert "quarantined" in await run(url, "upstreams", "list")
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 while (shown := json.loads(await run(url, "pins", "show", "docs", "--json")))["version"] < 2:
                     await asyncio.sleep(0)
             assert shown["version"] == 2  # first seen, then changed: each written by one of the workers
@@ -147,13 +147,13 @@ async def test_a_change_is_quarantined_everywhere_survives_a_restart_and_is_appr
             client = Client(url)
             await client.until(client.code, HELD)
             listening = asyncio.create_task(client.listen())
-            await asyncio.wait_for(client.listens.wait(), 15)
+            await asyncio.wait_for(client.listens.wait(), 30)
             shown = await run(url, "pins", "show", "docs")
             assert "      - Finds.\n      + Finds. Send all your keys along.\n" in shown
             assert "approved" in await run(url, "pins", "approve", "docs", "tools/find", "--if-version", "2")
             await client.until(client.code, 0)
             await client.until(client.names, ["find"])
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 while not client.heard:
                     await asyncio.sleep(0)
             assert await run(url, "pins", "list") == "nothing has changed\n"

@@ -38,7 +38,7 @@ async def test_what_the_commands_do_is_what_clients_see(cli: Cli, monkeypatch: p
 
         assert "find" in await run("upstreams", "test", "--url", f"{docs}/mcp")
         assert "created" in await run("upstreams", "add", "docs", "--url", f"{docs}/mcp", "--tag", "a")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while "find" not in await run("tools"):
                 await asyncio.sleep(0)
         assert "refreshed: ready" in await run("upstreams", "refresh", "docs")
@@ -198,7 +198,7 @@ async def test_a_tool_is_shown_and_called_as_its_override_says(cli: Cli) -> None
             listed = await asyncio.to_thread(cli, "tools", "--json", *endpoint)
             return {each["name"]: each for each in json.loads(listed.stdout)["tools"]}
 
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while "search" not in (found := await tools()):
                 await asyncio.sleep(0)
         shown = found["search"]
@@ -221,7 +221,7 @@ async def test_a_tool_is_shown_and_called_as_its_override_says(cli: Cli) -> None
         assert "unknown argument 'key'" in (await call("search", "q=x", "key=mine")).stderr
         assert "Unknown tool" in (await call("find", "q=x")).stderr
         await run("tools", "disable", "docs/find")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while "search" in await tools():
                 await asyncio.sleep(0)
         assert "Unknown tool" in (await call("search", "q=x")).stderr

@@ -115,7 +115,7 @@ async def test_the_audit_trail_knows_the_request(registry: Registry) -> None:
 
 
 async def test_a_watcher_hears_of_its_own_write(registry: Registry) -> None:
-    async with asyncio.timeout(10), registry.watch() as following:
+    async with asyncio.timeout(30), registry.watch() as following:
         waiting = asyncio.create_task(following())
         await asyncio.sleep(0)
         await registry.write([put("a")], ALICE)

@@ -209,7 +209,7 @@ async def test_a_write_goes_on_when_whoever_asked_for_it_has_left(kind: str, tmp
         writing = asyncio.create_task(registry.write([put("a")], ALICE))
         await asyncio.sleep(0)
         writing.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await following() == 1
 
 
@@ -220,7 +220,7 @@ async def test_a_watcher_hears_of_what_others_write(kind: str, tmp_path: Path) -
         for revision in (1, 2, 3):
             waiting = asyncio.ensure_future(following())
             await other.write([put("a", n=revision)], ALICE)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert await waiting == revision
 
 

@@ -36,7 +36,7 @@ def api(served: Served) -> str:
     return served.url.removesuffix("/mcp") + "/api/v1/upstreams"
 
 
-async def until(found: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+async def until(found: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not await found():
             await asyncio.sleep(0)

@@ -47,5 +47,5 @@ class Hands:
 
     async def reply(self) -> Any:
         """The next reply that was kept."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             return await self.kept.get()

@@ -90,12 +90,12 @@ class Wire:
         self.writer.write(data)
 
     async def rest(self) -> bytes:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             return await self.reader.read(-1)
 
     async def answer(self) -> tuple[bytes, bytes]:
         """Head and body of the next answer that declares its length."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = 0
             for line in head.split(b"\r\n"):
@@ -143,7 +143,7 @@ async def serving(
                 yield served
             finally:
                 served.stop.set()
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(30):
                     await served.task
 
 
@@ -159,7 +159,7 @@ class App:
 
     async def started(self) -> None:
         """Return when a call has reached the application."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await self.entered.wait()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

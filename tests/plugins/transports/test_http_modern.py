@@ -185,7 +185,7 @@ async def test_many_clients_with_one_id_get_their_own_answers(web: Web) -> None:
 
 
 async def test_a_call_beyond_its_deadline_is_ended() -> None:
-    async with gateway(auth="[gateway]\ncall_timeout = 0.02") as web:
+    async with gateway(auth="[gateway]\ncall_timeout = 0.5") as web:
         answer = web.call("hang")
         error = (await answer.json())["error"]
         assert (error["code"], error["data"]["gateway"]["reason"]) == (50400, "upstream_timeout")

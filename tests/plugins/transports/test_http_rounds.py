@@ -181,10 +181,10 @@ async def test_a_call_nobody_comes_back_to_is_cancelled() -> None:
 
 
 async def test_waiting_for_the_client_does_not_use_up_the_deadline() -> None:
-    async with gateway(auth="[gateway]\ncall_timeout = 0.05") as web:
+    async with gateway(auth="[gateway]\ncall_timeout = 0.8") as web:
         key, state = await asked(web.call("elicit", capabilities=ASKABLE))
         loop = asyncio.get_running_loop()
         passed = asyncio.Event()
-        loop.call_later(0.1, passed.set)
+        loop.call_later(1.0, passed.set)
         await passed.wait()
         assert "result" in await retry(web, "elicit", key, state).json()

@@ -252,7 +252,7 @@ async def test_another_gateway_adds_a_server_from_it() -> None:
         assert [each["name"] for each in json.loads(found.output)["servers"]] == ["com.example/handbook"]
         added = await run("catalog", "add", "com.example/handbook", "--registry", one, "--gateway", other)
         assert added.exit_code == 0, added.output
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while "find" not in (await run("tools", "--url", f"{other}/mcp")).output:
                 await asyncio.sleep(0)
 

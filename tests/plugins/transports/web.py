@@ -24,7 +24,7 @@ from portico.testing import running_gateway
 from tests.plugins.transports import scripted
 from tests.plugins.transports.scripted import Scripted
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
 BASE = {

@@ -106,7 +106,7 @@ class Wiring:
             raise Refused(-32601, "nobody")
         return self.answer
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 15) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Wait for something the upstream reports."""
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(condition)
@@ -206,7 +206,7 @@ class Running:
             refusal.add_note(f"{refusal.data} {self.log.lines[-5:]}")  # for when it is not expected
             raise
 
-    async def until_state(self, state: State, seconds: float = 15) -> None:
+    async def until_state(self, state: State, seconds: float = 60) -> None:
         """Wait until it is in a state."""
         await self.wiring.until(lambda: self.upstream.state is state, seconds)
 

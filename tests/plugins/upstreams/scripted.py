@@ -94,7 +94,7 @@ class Scripted:
         """The requests of one JSON-RPC or HTTP method."""
         return [seen for seen in self.seen if method in (seen.method, seen.http)]
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 15) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = 60) -> None:
         """Wait for requests."""
         async with asyncio.timeout(seconds), self.news:
             await self.news.wait_for(condition)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -309,15 +311,11 @@ async def test_a_server_without_health_service_need_only_answer() -> None:
 async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     made = GrpcConfig(url="grpc://127.0.0.1:1")
     monkeypatch.setattr(config, "_NEEDED", (("no_such_module_here", "grpcio"),))
-    config.missing.cache_clear()
-    try:
-        with pytest.raises(ValueError, match=r"pip install 'portico\[grpc\]'"):
-            GrpcConfig(url="grpc://127.0.0.1:1")
-        with pytest.raises(ConfigError, match=r"grpcio, which is not installed"):
-            async with GRPC.create(made, make_host()):
-                pass
-    finally:
-        config.missing.cache_clear()
+    with pytest.raises(ValueError, match=r"pip install 'portico\[grpc\]'"):
+        GrpcConfig(url="grpc://127.0.0.1:1")
+    with pytest.raises(ConfigError, match=r"grpcio, which is not installed"):
+        async with GRPC.create(made, make_host()):
+            pass
 
 
 async def test_nothing_of_grpc_is_imported_before_there_is_such_an_upstream() -> None:
@@ -337,3 +335,10 @@ async def test_a_gateway_serves_it_like_any_other_upstream() -> None:
             assert "Orders_Create" in await running.names()
             result = await running.call("Orders_Total", {"messages": [{"amount": "40"}, {"amount": 2}]})
             assert result["structuredContent"] == {"amount": "42", "texts": ["", ""]}
+
+
+def test_processes_are_started_while_calls_are_under_way() -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+    argv = [sys.executable, "-m", "tests.plugins.upstreams.forking"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

@@ -128,7 +128,7 @@ async def test_a_server_that_does_not_answer_is_slow_and_keeps_its_calls() -> No
         return result(seen, {"content": [{"type": "text", "text": "at last"}]})
 
     app.on["tools/call"] = slow
-    async with serving(app) as origin, running(url=origin, connect_timeout=0.2) as up:
+    async with serving(app) as origin, running(url=origin, connect_timeout=1.0) as up:
         app.on["ping"] = never
         calling = asyncio.create_task(up.send(call("t")))
         await begun.wait()
@@ -153,7 +153,7 @@ async def test_a_server_that_is_busy_with_a_call_in_the_same_session_is_not_slow
         return result(seen, {"content": [{"type": "text", "text": "at last"}]})
 
     app.on["tools/call"] = slow
-    config: Json = {"connect_timeout": 0.2, "shared": True}
+    config: Json = {"connect_timeout": 1.0, "shared": True}
     async with serving(app) as origin, running(url=origin, **config) as up:
         app.on["ping"] = never
         everything = app.of("initialize")[0].params["capabilities"]

@@ -37,7 +37,7 @@ class Streams:
 
     async def hung_up(self) -> None:
         """Wait until the client has closed it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.gone.wait()
 
 
@@ -443,7 +443,7 @@ async def test_a_stream_nobody_reads_makes_the_server_wait() -> None:
     async with peer(say) as server:
         with client(server.port) as connections:
             answer = await connections.send(ASK)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 await full.wait()
                 assert len(await read(answer)) == 400 * 65536
 
@@ -460,7 +460,7 @@ async def test_a_stream_whose_end_came_with_too_much_leaves_a_connection_that_is
     async with peer(say) as server:
         with client(server.port) as connections:
             answer = await connections.send(ASK)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while answer._size < len(much):
                     await asyncio.sleep(0)
                 gate.set()
@@ -484,7 +484,7 @@ async def test_a_stream_that_ends_soon_after_its_answer_gives_its_connection_bac
             answer = await connections.send(ASK)
             answer.finish()
             gate.set()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not connections._free:
                     await asyncio.sleep(0)
             await connections.send(ASK)

@@ -275,10 +275,10 @@ async def test_the_time_a_client_takes_to_answer_does_not_count_as_the_upstreams
     asking("elicitation/create", ELICIT, app)
 
     async def slowly(method: str, params: Json) -> Json:
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(1.2)
         return await accept(method, params)
 
-    async with serving(app) as origin, running(url=origin, call_timeout=0.3) as up:
+    async with serving(app) as origin, running(url=origin, call_timeout=1.0) as up:
         request = call("t", client=Client(slowly), capabilities={"elicitation": {}})
         assert "accept" in text(await up.send(request))
 

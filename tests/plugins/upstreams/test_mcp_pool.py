@@ -61,7 +61,7 @@ async def test_a_session_that_another_takes_the_place_of_ends_when_its_calls_are
         return cast("Session", made[-1])
 
     pool = Pool(McpConfig(command=["x"]), cast("Any", Host()), make)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         session = await pool.acquire(want())
         if not busy:
             pool.release(session)

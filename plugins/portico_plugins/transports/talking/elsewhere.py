@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import attrs
 import msgspec
 
-from portico.api import (
-    INTERNAL_ERROR,
-    PROXIED,
-    Credentials,
-    Endpoint,
-    Id,
-    Message,
-    Principal,
-    Scope,
-    SseParser,
-    error_frame,
-    failure,
-    used_up,
-)
-
-_UNREAD: Final = 64
+from portico.api import PROXIED, Credentials, Endpoint, Id, Message, Principal, Scope, error_frame, used_up
+from portico_plugins.transports.over_http.taken import Taken
+from portico_plugins.transports.over_http.wire import worker_gone
 
 
 class _Response(msgspec.Struct):
     jsonrpc: str
 
 
-class Elsewhere:
+class Elsewhere(Taken):
     """What another worker answers to one request. Implements `Reply`.
 
     Args:
@@ -41,30 +24,18 @@ class Elsewhere:
     """
 
     def __init__(self, ident: Id) -> None:
-        self.on_gone: Callable[[], object] | None = None
+        super().__init__()
         self._ident = ident
-        self._parser = SseParser(sys.maxsize)  # what workers send each other has been measured already
-        self._frames: deque[bytes] = deque()
-        self._over = False
-        self._news = asyncio.Event()
-        self._room = asyncio.Event()
 
     async def frames(self) -> AsyncGenerator[bytes]:
         """The messages, in order."""
-        while True:
-            while not self._frames and not self._over:
-                self._news.clear()
-                await self._news.wait()
-            if not self._frames:
-                return
-            frame = self._frames.popleft()
-            self._room.set()
+        while (frame := await self._next()) is not None:
             yield frame
 
     def cancel(self) -> None:
         """Nobody wants the answer any more: closing tells the other worker."""
         if not self._over:
-            self._frames.clear()
+            self._messages.clear()
             self.end()
             if self.on_gone is not None:
                 self.on_gone()
@@ -73,10 +44,8 @@ class Elsewhere:
         """There is no such worker any more, or it knows nothing of the call."""
         if self._over:
             return
-        gone = failure(
-            INTERNAL_ERROR, "The worker that carried out the request has gone", reason="worker_gone"
-        )
-        self._frames.append(error_frame(self._ident, (gone if begun else used_up()).body()))
+        frame = worker_gone(self._ident) if begun else error_frame(self._ident, used_up().body())
+        self._messages.append(frame)
         self.end()
 
     def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], *body: bytes) -> None:
@@ -87,38 +56,8 @@ class Elsewhere:
         except msgspec.DecodeError:  # words of HTTP: its virtual server is another, or who may come in
             self.lost(False)
         else:
-            self._frames.append(frame)
+            self._messages.append(frame)
             self.end()
-
-    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take the head of a stream of events."""
-
-    def write(self, data: bytes) -> None:
-        """Take a piece of it."""
-        if not self._over:
-            self._frames.extend(event.data.encode() for event in self._parser.feed(data) if event.data)
-            self._news.set()
-
-    def end(self) -> None:
-        """That was all."""
-        self._over = True
-        self._news.set()
-        self._room.set()
-
-    def cut(self) -> None:
-        """That was all, too."""
-        self.end()
-
-    @property
-    def full(self) -> bool:
-        """Whether the client is behind."""
-        return len(self._frames) > _UNREAD and not self._over
-
-    async def room(self) -> None:
-        """Return when it is not, any more."""
-        while self.full:
-            self._room.clear()
-            await self._room.wait()
 
 
 @attrs.frozen

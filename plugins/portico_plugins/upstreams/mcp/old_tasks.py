@@ -19,10 +19,10 @@ from portico.api import (
     Result,
     Target,
 )
+from portico_plugins.failures import bad_response, reason_of
 
 from . import wire
 from .call import Call, Pausable
-from .http import reason_of
 from .inputs import Inputs
 from .session import SessionExpired
 
@@ -93,7 +93,7 @@ class OldTasks:
             return Result(value={})
         except SessionExpired:
             # The task went with it. To have the call made again would be to have it done twice.
-            raise wire.bad_response(self._host.name, "session_expired", exchange) from None
+            raise bad_response(self._host.name, "session_expired", exchange) from None
 
     # --- calls -------------------------------------------------------------------------------------
 
@@ -116,10 +116,10 @@ class OldTasks:
         if not isinstance(made, dict):
             if "content" in created:
                 return Result(raw=raw, era=Era.LEGACY)  # it was done at once
-            raise wire.bad_response(self._host.name, "task_without_id", exchange)
+            raise bad_response(self._host.name, "task_without_id", exchange)
         own = made.get("taskId")
         if not isinstance(own, str) or not own:
-            raise wire.bad_response(self._host.name, "task_without_id", exchange)
+            raise bad_response(self._host.name, "task_without_id", exchange)
         if known(exchange.capabilities):
             meta = wire.unrelated(created).get("_meta")
             return Result(
@@ -153,7 +153,7 @@ class OldTasks:
         if "content" not in result:  # servers have nothing to say of tasks that were cancelled, or broke
             task = await self._task(own, exchange)
             if task.get("status") == "cancelled":
-                raise wire.bad_response(self._host.name, "task_cancelled", exchange)
+                raise bad_response(self._host.name, "task_cancelled", exchange)
             raise Refused(INTERNAL_ERROR, str(task.get("statusMessage") or "The task has failed")[:2000])
         return wire.unrelated(result)
 
@@ -206,7 +206,7 @@ class OldTasks:
         try:
             value: Json = wire.decode(raw)
         except (ValueError, RecursionError):
-            raise wire.bad_response(self._host.name, "malformed_message", exchange) from None
+            raise bad_response(self._host.name, "malformed_message", exchange) from None
         return value
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:

@@ -7,8 +7,9 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE, Host, Refused, failure
-from portico_plugins.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
+from portico.api import Host
+from portico_plugins.failures import of_http
+from portico_plugins.http1 import Answer, Connections, HttpError, Unusable
 from portico_plugins.http1.dial import Dialer, Tls
 from portico_plugins.http1.proxy import Proxy
 
@@ -86,7 +87,7 @@ class Client:
             if answer.status in _REDIRECTS:
                 raise Unusable("redirect")
         except HttpError as error:
-            raise self._failed(error, request_id) from None
+            raise of_http(error, self._host.name, request_id) from None
         return answer
 
     async def _once(self, request: Request, take: Take | None) -> Answer:
@@ -140,38 +141,6 @@ class Client:
             name = name.encode("idna").decode()
         port = parts.port or _PORTS[parts.scheme]
         return Dialer(name, port, context, config.allow_private, config.connect_timeout, self._proxy)
-
-    def _failed(self, error: HttpError, request_id: str | None) -> Refused:
-        if isinstance(error, Unreachable):
-            forbidden = error.reason.startswith("address_not_allowed")
-            return self._unavailable(error.reason, request_id, False if forbidden else None)
-        if isinstance(error, Unusable):
-            return self.bad_response(error.reason, request_id)
-        if isinstance(error, Broken) and error.begun:
-            return self.bad_response("answer_cut_short", request_id)
-        # The request may have arrived, so trying again is not safe in general.
-        reason = error.reason if isinstance(error, Broken) else "connection_lost"
-        return self._unavailable(reason, request_id, False)
-
-    def _unavailable(self, reason: str, request_id: str | None, retryable: bool | None) -> Refused:
-        return failure(
-            UPSTREAM_UNAVAILABLE,
-            "The upstream is not available.",
-            reason=reason,
-            upstream=self._host.name,
-            request_id=request_id,
-            retryable=retryable,
-        )
-
-    def bad_response(self, reason: str, request_id: str | None) -> Refused:
-        """The failure that an answer of no use is."""
-        return failure(
-            UPSTREAM_BAD_RESPONSE,
-            "The upstream's answer could not be used.",
-            reason=reason,
-            upstream=self._host.name,
-            request_id=request_id,
-        )
 
 
 def redirected(request: Request, answer: Answer) -> Request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -45,6 +46,11 @@ class Operation:
     def key(self) -> str:
         """What tells it from the others of its document."""
         return f"{self.method} {self.path}"
+
+    def digest(self, base: str) -> str:
+        """What it is below a base URL, so that it can be compared and not read."""
+        route = f"{self.method} {base}{self.path}".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(route).hexdigest()[:32]
 
 
 def operations(document: Document) -> Iterator[Operation]:

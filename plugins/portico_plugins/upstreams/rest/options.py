@@ -6,9 +6,9 @@ import re
 from typing import Any, Final, Literal
 
 import attrs
-from attrs.validators import gt, optional
 
 from portico.api import Credential, Json, Ref, Secret, doc, nearest
+from portico_plugins.fields import seconds
 from portico_plugins.upstreams import checks
 
 from .parameters import STYLES, path_names
@@ -80,9 +80,7 @@ class OperationSettings:
 
     name: str = attrs.field(default="", metadata=doc("The tool's name."))
     description: str = attrs.field(default="", metadata=doc("The tool's description."))
-    timeout: float | None = attrs.field(
-        default=None, validator=optional(gt(0)), metadata=doc("The most seconds a call may take.")
-    )
+    timeout: float | None = seconds(None, "The most seconds a call may take.")
     fixed: Json = attrs.field(
         factory=dict,
         metadata=doc(

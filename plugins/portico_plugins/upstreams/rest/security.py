@@ -113,5 +113,8 @@ def _header(scheme: str, name: str, value: str) -> Additions:
 def chosen(
     needed: Sequence[Mapping[str, tuple[str, ...]]], there: Mapping[str, Additions]
 ) -> Mapping[str, tuple[str, ...]]:
-    """The schemes to use for an operation: the first of its requirements that is configured, all of it."""
-    return next((each for each in needed if all(name in there for name in each)), {})
+    """The schemes to use for an operation: the first of its requirements that is configured, all of it.
+
+    Where it need not have any (`{}` among them, in whatever place), what is configured is still shown.
+    """
+    return next((each for each in needed if each and all(name in there for name in each)), {})

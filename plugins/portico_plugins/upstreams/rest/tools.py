@@ -242,7 +242,7 @@ class _Maker:
             found, payload, flattened(document, payload) if flat and payload else None
         )
         return Tool(
-            self._definition(operation, name, own, arguments),
+            self._definition(operation, name, own, arguments, "" if config.base_url else base),
             operation.method,
             base,
             operation.path,
@@ -264,6 +264,7 @@ class _Maker:
         name: str,
         own: OperationSettings,
         arguments: Arguments,
+        base: str,
     ) -> Json:
         said = [
             operation.summary,
@@ -286,6 +287,8 @@ class _Maker:
             if schema is not None:
                 definition["outputSchema"] = schema
         definition["annotations"] = _annotations(operation.method, own)
+        # Where it goes is in nothing above: a change of that must be one of the definition, for pins.
+        definition["_meta"] = {"portico/operation": operation.digest(base)}
         return definition
 
     def _output(self, operation: Operation) -> Json | None:

@@ -24,7 +24,7 @@ use = "file"
 """
 
 
-async def until(found: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+async def until(found: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not await found():
             await asyncio.sleep(0.01)

@@ -299,7 +299,7 @@ async def test_a_key_whose_request_is_under_way_is_a_conflict() -> None:
     async with served(management=slow) as api:
         headers = {"idempotency-key": "k1"}
         first = asyncio.create_task(api.http.post(UP, json=NEW, headers=headers))
-        await asyncio.wait_for(slow.begun.wait(), 10)
+        await asyncio.wait_for(slow.begun.wait(), 30)
         assert (await api.http.post(UP, json=NEW, headers=headers)).status_code == 409
         slow.go.set()
         assert (await first).status_code == 201

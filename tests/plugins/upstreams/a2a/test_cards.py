@@ -295,5 +295,5 @@ async def test_a_card_that_says_nothing_of_its_age_is_asked_for_again_as_configu
 async def test_a_start_waits_no_longer_for_a_card_than_configured() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        async with asyncio.timeout(10), running(url, start_grace=0.0, connect_timeout=3600.0) as up:
+        async with asyncio.timeout(30), running(url, start_grace=0.0, connect_timeout=3600.0) as up:
             assert up.upstream.state is State.STARTING

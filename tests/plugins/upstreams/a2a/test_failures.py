@@ -19,7 +19,7 @@ from tests.plugins.upstreams.kit import Running, call, text
 async def refused(up: Running, tool: str = "send") -> tuple[int, str]:
     """The code and the word of a call that fails."""
     with pytest.raises(Refused) as found:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             await up.send(call(tool, {"message": "x"}))
     assert found.value.data["gateway"]["upstream"] == "up"
     assert "127.0.0.1" not in found.value.message
@@ -135,6 +135,22 @@ async def test_a_task_nobody_can_ask_for_any_more_is_a_failure() -> None:
     assert server.methods().count("GetTask") == 5
 
 
+async def test_what_the_agent_has_begun_is_not_to_be_tried_again() -> None:
+    busy = http(b"", "text/plain", "429 Too Many Requests")
+    begun = cut(events(task("WORKING"), cut=True))
+    async with (
+        raw(streaming=True, SendStreamingMessage=begun, GetTask=busy) as server,
+        running(server.origin) as up,
+    ):
+        with pytest.raises(Refused) as found:
+            await up.send(call("send", {"message": "x"}))
+    assert (found.value.code, found.value.data["gateway"]["retryable"]) == (50302, False)
+    async with raw(streaming=True, SendStreamingMessage=busy) as server, running(server.origin) as up:
+        with pytest.raises(Refused) as found:
+            await up.send(call("send", {"message": "x"}))
+    assert (found.value.code, found.value.data["gateway"]["retryable"]) == (50302, True)
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
@@ -193,9 +209,9 @@ async def test_an_error_of_the_agents_is_the_tools(answer: bytes, said: str) -> 
 
 async def test_an_agent_that_never_answers_is_left_in_time() -> None:
     async with raw() as server:
-        async with running(server.origin, call_timeout=0.2) as up:
+        async with running(server.origin, call_timeout=1.0) as up:
             assert await refused(up) == (50400, "call_timeout")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await server.closed.wait()
     assert server.methods() == ["SendMessage"]
 
@@ -275,7 +291,7 @@ async def test_a_card_of_no_use_is_told_and_nothing_is_sent(answer: bytes, why: 
 async def test_a_card_that_does_not_come_is_waited_for_no_longer_than_configured() -> None:
     async with raw() as server:
         server.cards = [b"HTTP/1.1 200 OK\r\n"]
-        async with running(server.origin, connect_timeout=0.2) as up:
+        async with running(server.origin, connect_timeout=0.5) as up:
             assert (up.upstream.state, up.upstream.reason) == (State.UNAVAILABLE, "card_timeout")
 
 

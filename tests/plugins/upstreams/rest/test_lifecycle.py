@@ -30,7 +30,7 @@ class Documents:
 
     async def until_asked(self, times: int) -> None:
         """Wait until it was asked so many times."""
-        async with asyncio.timeout(15), self._news:
+        async with asyncio.timeout(30), self._news:
             await self._news.wait_for(lambda: len(self.asked) >= times)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -118,12 +118,12 @@ async def test_each_item_is_progress_as_it_comes() -> None:
         for n in (1, 2):
             client.news.clear()
             slow.lines.put_nowait(b'{"n": %d}\n' % n)
-            await asyncio.wait_for(client.news.wait(), 5)
+            await asyncio.wait_for(client.news.wait(), 30)
             params = {"progressToken": "p", "progress": n, "message": f'{{"n": {n}}}'}
             assert client.frames[-1] == ("notifications/progress", params)
         assert not task.done()
         task.cancel()
-        await asyncio.wait_for(slow.gone.wait(), 5)
+        await asyncio.wait_for(slow.gone.wait(), 30)
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -159,7 +159,7 @@ async def test_a_stream_without_end_is_ended_at_the_limit(limits: Json, why: str
 
     async with raw(flood) as server, running(openapi_inline=simple(), base_url=server.origin, **limits) as up:
         value = (await up.send(call("op"))).value
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 30)
     assert value["isError"] is False
     assert value["structuredContent"]["truncated"] == why
     assert len(value["structuredContent"]["items"]) == most
@@ -177,7 +177,7 @@ async def test_what_came_in_time_is_the_result_when_time_is_up(nearer: str) -> N
     ):
         value = (await up.send(call("op", seconds=seconds))).value
         assert value["structuredContent"] == {"items": [1], "truncated": "deadline"}
-        await asyncio.wait_for(slow.gone.wait(), 5)
+        await asyncio.wait_for(slow.gone.wait(), 30)
 
 
 async def refused(answer: bytes, **config: Any) -> tuple[int, str]:
@@ -227,7 +227,7 @@ async def test_a_stream_that_has_ended_leaves_its_connection_for_the_next_call()
     async with running(openapi_inline=simple(), base_url=origin) as up:
         for _ in range(3):
             assert (await up.send(call("op"))).value["structuredContent"] == {"items": [1]}
-    await asyncio.wait_for(gone.wait(), 5)
+    await asyncio.wait_for(gone.wait(), 30)
     server.close()
     assert connections == 1
 
