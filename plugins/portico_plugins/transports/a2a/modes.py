@@ -20,6 +20,7 @@ OUTPUT_MODES: Final = ("application/json", "text/plain")
 """What every result can be had as."""
 
 _JSON, _TEXT = OUTPUT_MODES
+_encode = msgspec.json.Encoder(order="sorted").encode
 _MOST: Final = 64
 _LONGEST: Final = 255
 
@@ -116,7 +117,9 @@ def _as(part: Part, value: Any, modes: Modes) -> Part:
     elif part.HasField("text"):
         made = text_part(part.text)
     else:
-        made = text_part(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+        # Maps of protobuf have no order of their own.
+        said = value if isinstance(value, str) else _encode(value).decode()
+        made = text_part(said)
     if part.HasField("metadata"):
         made.metadata.CopyFrom(part.metadata)
     made.filename = part.filename
