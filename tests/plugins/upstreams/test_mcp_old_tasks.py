@@ -106,7 +106,7 @@ async def test_its_progress_reaches_the_client_of_the_call() -> None:
                 event({"jsonrpc": "2.0", "method": "notifications/progress", "params": progress})
             )
         async with asyncio.timeout(PATIENCE):
-            await client.news.wait()
+            await asyncio.wait_for(client.news.wait(), 60)
         task.message = "half of it"  # in words besides numbers it would not always be more
         await app.notify(task)
         task.end(said("over"))
@@ -125,7 +125,7 @@ async def test_what_it_says_of_its_status_is_progress() -> None:
             task.message = words
             await app.notify(task)
             async with asyncio.timeout(PATIENCE):
-                await client.news.wait()
+                await asyncio.wait_for(client.news.wait(), 60)
         task.end(said("over"))
         await sending
     assert client.frames == [
