@@ -15,7 +15,7 @@ from portico._config.exchange.reading import read_import
 from portico._config.exchange.toml import dumps as write_toml
 from portico._config.validators import at_least, positive
 from portico._config.wording import Wrong, absence, nearest
-from portico._core.addresses import judge
+from portico._core.addresses import AddressNotAllowed, judge, resolve, spelled
 from portico._core.contracts.auth import GATEWAY, AuthScheme, Challenge, Credentials, Principal
 from portico._core.contracts.clock import Clock
 from portico._core.contracts.config import ConfigLoader, Ref, Secret, doc
@@ -74,9 +74,6 @@ from portico._core.contracts.upstreams import (
 )
 from portico._core.contracts.wiring import Wiring
 from portico._core.door import Denied, Door
-from portico._core.endpoint import (
-    Endpoint,
-)
 from portico._core.errors import (
     CIRCUIT_OPEN,
     HEADER_MISMATCH,
@@ -102,11 +99,6 @@ from portico._core.errors import (
     Refused,
     failure,
 )
-from portico._core.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
-from portico._core.listen import (
-    Listen,
-)
-from portico._core.owners import FORWARDED, PROXIED
 from portico._core.protocol.envelope import check_modern, is_enveloped
 from portico._core.protocol.eras import (
     LATEST_LEGACY,
@@ -151,10 +143,18 @@ from portico._core.protocol.stream import (
     Stream,
     Unread,
 )
-from portico._core.session import (
+from portico._core.requests.endpoint import (
+    Endpoint,
+)
+from portico._core.requests.foreign import ForeignCall, ForeignEvent, carry_foreign, foreign_call
+from portico._core.requests.listen import (
+    Listen,
+)
+from portico._core.requests.owners import FORWARDED, PROXIED
+from portico._core.requests.session import (
     Session,
 )
-from portico._core.single import OF_A_SESSION, answer_alone, carry_out
+from portico._core.requests.single import OF_A_SESSION, answer_alone, carry_out
 from portico._core.specs import (
     API_VERSION,
     AuthFactory,
@@ -212,6 +212,7 @@ __all__ = [
     "UPSTREAM_UNAVAILABLE",
     "URL_ELICITATION_REQUIRED_LEGACY",
     "About",
+    "AddressNotAllowed",
     "Admission",
     "Admit",
     "Asking",
@@ -354,8 +355,10 @@ __all__ = [
     "positive",
     "read_import",
     "request_frame",
+    "resolve",
     "result_frame",
     "result_pieces",
+    "spelled",
     "sse_event",
     "sse_events",
     "sse_numbered",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -73,6 +76,30 @@ async def test_sigterm_ends_it_and_every_process_it_has_started() -> None:
         assert pids <= {each.pid for each in children}
         assert await running.stop() == 0
         await gone(children)
+
+
+async def test_it_serves_although_nobody_reads_what_it_prints() -> None:
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    process = await asyncio.create_subprocess_exec(
+        *(GATEWAY, "bridge", "--port", "0", "--log-level", "info", "--stdio", SERVER),
+        stdout=ours,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    os.close(ours)
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            while b'"gateway.ready"' not in (line := await process.stderr.readline()):
+                assert line, "it has ended"
+            process.terminate()
+            rest = await process.stderr.read()
+            assert (await process.wait(), b"gateway.stopped" in rest) == (0, True)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 async def test_one_server_is_served_over_every_transport_at_once() -> None:
@@ -225,7 +252,9 @@ async def test_a_remote_server_is_served_again() -> None:
         (("--stdio", "a", "--header-to-env", "X-Token=PATH"), "no caller may set it"),
         (("--stdio", "a", "--header-to-env", "Authorization=TOKEN"), "what callers show the gateway itself"),
         (("--stdio", "a", "--named-server", "a", "b"), "two servers are called 'a'"),
-        (("--stdio", "a", "--host", "0.0.0.0"), "--token"),
+        (("--stdio", "python", "--host", "0.0.0.0"), "--token"),
+        (("--stdio", "no-such-program-here"), "there is no 'no-such-program-here' in PATH"),
+        (("--stdio", "python no_such_script.py"), "no_such_script.py"),
         (("--stdio", "a", "--pass-env", "NOT_THERE_AT_ALL"), "NOT_THERE_AT_ALL"),
     ],
 )

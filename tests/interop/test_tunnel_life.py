@@ -309,6 +309,31 @@ async def test_two_processes_share_the_work_where_two_may(tmp_path: Path) -> Non
             assert await state_of(running) == {"state": "ready"}
 
 
+# --- replicas -----------------------------------------------------------------------------------------
+
+
+async def test_one_process_serves_every_replica_of_a_gateway(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    async with gateway(folders[0]) as one, gateway(folders[1]) as two:
+        both = ("--connect", two.entrance, "--stdio", SERVER)
+        async with tunnel(one.entrance, *both, folder=tmp_path) as dialler:
+            await dialler.until("tunnel_connected", 2)
+            for replica in (one, two):
+                await ready(replica)
+                async with replica.client(LATEST) as client:
+                    assert said(await client.call_tool("pid", {})).isdigit()
+            one.process.signal(signal.SIGKILL)
+            await dialler.until("tunnel_ended")
+            async with two.client(LATEST) as client:
+                assert said(await client.call_tool("pid", {})).isdigit()
+            assert len(dialler.events("tunnel_ended")) == 1
+            await one.restart()
+            await dialler.until("tunnel_connected", 3)
+            await ready(one)
+
+
 # --- workers --------------------------------------------------------------------------------------
 
 
@@ -413,17 +438,19 @@ async def test_over_tls_it_is_the_same_and_a_stranger_s_certificate_is_not_belie
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--stdio", "x", "--url", "http://a"), "expected one of --stdio"),
+        (("--stdio", "python", "--url", "http://a"), "expected one of --stdio"),
         ((), "expected one of --stdio"),
-        (("--stdio", "x", "--server", "y"), "--server goes with --config"),
-        (("--stdio", "x", "--header", "A: b"), "--header goes with --url"),
-        (("--stdio", "x", "--auth", "b"), "--auth goes with --url"),
-        (("--stdio", "x", "--connect", "wss://gateway.example:0/tunnel/lab"), "expected a port"),
+        (("--stdio", "python", "--server", "y"), "--server goes with --config"),
+        (("--stdio", "python", "--header", "A: b"), "--header goes with --url"),
+        (("--stdio", "python", "--auth", "b"), "--auth goes with --url"),
+        (("--stdio", "python", "--connect", "wss://gateway.example:0/tunnel/lab"), "expected a port"),
         (("--stdio", "http://a/mcp"), "a URL goes to --url"),
-        (("--stdio", "x", "--connect", "ws://gateway.example/tunnel/lab"), "expected wss://"),
-        (("--stdio", "x", "--connect", "wss://gateway.example/lab"), "expected wss://HOST/tunnel/NAME"),
-        (("--stdio", "x", "--connect", "wss://me:pw@gateway.example/tunnel/lab"), "has no credentials"),
-        (("--stdio", "x", "--secret-file", "nothing"), "expected one of --secret-env"),
+        (("--stdio", "python", "--connect", "ws://gateway.example/tunnel/lab"), "expected wss://"),
+        (("--stdio", "python", "--connect", "wss://gateway.example/lab"), "expected wss://HOST/tunnel/NAME"),
+        (("--stdio", "python", "--connect", "wss://me:pw@gateway.example/tunnel/lab"), "has no credentials"),
+        (("--stdio", "python", "--secret-file", "nothing"), "expected one of --secret-env"),
+        (("--stdio", "no-such-program-here"), "there is no 'no-such-program-here' in PATH"),
+        (("--stdio", "python", "--connect", "https://127.0.0.1:1/tunnel/lab"), "names a gateway twice"),
     ],
 )
 async def test_a_wrong_command_line_is_said_on_stderr(

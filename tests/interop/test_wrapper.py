@@ -372,3 +372,22 @@ async def test_an_environment_made_for_a_whole_gateway_adds_nothing() -> None:
         }
         async with connected("legacy", "--url", remote.url, **more) as (client, _):
             assert len((await client.list_tools()).tools) == 4
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_it_ends_with_its_input_whatever_of_the_standard_streams_is_closed(closed: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", f'exec "$0" "$@" {closed}', GATEWAY, "wrapper", "--url", "http://127.0.0.1:9/mcp"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            output, errors = await process.communicate()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    assert (process.returncode, output) == (0, b"")
+    assert b"Traceback" not in errors
+    assert b"Assertion" not in errors

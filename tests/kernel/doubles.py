@@ -15,21 +15,21 @@ import attrs
 
 from portico._config.components import Component
 from portico._config.settings import GatewaySettings, ServerSettings, Settings
-from portico._core.catalog import ServerSpec
-from portico._core.endpoint import Endpoint
-from portico._core.lists import Lists
-from portico._core.load import Load
-from portico._core.pipeline import Pipeline
+from portico._core.catalog.view import ServerSpec
 from portico._core.plane import Plane
 from portico._core.protocol.call import Outcome
 from portico._core.protocol.jsonrpc import Message, decode, encode, parse
 from portico._core.protocol.modern_call import Asking, Frames, ModernCall
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.stream import Stream
-from portico._core.router import Router
+from portico._core.requests.endpoint import Endpoint
+from portico._core.requests.lists import Lists
+from portico._core.requests.load import Load
+from portico._core.requests.pipeline import Pipeline
+from portico._core.requests.router import Router
+from portico._core.requests.session import Session
 from portico._core.seal import Seal
-from portico._core.session import Session
-from portico._host.access import in_line
+from portico._host.logs.access import in_line
 from portico.api import (
     LATEST_MODERN,
     META_CAPABILITIES,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from portico._config.components import Component
-from portico._core.load import Load
 from portico._core.plane import Plane
+from portico._core.requests.load import Load
 from portico._host.rounds import Rounds
 from portico.api import Json, Offer, Refused, State, failure
 from portico.testing import RecordingLog

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 import structlog
 
-from portico._core.call_records import CallRecord
-from portico._host import access, log
-from portico._host.access import INTERVAL, AccessLog, access_log, in_line
-from portico._host.lines import Lines, to_stderr
+from portico._core.requests.call_records import CallRecord
+from portico._host.logs import access, log
+from portico._host.logs.access import INTERVAL, AccessLog, access_log, in_line
+from portico._host.logs.lines import Lines, to_stderr
 from tests.kernel.doubles import jumping
 
 PATIENCE = 30.0

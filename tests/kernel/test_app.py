@@ -7,8 +7,8 @@ import pytest
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from portico._host.app import build_app
-from portico._host.limits import Limits
+from portico._host.http.app import build_app
+from portico._host.http.limits import Limits
 from portico.api import Json, State, upgrade_required
 from tests.kernel.doubles import StubUpstream, World, jumping, offer
 
@@ -101,8 +101,9 @@ async def test_nobody_keeps_these_answers(path: str) -> None:
 
 
 @jumping
-async def test_a_wrong_path_is_told_the_right_ones() -> None:
-    site = Site()
+async def test_a_wrong_path_is_told_the_right_ones_where_there_are_any() -> None:
+    assert await Site().json("/mpc") == (404, {"error": "not found", "expected": []})
+    site = Site(Route("/mcp", Said("exact")))
     site.world.add("tools", ("a",))
     assert await site.json("/mpc") == (
         404, {"error": "not found", "expected": ["/servers/default/mcp", "/servers/tools/mcp", "/mcp"]},

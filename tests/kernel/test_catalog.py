@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico._core.catalog import ServerSpec, View, build_view
-from portico._core.naming import Selection
+from portico._core.catalog.building import build_view
+from portico._core.catalog.naming import Selection
+from portico._core.catalog.union import has_tasks
+from portico._core.catalog.view import ServerSpec, View
 from portico._core.protocol.eras import TASKS_EXTENSION
 from portico._core.protocol.jsonrpc import decode
-from portico._core.union import has_tasks
 from portico.api import INVALID_PARAMS, METHOD_NOT_FOUND, Era, Json, Offer, Refused, Target
 from tests.kernel.doubles import offer, tool
 

@@ -12,7 +12,7 @@ from portico._config.discovery import discover
 from portico._config.memo import Memo
 from portico._config.settings import Document, load
 from portico._config.sources import LookUp
-from portico._host.composed import Composed, Key, Known, by_content, compose
+from portico._host.managed.composed import Composed, Key, Known, by_content, compose
 from portico.api import About, Json, Record
 
 PLUGINS = discover()

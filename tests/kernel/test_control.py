@@ -17,7 +17,8 @@ from portico._config.orders import Orders
 from portico._config.settings import Document
 from portico._config.sources import parse_value
 from portico._config.wording import Text
-from portico._host import control, link, notify, rundir
+from portico._host import control, notify, rundir
+from portico._host.workers import link
 from portico.api import Json
 
 # --- the private folder --------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from portico._core.foreign import UNREAD
-from portico._core.naming import Selection
+from portico._core.catalog.naming import Selection
+from portico._core.requests.foreign import UNREAD
 from portico.api import (
     INTERNAL_ERROR,
     METHOD_NOT_FOUND,

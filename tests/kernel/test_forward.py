@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from portico._core.owners import FORWARDED, Owners
+from portico._core.requests.owners import FORWARDED, Owners
 from portico._core.seal import Seal
-from portico._host.forward import Forwarder, socket_path
-from portico._host.frames import DATA, Framed
-from portico._host.peers import Peers
+from portico._host.forwarding.forward import Forwarder, socket_path
+from portico._host.forwarding.frames import DATA, Framed
+from portico._host.forwarding.peers import Peers
 from portico.api import Event, Json
 from portico.testing import RecordingLog
 from tests.kernel.doubles import ALICE, BOB, KEY, LoopClock

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from portico._host.gateway import Gateway, drain, started, without
-from portico._host.limits import limits_of
+from portico._host.http.limits import limits_of
 from portico._host.places import host_of, is_loopback
 from portico.api import (
     GATEWAY,

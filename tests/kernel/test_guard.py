@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from portico._core.owners import PROXIED
-from portico._host.guard import Guard
-from portico._host.limits import Limits
+from portico._core.requests.owners import PROXIED
+from portico._host.http.guard import Guard
+from portico._host.http.limits import Limits
 
 HOST = (b"host", b"localhost:4444")
 Headers = Sequence[tuple[bytes, bytes]]

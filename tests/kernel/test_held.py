@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from portico._core.catalog import ServerSpec, View, build_view
+from portico._core.catalog.building import build_view
+from portico._core.catalog.held import HeldOf
+from portico._core.catalog.naming import Selection
+from portico._core.catalog.view import ServerSpec, View
 from portico._core.contracts.exchange import Era
 from portico._core.contracts.json import Json
 from portico._core.contracts.upstreams import Offer
 from portico._core.errors import INVALID_PARAMS, TOOL_DEFINITION_CHANGED, Refused
-from portico._core.held import HeldOf
-from portico._core.naming import Selection
 
 A = Offer(
     tools=({"name": "search"}, {"name": "read"}),

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from portico._core.listen import MAX_URIS, Listen
 from portico._core.protocol.stream import Stream
+from portico._core.requests.listen import MAX_URIS, Listen
 from portico.api import INVALID_PARAMS, META_SUBSCRIPTION, Json, Principal, Refused
 from tests.kernel.doubles import (
     ALICE,

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico._core.catalog import ServerSpec, build_view
-from portico._core.lists import CURSOR_TTL, Lists
+from portico._core.catalog.building import build_view
+from portico._core.catalog.view import ServerSpec
+from portico._core.requests.lists import CURSOR_TTL, Lists
+from portico._core.requests.shaping import shape_result
 from portico._core.seal import Seal
-from portico._core.shaping import shape_result
 from portico.api import GATEWAY, INVALID_PARAMS, METHOD_NOT_FOUND, Era, Json, Offer, Refused, Result
 from portico.testing import FakeClock, make_exchange
 from tests.kernel.doubles import ALICE, BOB, KEY, offer, tool

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import structlog
 
-from portico._host import log
-from portico._host.log import scrub
+from portico._host.logs import log
+from portico._host.logs.log import scrub
 from portico.api import Secret
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico._core.naming import MAX_NAME, Claim, Selection, advertise, prefixed
+from portico._core.catalog.naming import MAX_NAME, Claim, Selection, advertise, prefixed
 
 LEGAL = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 Prefix = Literal["never", "conflict", "always"]

@@ -7,9 +7,10 @@ import pytest
 
 from portico._config.strict import structured
 from portico._config.wording import Wrong
-from portico._core.catalog import ServerSpec, View, build_view
-from portico._core.naming import Selection
-from portico._core.overrides import Key, Override, key_of, problems
+from portico._core.catalog.building import build_view
+from portico._core.catalog.naming import Selection
+from portico._core.catalog.overrides import Key, Override, key_of, problems
+from portico._core.catalog.view import ServerSpec, View
 from portico._core.protocol.jsonrpc import decode
 from portico.api import HEADER_MISMATCH, INVALID_PARAMS, Json, Offer, Refused
 from tests.kernel.doubles import StubUpstream, World, jumping, offer, settle, tool

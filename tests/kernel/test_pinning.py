@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portico._host import pinning
+from portico._host.managed import pinning
 from portico.api import (
     TOOL_DEFINITION_CHANGED,
     About,

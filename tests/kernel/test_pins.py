@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico._core.catalog import ServerSpec, build_view
-from portico._core.contracts.json import Json
-from portico._core.contracts.upstreams import Offer
-from portico._core.differences import differences
-from portico._core.odd_text import odd_text
-from portico._core.pins import (
+from portico._core.catalog.building import build_view
+from portico._core.catalog.differences import differences
+from portico._core.catalog.odd_text import odd_text
+from portico._core.catalog.pins import (
     MOST_ABSENT,
     MOST_RESOURCES,
     OnChange,
@@ -25,7 +23,10 @@ from portico._core.pins import (
     look,
     settle,
 )
-from portico._core.shadows import conflicts, skeleton
+from portico._core.catalog.shadows import conflicts, skeleton
+from portico._core.catalog.view import ServerSpec
+from portico._core.contracts.json import Json
+from portico._core.contracts.upstreams import Offer
 from portico._core.steps import finished
 
 JSON = st.recursive(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from portico._core.pipeline import Pipeline
+from portico._core.requests.pipeline import Pipeline
 from portico.api import GATEWAY, Era, Exchange, Json, Next, Refused, Result
 
 

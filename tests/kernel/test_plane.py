@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from portico._core.naming import Selection
+from portico._core.catalog.naming import Selection
 from portico.api import (
     METHOD_NOT_FOUND,
     SHUTTING_DOWN,

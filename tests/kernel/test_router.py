@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from portico._core.catalog import ServerSpec, build_view
-from portico._core.lists import Lists
-from portico._core.naming import Selection
-from portico._core.router import MAX_ROUNDS, STATE_TTL, Router
+from portico._core.catalog.building import build_view
+from portico._core.catalog.naming import Selection
+from portico._core.catalog.view import ServerSpec
+from portico._core.requests.lists import Lists
+from portico._core.requests.router import MAX_ROUNDS, STATE_TTL, Router
 from portico._core.seal import Seal
 from portico.api import (
     INVALID_PARAMS,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from portico._host.routes import routes_of
+from portico._host.http.routes import routes_of
 from portico.api import ConfigError
 
 

@@ -14,7 +14,7 @@ from portico._host import serve as serving
 from portico._host.ending import Ending, signals
 from portico._host.gateway import Gateway
 from portico._host.listening import bind, shown
-from portico._host.log import configure
+from portico._host.logs.log import configure
 from portico._host.serve import serve_io
 from portico.api import ConfigError
 from tests.kernel.doubles import ALICE, Anybody, StubUpstream, composed, modern_params, offer

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico._core.protocol.jsonrpc import decode, encode
-from portico._core.shaping import server_info_member, shape_error, shape_result, url_elicitations
+from portico._core.requests.shaping import server_info_member, shape_error, shape_result, url_elicitations
 from portico.api import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,

@@ -9,9 +9,11 @@ import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portico._core.catalog import ServerSpec, Shown, View, build_view, view_steps
-from portico._core.naming import Selection
-from portico._core.overrides import Override
+from portico._core.catalog.building import build_view, view_steps
+from portico._core.catalog.naming import Selection
+from portico._core.catalog.overrides import Override
+from portico._core.catalog.shown import Shown
+from portico._core.catalog.view import ServerSpec, View
 from portico._core.steps import finished, unhurried
 from portico.api import Era, Json, Offer
 from tests.kernel.doubles import StubUpstream, World, jumping, offer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portico._host.snapshot import Snapshot
+from portico._host.managed.snapshot import Snapshot
 from portico.api import About, Record
 
 RECORDS = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from portico._core.load import Load
+from portico._core.requests.load import Load
 from portico._host.strain import Strain, strain_of
 from portico._host.system import memory_limit
 from portico.api import Refused

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from portico._core.protocol.eras import TASKS_EXTENSION
-from portico._core.tasks import HANDLE_TTL
+from portico._core.requests.tasks import HANDLE_TTL
 from portico.api import (
     INVALID_PARAMS,
     UPSTREAM_BAD_RESPONSE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import attrs
 import pytest
 
 from portico._core.protocol.eras import RELATED_TASK, TASKS_EXTENSION
-from portico._core.tasks_known import MOST_EACH, MOST_KEPT_EACH, KnownTasks
+from portico._core.requests.tasks_known import MOST_EACH, MOST_KEPT_EACH, KnownTasks
 from portico.api import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -258,6 +259,7 @@ async def test_a_task_is_cancelled_once() -> None:
     assert up.methods[-1] == "tasks/cancel"
     assert [each["status"] for each in (await asked(peer, "tasks/list"))["tasks"]] == ["cancelled"]
     up.states = [{"status": "cancelled"}]
+    assert (await refused(peer, "tasks/result", {"taskId": ident}))["message"] == "The task was cancelled"
     assert (await refused(peer, "tasks/cancel", {"taskId": ident}))["code"] == INVALID_PARAMS
     assert up.methods.count("tasks/cancel") == 1
 
@@ -276,6 +278,28 @@ async def test_the_list_has_a_principals_own_tasks_as_they_were_told_last() -> N
     assert (await refused(alice, "tasks/list", {"cursor": "x"}))["code"] == INVALID_PARAMS
     await asyncio.sleep(6)  # longer than they live
     assert (await asked(alice, "tasks/list")) == {"tasks": []}
+
+
+@jumping
+async def test_what_comes_with_a_new_task_comes_through() -> None:
+    meta = {"io.modelcontextprotocol/model-immediate-response": "Go on"}
+    up = TaskUpstream(made={"resultType": "task", "status": "working", **OWN, "_meta": meta})
+    made = await asked(World({"a": up}).legacy().open(), "tools/call", ASKING)
+    assert made["_meta"] == meta
+    assert made["task"]["status"] == "working"
+
+
+@jumping
+async def test_odd_words_of_an_upstream_are_no_obstacle() -> None:
+    odd = {"ttlMs": "x", "pollIntervalMs": True, "statusMessage": 7, "createdAt": None}
+    up = TaskUpstream({"status": "working", **odd, "ttlMs": -5, "pollIntervalMs": 1e300})
+    up.made |= odd
+    peer = World({"a": up}).legacy().open()
+    task = await begun(peer)
+    assert (task["ttl"], "pollInterval" in task, "statusMessage" in task) == (None, False, False)
+    assert isinstance(task["createdAt"], str)
+    state = await asked(peer, "tasks/get", {"taskId": task["taskId"]})
+    assert (state["ttl"], state["pollInterval"]) == (0, 2**53 - 1)
 
 
 # --- answers that are there at once -------------------------------------------------------------------
@@ -419,6 +443,17 @@ async def test_results_that_are_kept_take_no_more_room_than_they_may() -> None:
     assert known.kept(ALICE, "h3") is None
     assert known.kept(ALICE, "bobs") is None
     assert known.kept(BOB, "bobs") is not None
+
+
+@jumping
+async def test_a_result_that_nobody_fetches_is_forgotten_in_time() -> None:
+    known = KnownTasks()
+    state: Json = {"status": "completed", "ttlMs": 60_000}
+    kept = weakref.ref(known.add(ALICE, "h", state, Result(raw=b'{"content":[]}')))
+    await asyncio.sleep(59)
+    assert known.kept(ALICE, "h") is kept() is not None
+    await asyncio.sleep(2)
+    assert kept() is None
 
 
 async def test_tasks_that_are_over_are_forgotten_before_those_that_live() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico._core.uris import MAX_MATCHED, Template, disambiguate, rewrite_uris, scheme_of
+from portico._core.catalog.uris import MAX_MATCHED, Template, disambiguate, rewrite_uris, scheme_of
 
 # --- templates -----------------------------------------------------------------------------------------
 

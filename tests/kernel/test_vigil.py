@@ -14,8 +14,8 @@ import pytest
 from portico._config.tables import GatewaySettings
 from portico._core.contracts.json import Json
 from portico._host.notify import watchdog
-from portico._host.vigil import end_stuck
-from portico._host.workers import Worker
+from portico._host.workers.base import Worker
+from portico._host.workers.vigil import end_stuck
 from portico.testing import RecordingLog
 from tests.kernel.staff import PATIENCE, Client, Failed, alive, config, kill, staff
 from tests.kernel.test_supervisor import gone, ready

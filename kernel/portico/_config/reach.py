@@ -7,7 +7,6 @@ no business in its network. Names are not resolved here: they are judged wheneve
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ import attrs
 
 from portico._config.tables import GatewaySettings
 from portico._config.wording import Place
-from portico._core.addresses import judge
+from portico._core.addresses import judge, spelled
 from portico._core.contracts.json import Json
 
 _HELD = "only the configuration file may set this, unless gateway.managed_private says otherwise"
@@ -70,12 +69,10 @@ def _reason(url: str, allow_private: bool) -> str | None:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return None  # it is no URL, and its plugin says so
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except (OSError, ValueError):
-        local = host.rstrip(".").rpartition(".")[2] == "localhost"
-        return "loopback" if local and not allow_private else None
-    reasons = (judge(str(address[0]), allow_private=allow_private) for *_, address in found)
+    found = spelled(host)
+    if not found and host.rstrip(".").rpartition(".")[2] == "localhost" and not allow_private:
+        return "loopback"
+    reasons = (judge(ip, allow_private=allow_private) for ip in found)
     return next((reason for reason in reasons if reason is not None), None)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from portico._config.validators import at_least, positive
-from portico._core import naming
+from portico._core.catalog import naming
 from portico._core.contracts.config import Secret, doc
 from portico._core.contracts.definitions import OnChange
 

@@ -1,4 +1,4 @@
-"""Judging outbound addresses: which IP addresses a connection may go to, decided after name resolution.
+"""Outbound addresses: names resolved, and which IP addresses a connection may go to, decided after that.
 
 The judgement is over addresses, never over the spelling of a host: `127.1`, `0x7f.1` and a name that
 rebinds all end as the same resolved address. `ipaddress.is_global` is not enough: it calls NAT64 and 6to4
@@ -7,8 +7,15 @@ forms of loopback, and two clouds' metadata addresses, global.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import socket
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from typing import Any, Final
+
+Address = tuple[int, tuple[Any, ...]]
+"""The family of a socket and what it connects to."""
 
 _METADATA: Final = frozenset(
     ip_address(text)
@@ -88,6 +95,68 @@ def judge(ip: str, *, allow_private: bool) -> str | None:
         if reason is not None and (reason in _NEVER or not allow_private):
             return reason
     return None
+
+
+class AddressNotAllowed(OSError):
+    """A host has an address that no connection may be made to.
+
+    Attributes:
+        reason: The class of the address, as `judge` gives it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"address not allowed ({reason})")
+        self.reason = reason
+
+
+async def resolve(host: str, port: int, *, allow_private: bool) -> list[Address]:
+    """The addresses of a host, each of them judged. Connections are made to these, not to the name.
+
+    Args:
+        host: A name or an address.
+        port: The port.
+        allow_private: As for `judge`.
+
+    Returns:
+        At least one; the preferred one first, both families by turns.
+
+    Raises:
+        AddressNotAllowed: One of them may not be connected to; then none of the answer is to be trusted.
+        OSError: The host has no address (`socket.gaierror`).
+    """
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "name not found") from None
+    return _judged(found, allow_private)
+
+
+def resolve_now(host: str, port: int, *, allow_private: bool) -> list[Address]:
+    """The same for code that may block."""
+    return _judged(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), allow_private)
+
+
+def spelled(host: str) -> list[str]:
+    """The addresses that a host is by its spelling, in whatever way resolvers take; none for a name."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, ValueError):
+        return []
+    return [str(address[0]) for *_, address in found]
+
+
+def _judged(
+    found: Iterable[tuple[int, int, int, str, tuple[Any, ...]]], allow_private: bool
+) -> list[Address]:
+    all_ = [(family, address) for family, _, _, _, address in found]
+    for _, address in all_:
+        reason = judge(str(address[0]), allow_private=allow_private)
+        if reason is not None:
+            raise AddressNotAllowed(reason)
+    first = [each for each in all_ if each[0] == all_[0][0]]
+    other = [each for each in all_ if each[0] != all_[0][0]]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(first, other))
+    return list(dict.fromkeys(each for each in turns if each is not None))
 
 
 def _unwrap(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:

@@ -6,10 +6,10 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from portico._core.authentication import Schemes
 from portico._core.contracts.auth import AuthScheme, Credentials, Principal
 from portico._core.contracts.log import Log
 from portico._core.errors import PorticoError
+from portico._core.requests.authentication import Schemes
 
 
 class Denied(PorticoError):

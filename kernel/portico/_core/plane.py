@@ -7,21 +7,23 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from portico._core.catalog import ServerSpec, Shown, View, view_steps
+from portico._core.catalog.building import view_steps
+from portico._core.catalog.disputes import Disputes
+from portico._core.catalog.looks import Looks
+from portico._core.catalog.overrides import Overrides
+from portico._core.catalog.shown import Shown
+from portico._core.catalog.view import ServerSpec, View
 from portico._core.contracts.auth import Principal
 from portico._core.contracts.exchange import Target
 from portico._core.contracts.json import Json
 from portico._core.contracts.log import Log
 from portico._core.contracts.upstreams import Offer, Tellable, Upstream, Watchable
-from portico._core.disputes import Disputes
-from portico._core.endpoint import Endpoint, OpenSession
 from portico._core.errors import METHOD_NOT_FOUND, MISSING_CAPABILITY, Refused
 from portico._core.health import Tending, Untended, status
-from portico._core.load import Load
-from portico._core.looks import Looks
-from portico._core.overrides import Overrides
 from portico._core.protocol.parking import Parking
 from portico._core.protocol.subscriptions import KINDS, Hub
+from portico._core.requests.endpoint import Endpoint, OpenSession
+from portico._core.requests.load import Load
 from portico._core.steps import Steps, finished, unhurried
 
 _METHODS_OF = {

@@ -9,26 +9,26 @@ from typing import Any
 
 from portico._config.components import Component, resolve
 from portico._config.settings import Settings
-from portico._core.call_records import CallRecord
 from portico._core.contracts.config import Ref
 from portico._core.contracts.host import Host
 from portico._core.contracts.log import Log
 from portico._core.contracts.management import Unmanaged
-from portico._core.load import Load
 from portico._core.plane import Plane
 from portico._core.protocol.parking import Parking
+from portico._core.requests.call_records import CallRecord
+from portico._core.requests.load import Load
 from portico._core.seal import Seal
-from portico._host.access import in_line
-from portico._host.forward import Forwarder
+from portico._host.forwarding.forward import Forwarder
 from portico._host.known import Known
 from portico._host.lifecycle import Key, Phase
-from portico._host.pinning import Pinning
+from portico._host.logs.access import in_line
+from portico._host.managed.pinning import Pinning
+from portico._host.managed.roster import Roster
+from portico._host.managed.sealed import Secrets
+from portico._host.managed.snapshot import Snapshot
+from portico._host.managed.staging import Stage
 from portico._host.places import Place, offers_of
-from portico._host.roster import Roster
 from portico._host.rounds import Rounds
-from portico._host.sealed import Secrets
-from portico._host.snapshot import Snapshot
-from portico._host.staging import Stage
 from portico._host.strain import strain_of
 from portico._host.virtual_servers import VirtualServers
 
@@ -116,7 +116,7 @@ class Composer:
         await self.plane.looked()
 
     def _logger(self, component: Component) -> Log:
-        from portico._host.log import logger
+        from portico._host.logs.log import logger
 
         return logger(component=".".join(component.key))
 

@@ -11,7 +11,6 @@ from typing import Any
 import attrs
 
 from portico._config.settings import Settings
-from portico._core.call_records import CallRecord
 from portico._core.contracts.direct import Admit, Direct
 from portico._core.contracts.log import Log
 from portico._core.contracts.management import Management
@@ -19,14 +18,15 @@ from portico._core.contracts.servers import Server
 from portico._core.contracts.transports import Transport
 from portico._core.plane import Plane
 from portico._core.protocol.parking import Parking
-from portico._host.app import build_app
+from portico._core.requests.call_records import CallRecord
 from portico._host.composer import Composer
-from portico._host.forward import Forwarder
+from portico._host.forwarding.forward import Forwarder
+from portico._host.http.app import build_app
+from portico._host.http.limits import limits_of
+from portico._host.http.routes import routes_of
 from portico._host.lifecycle import running
-from portico._host.limits import limits_of
 from portico._host.places import Place
 from portico._host.rounds import Rounds
-from portico._host.routes import routes_of
 from portico._host.stage import LiveStage
 
 

@@ -17,7 +17,7 @@ from portico._core.contracts.exchange import Era
 from portico._core.contracts.json import Json
 from portico._core.contracts.log import Log
 from portico._core.contracts.upstreams import Offer, Visitor
-from portico._host.snapshot import replace
+from portico._host.managed.snapshot import replace
 
 _FORM: Final = 1
 _MOST: Final = 32 * 1024 * 1024

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from portico._config.settings import Settings
-from portico._host.access import access_log
 from portico._host.ending import Ending
+from portico._host.forwarding.peers import Peers
 from portico._host.gateway import Gateway, drain, started, without
-from portico._host.log import configure, logger
-from portico._host.peers import Peers
+from portico._host.logs.access import access_log
+from portico._host.logs.log import configure, logger
 from portico._host.places import Place
 
 _ON_THE_WAY: Final = 1.2

@@ -11,12 +11,12 @@ import attrs
 
 from portico._config.components import Component
 from portico._config.settings import Settings
+from portico._core.catalog.overrides import Overrides
 from portico._core.contracts.exchange import Target
 from portico._core.contracts.json import Json
 from portico._core.contracts.upstreams import Offer, State, Upstream
 from portico._core.errors import METHOD_NOT_FOUND, Refused
 from portico._core.health import Condition
-from portico._core.overrides import Overrides
 from portico._host.alone import request
 from portico._host.arrivals import Arrivals
 from portico._host.lifecycle import Crew

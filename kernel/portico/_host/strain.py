@@ -12,7 +12,7 @@ from typing import Final
 from portico._config.tables import GatewaySettings
 from portico._core.contracts.clock import Clock
 from portico._core.contracts.log import Log
-from portico._core.load import Load
+from portico._core.requests.load import Load
 from portico._host.system import memory, memory_limit
 
 EACH: Final = 0.1

@@ -8,23 +8,23 @@ from typing import Any
 
 from portico import __version__
 from portico._config.settings import ServerSettings, Settings
-from portico._core.call_records import CallRecord
-from portico._core.catalog import ServerSpec, View
+from portico._core.catalog.view import ServerSpec, View
 from portico._core.contracts.clock import Clock
 from portico._core.contracts.json import Json
 from portico._core.contracts.log import Log
 from portico._core.contracts.observers import Event
-from portico._core.endpoint import Endpoint
 from portico._core.errors import ConfigError
-from portico._core.lists import Lists
-from portico._core.load import Load
-from portico._core.owners import Owners
-from portico._core.pipeline import Pipeline
 from portico._core.plane import Plane
 from portico._core.protocol.parking import Parking
-from portico._core.router import Router
+from portico._core.requests.call_records import CallRecord
+from portico._core.requests.endpoint import Endpoint
+from portico._core.requests.lists import Lists
+from portico._core.requests.load import Load
+from portico._core.requests.owners import Owners
+from portico._core.requests.pipeline import Pipeline
+from portico._core.requests.router import Router
 from portico._core.seal import Seal
-from portico._host.forward import Forwarder
+from portico._host.forwarding.forward import Forwarder
 from portico._host.lifecycle import Key
 from portico._host.places import host_of, is_loopback
 

@@ -42,7 +42,7 @@ class Local:
 
     def __enter__(self) -> Self:
         from portico._host.gateway import started
-        from portico._host.log import configure, logger
+        from portico._host.logs.log import configure, logger
 
         configure(self._settings.gateway.log_format, "debug" if debugging() else "error")
         self._running = started(self._settings, logger(), http=False)

@@ -166,6 +166,7 @@ def passing(
         ConfigError: With every problem there is.
     """
     from portico._config.orders import Orders
+    from portico._config.present import absent
     from portico._config.settings import STREAMABLE_HTTP
     from portico._config.sources import Document, parse_override
     from portico.cli.compose import installed
@@ -184,7 +185,7 @@ def passing(
     overrides = [*flagged(flags), *more, *map(parse_override, flags["sets"])]
     plugins = installed(None)
     orders = Orders((Document(tables, COMMAND_LINE),), tuple(overrides))
-    return orders, orders.settings(plugins)
+    return orders, orders.settings(plugins, look=absent)
 
 
 def flagged(flags: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:

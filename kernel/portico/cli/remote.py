@@ -126,7 +126,8 @@ class Remote:
         if response.status == 401:
             return f"{status}: it wants a token; give one with --token or PORTICO_TOKEN"
         if response.status == 404 and isinstance(said.get("expected"), list):
-            return f"{status}; it serves {', '.join(map(str, said['expected'])) or 'nothing'}"
+            paths = ", ".join(map(str, said["expected"]))
+            return f"{status}; it serves {paths or 'nobody over streamable HTTP without a token'}"
         if 200 <= response.status < 300:
             return f"{status}, but no JSON-RPC message: is this an MCP endpoint?"
         return status

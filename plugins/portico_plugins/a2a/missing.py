@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.util import find_spec
 from typing import Final
+
+from portico_plugins import extras
 
 _NEEDED: Final = (
     ("a2a", "a2a-sdk"),
@@ -15,14 +15,6 @@ _NEEDED: Final = (
 )
 
 
-@cache
 def missing() -> str:
     """Which package of the extra is not installed, and what to do; "" when all are."""
-    for module, package in _NEEDED:
-        try:
-            found = find_spec(module)
-        except ModuleNotFoundError:
-            found = None
-        if found is None:
-            return f"needs {package}, which is not installed: pip install 'portico[a2a]'"
-    return ""
+    return extras.missing("a2a", _NEEDED)

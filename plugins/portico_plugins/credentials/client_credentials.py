@@ -25,8 +25,7 @@ def check(config: ClientCredentialsConfig, base: Path) -> Iterator[tuple[tuple[s
     """What is wrong with files that are there."""
     from portico_plugins.pem import pem
 
-    files = (config.ca_file, config.client_cert, config.client_key)
-    yield from pem(*(base / file if file is not None else None for file in files))
+    yield from pem(config.ca_file, config.client_cert, config.client_key)
 
 
 @asynccontextmanager

@@ -9,10 +9,11 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
-from attrs.validators import deep_iterable, ge, gt
+from attrs.validators import deep_iterable
 
 from portico.api import Secret, doc
 from portico_plugins import urls
+from portico_plugins.fields import number, operator_file, seconds
 
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _TEXT: Final = re.compile(r"[\x20-\x7e]*")
@@ -105,19 +106,13 @@ class ClientCredentialsConfig:
         validator=_text,
         metadata=doc("What some servers want instead of `resource`, sent as `audience`."),
     )
-    leeway: float = attrs.field(
-        default=30.0,
-        validator=ge(0),
-        metadata=doc(
-            "Seconds before its end from which a token is replaced, at most half of its life; until there is "
-            "another, it is used."
-        ),
+    leeway: float = number(
+        30.0,
+        "Seconds before its end from which a token is replaced, at most half of its life; until there is "
+        "another, it is used.",
+        least=0,
     )
-    timeout: float = attrs.field(
-        default=10.0,
-        validator=gt(0),
-        metadata=doc("The most seconds a token may take to come, connecting included."),
-    )
+    timeout: float = seconds(10.0, "The most seconds a token may take to come, connecting included.")
     allow_private: bool = attrs.field(
         default=True,
         metadata=doc(
@@ -131,24 +126,11 @@ class ClientCredentialsConfig:
         metadata=doc("Whether the secret may be sent without TLS to another machine.", operator_only=True),
     )
     tls_verify: bool = attrs.field(default=True, metadata=doc("Check the server's certificate."))
-    ca_file: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "PEM file of certificate authorities to trust instead of the system's.",
-            operator_only=True,
-            exists="file",
-        ),
+    ca_file: Path | None = operator_file(
+        "PEM file of certificate authorities to trust instead of the system's."
     )
-    client_cert: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "PEM file with the certificate to show (mTLS), chain included.", operator_only=True, exists="file"
-        ),
-    )
-    client_key: Path | None = attrs.field(
-        default=None,
-        metadata=doc("PEM file with its private key, without a password.", operator_only=True, exists="file"),
-    )
+    client_cert: Path | None = operator_file("PEM file with the certificate to show (mTLS), chain included.")
+    client_key: Path | None = operator_file("PEM file with its private key, without a password.")
     proxy: str = attrs.field(
         default="",
         validator=urls.proxy,

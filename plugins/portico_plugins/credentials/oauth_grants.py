@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
-from portico.api import GATEWAY, UPSTREAM_UNAVAILABLE, Host, Principal, failure
+from portico.api import GATEWAY, Host, Principal
+from portico_plugins.failures import unavailable
 from portico_plugins.urls import url as check_url
 
 from .oauth_config import ClientCredentialsConfig, is_guarded
@@ -67,13 +68,7 @@ class Grant:
         try:
             return {"Authorization": f"Bearer {await self._current()}"}
         except NoToken as error:
-            raise failure(
-                UPSTREAM_UNAVAILABLE,
-                "The upstream is not available.",
-                reason=error.reason,
-                upstream=upstream,
-                retryable=error.retryable,
-            ) from None
+            raise unavailable(upstream, error.reason, retryable=error.retryable) from None
 
     async def renewed(self, refused: Mapping[str, str], upstream: str) -> Mapping[str, str] | None:
         """Another token in place of one that an upstream did not take.
@@ -162,10 +157,7 @@ class ClientCredentials:
             grant = self.for_flow("", ())
         except ValueError as error:
             self._host.log.error("no_token_url", error=str(error))
-            text = "The upstream is not available."
-            raise failure(
-                UPSTREAM_UNAVAILABLE, text, reason="no_token_url", upstream=upstream, retryable=False
-            ) from None
+            raise unavailable(upstream, "no_token_url", retryable=False) from None
         return await grant.headers(principal, upstream)
 
     async def renewed(self, refused: Mapping[str, str], upstream: str) -> Mapping[str, str] | None:

@@ -14,7 +14,7 @@ import msgspec
 
 from portico.api import Host
 from portico_plugins.http1 import Answer, Connections, HttpError
-from portico_plugins.http1.dial import Dialer, Tls
+from portico_plugins.http1.dial import Dialer, Tls, ascii_of
 from portico_plugins.http1.proxy import Proxy
 
 from .oauth_config import ClientCredentialsConfig
@@ -32,7 +32,6 @@ _ERRORS: Final = frozenset(
     | {"unauthorized_client", "unsupported_grant_type", "temporarily_unavailable", "server_error"}
 )
 """What is told of what a server says (RFC 6749, 5.2; RFC 8707, 2): any other word could be the secret."""
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class NoToken(Exception):
@@ -88,12 +87,7 @@ class TokenServer:
         self._tls = Tls(
             config.tls_verify, *(host.base / file if file is not None else None for file in files)
         )
-        proxy = urlsplit(config.proxy)
-        self._proxy = (
-            Proxy(proxy.hostname, proxy.port or 80, config.proxy_credentials, config.proxy_resolves)
-            if proxy.hostname
-            else None
-        )
+        self._proxy = Proxy.at(config.proxy, config.proxy_credentials, config.proxy_resolves)
 
     async def token(self, url: str, scopes: tuple[str, ...]) -> Token:
         """Ask for a token.
@@ -106,7 +100,9 @@ class TokenServer:
             NoToken: There is none.
         """
         request = self._request(url, scopes)
-        connections = Connections(self._dialer(url), _CAP)  # hardly ever more than one request at a time
+        config = self._config
+        dialer = Dialer.of(url, self._tls, config.allow_private, config.timeout, self._proxy)
+        connections = Connections(dialer, _CAP)  # hardly ever more than one request at a time
         try:
             async with asyncio.timeout(self._config.timeout):
                 answer = await connections.send(request)
@@ -150,7 +146,7 @@ class TokenServer:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         lines = [
             f"POST {target} HTTP/1.1",
-            f"Host: {_ascii(parts.netloc)}",
+            f"Host: {ascii_of(parts.netloc)}",
             "Accept-Encoding: identity",
             "Accept: application/json",
             "User-Agent: portico",
@@ -191,16 +187,6 @@ class TokenServer:
                 expires_in=_ASSERTED,
             )
         )
-
-    def _dialer(self, url: str) -> Dialer:
-        config, parts = self._config, urlsplit(url)
-        context = self._tls if parts.scheme == "https" else None
-        name, port = _ascii(parts.hostname or ""), parts.port or _PORTS[parts.scheme]
-        return Dialer(name, port, context, config.allow_private, config.timeout, self._proxy)
-
-
-def _ascii(name: str) -> str:
-    return name if name.isascii() else name.encode("idna").decode()
 
 
 def _error(body: bytes) -> str:

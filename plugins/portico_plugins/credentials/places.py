@@ -9,17 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from portico.api import (
-    UPSTREAM_UNAVAILABLE,
-    Credential,
-    CredentialParts,
-    Factory,
-    Host,
-    Principal,
-    Secret,
-    doc,
-    failure,
-)
+from portico.api import Credential, CredentialParts, Factory, Host, Principal, Secret, doc
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _COOKIE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
@@ -89,13 +79,9 @@ class FixedParts:
         """
         del principal
         if not self._alike:
-            raise failure(
-                UPSTREAM_UNAVAILABLE,
-                "The upstream is not available.",
-                reason="credential_is_no_header",
-                upstream=upstream,
-                retryable=False,
-            )
+            from portico_plugins.failures import unavailable
+
+            raise unavailable(upstream, "credential_is_no_header", retryable=False)
         return self._alike
 
 

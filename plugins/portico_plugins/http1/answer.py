@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from typing import Final, Protocol
+
+from portico.api import AddressNotAllowed
 
 EVENTS: Final = frozenset({b"text/event-stream"})
 _MOST_UNREAD: Final = 256 * 1024
@@ -12,6 +16,12 @@ _MOST_UNREAD: Final = 256 * 1024
 _MOST_DISCARDED: Final = 64 * 1024
 _FAREWELL: Final = 1.0
 """Seconds a stream may take to end after its answer, if its connection is to be kept."""
+_REASONS: Final = (
+    (ssl.SSLError, "tls_failed"),
+    (TimeoutError, "connect_timeout"),
+    (socket.gaierror, "name_not_found"),
+)
+"""Why there is no connection, by the error there was."""
 
 
 class HttpError(Exception):
@@ -28,6 +38,16 @@ class Unreachable(HttpError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+    @classmethod
+    def by(cls, error: Exception) -> Unreachable:
+        """Why, from what the attempt ended with."""
+        if isinstance(error, AddressNotAllowed):
+            return cls(f"address_not_allowed ({error.reason})")
+        for kind, reason in _REASONS:
+            if isinstance(error, kind):
+                return cls(reason)
+        return cls("connection_refused")
 
 
 class Broken(HttpError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from portico.api import judge
+from portico.api import AddressNotAllowed, resolve, spelled
 
 from .answer import Unreachable
 from .connection import Connection
@@ -55,6 +55,23 @@ class Dialer:
         self._timeout = timeout
         self._proxy = proxy
 
+    @classmethod
+    def of(
+        cls,
+        url: str,
+        tls: ssl.SSLContext | Tls | None,
+        allow_private: bool,
+        timeout: float,
+        proxy: Proxy | None = None,
+    ) -> Dialer:
+        """Connects to the host of a URL of http or https; to one of http without TLS."""
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        return cls(
+            ascii_of(parts.hostname or ""), port, tls if secure else None, allow_private, timeout, proxy
+        )
+
     async def dial(self, make: Callable[[socket.socket], Connection]) -> Connection:
         """A new connection.
 
@@ -75,14 +92,8 @@ class Dialer:
                     lambda: make(sock), sock=sock, ssl=context, server_hostname=name
                 )
                 return connection
-        except ssl.SSLError:
-            raise Unreachable("tls_failed") from None
-        except TimeoutError:
-            raise Unreachable("connect_timeout") from None
-        except socket.gaierror:
-            raise Unreachable("name_not_found") from None
-        except (OSError, UnicodeError):
-            raise Unreachable("connection_refused") from None
+        except (OSError, UnicodeError) as error:
+            raise Unreachable.by(error) from None
 
     def _tls(self) -> ssl.SSLContext | None:
         if not isinstance(self._context, Tls):
@@ -102,13 +113,15 @@ class Dialer:
             Unreachable: There is none to be had, or it may not be.
         """
         targets = [(self._host, self._port)]
-        if not proxy.resolves or _is_address(self._host):
+        if not proxy.resolves or spelled(self._host):
             targets = [(str(address[0]), self._port) for _, address in await self._resolved()]
         last = Unreachable("proxy_refused")
         for host, port in targets[:_MOST_TUNNELS]:
             try:
                 # Where it is, whoever runs the gateway has said: a private network, most often.
-                sock = await self._connected(await _judged(proxy.host, proxy.port, allow_private=True))
+                sock = await self._connected(await resolve(proxy.host, proxy.port, allow_private=True))
+            except AddressNotAllowed:
+                raise
             except OSError:
                 raise Unreachable("proxy_unreachable") from None
             try:
@@ -128,7 +141,7 @@ class Dialer:
 
     async def _resolved(self) -> list[_Address]:
         """The host's addresses, judged, of both families by turns."""
-        return await _judged(self._host, self._port, allow_private=self._allow_private)
+        return await resolve(self._host, self._port, allow_private=self._allow_private)
 
     async def _connected(self, addresses: list[_Address]) -> socket.socket:
         """A socket connected to one of the addresses; a slow one does not hold up the next.
@@ -165,31 +178,9 @@ class Dialer:
                 task.add_done_callback(_discard)
 
 
-async def _judged(host: str, port: int, *, allow_private: bool) -> list[_Address]:
-    """A host's addresses, of both families by turns.
-
-    Raises:
-        Unreachable: One of them is forbidden; then none of the answer is to be trusted.
-    """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for _, _, _, _, address in found:
-        reason = judge(str(address[0]), allow_private=allow_private)
-        if reason is not None:
-            raise Unreachable(f"address_not_allowed ({reason})")
-    first = [(family, address) for family, _, _, _, address in found if family == found[0][0]]
-    other = [(family, address) for family, _, _, _, address in found if family != found[0][0]]
-    turns = itertools.chain.from_iterable(itertools.zip_longest(first, other))
-    return list(dict.fromkeys(address for address in turns if address is not None))
-
-
-def _is_address(host: str) -> bool:
-    """Whether a host is an address, in whatever spelling resolvers take."""
-    try:
-        socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
-    except OSError:
-        return False
-    return True
+def ascii_of(name: str) -> str:
+    """A host as it is looked up and told to servers."""
+    return name if name.isascii() else name.encode("idna").decode()
 
 
 def _discard(task: asyncio.Task[socket.socket]) -> None:

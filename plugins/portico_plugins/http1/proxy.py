@@ -7,6 +7,7 @@ import base64
 import re
 import socket
 from typing import Final
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -33,6 +34,12 @@ class Proxy:
     port: int
     credentials: Secret | None = None
     resolves: bool = False
+
+    @classmethod
+    def at(cls, url: str, credentials: Secret | None, resolves: bool) -> Proxy | None:
+        """The proxy at a URL; None where there is none."""
+        parts = urlsplit(url)
+        return cls(parts.hostname, parts.port or 80, credentials, resolves) if parts.hostname else None
 
     def request(self, host: str, port: int) -> bytes:
         """The head that asks for a tunnel."""

@@ -25,12 +25,12 @@ from portico.api import (
     Policy,
     Refused,
     Result,
-    at_least,
     doc,
     failure,
     hookimpl,
     positive,
 )
+from portico_plugins.fields import number
 
 gateway_api = (1, 0)
 
@@ -55,11 +55,7 @@ class RateLimitConfig:
     rate: float = attrs.field(
         validator=positive, metadata=doc("Requests a second, in the long run.", example=10)
     )
-    burst: int = attrs.field(
-        default=10,
-        validator=at_least(1),
-        metadata=doc("The size of a bucket: how many requests may come at once."),
-    )
+    burst: int = number(10, "The size of a bucket: how many requests may come at once.")
     per: tuple[Dimension, ...] = attrs.field(
         default=("principal",),
         metadata=doc(
@@ -70,11 +66,7 @@ class RateLimitConfig:
     methods: tuple[str, ...] = attrs.field(
         default=("tools/call",), validator=_some, metadata=doc('MCP methods to count; `"*"` is every one.')
     )
-    buckets: int = attrs.field(
-        default=10_000,
-        validator=at_least(1),
-        metadata=doc("The most buckets to keep; those beyond share one."),
-    )
+    buckets: int = number(10_000, "The most buckets to keep; those beyond share one.")
 
 
 class RateLimit:

@@ -20,10 +20,9 @@ from portico.api import (
     Record,
     Registry,
     RegistryFactory,
-    at_least,
-    doc,
     hookimpl,
 )
+from portico_plugins.fields import number
 from portico_plugins.registries.writing import Key, check, decide, ordered, put_in, wanted
 
 gateway_api = (1, 0)
@@ -33,11 +32,7 @@ gateway_api = (1, 0)
 class MemoryConfig:
     """Config of the `memory` registry."""
 
-    history: int = attrs.field(
-        default=10_000,
-        validator=at_least(1),
-        metadata=doc("The most lines of the audit trail to keep; older ones are forgotten."),
-    )
+    history: int = number(10_000, "The most lines of the audit trail to keep; older ones are forgotten.")
 
 
 class MemoryRegistry:

@@ -32,6 +32,7 @@ from portico.api import (
     doc,
     hookimpl,
 )
+from portico_plugins.fields import public_url
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -62,11 +63,6 @@ def _namespace(instance: Any, attribute: attrs.Attribute[Any], value: str) -> No
         raise ValueError(f"expected a domain name in reverse, such as com.example, got {value!r}")
 
 
-def _url(instance: Any, attribute: attrs.Attribute[Any], value: str) -> None:
-    if value and not re.fullmatch(r"https?://[^\s/{}?#]+(/[^\s{}?#]*)?", value):
-        raise ValueError(f"expected a URL such as https://gateway.example.com, got {value!r}")
-
-
 @attrs.frozen
 class RegistryV01Config:
     """Config of the `registry_v01` transport."""
@@ -79,13 +75,9 @@ class RegistryV01Config:
             example="com.example",
         ),
     )
-    url: str = attrs.field(
-        default="",
-        validator=_url,
-        metadata=doc(
-            "Where clients reach the gateway; by default where the registry was asked.",
-            example="https://gateway.example.com",
-        ),
+    url: str = public_url(
+        "Where clients reach the gateway; by default where the registry was asked.",
+        example="https://gateway.example.com",
     )
     auth: tuple[Ref[AuthScheme], ...] = attrs.field(
         default=(),

@@ -73,7 +73,7 @@ def check_client(config: DialConfig, base: Path) -> Iterator[tuple[tuple[str | i
     """What is wrong with files that are there."""
     from portico_plugins.pem import pem
 
-    yield from pem(base / config.ca_file if config.ca_file is not None else None)
+    yield from pem(config.ca_file)
 
 
 @asynccontextmanager

@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
-from attrs.validators import ge, gt, optional
 
-from portico.api import Secret, at_least, doc, positive
+from portico.api import Secret, doc
+from portico_plugins.fields import number, seconds
 from portico_plugins.upstreams.checks import port_of
 
 LEAST: Final = 24
@@ -50,13 +50,10 @@ class TunnelConfig:
             example=["${env:LAB_SECRET}"],
         ),
     )
-    connections: int = attrs.field(
-        default=1,
-        validator=ge(1),
-        metadata=doc(
-            "How many processes may have dialled in at one time. With more than that, the newest wins. "
-            "Sessions are spread over them."
-        ),
+    connections: int = number(
+        1,
+        "How many processes may have dialled in at one time. With more than that, the newest wins. "
+        "Sessions are spread over them.",
     )
     shared: bool = attrs.field(
         default=False,
@@ -72,41 +69,23 @@ class TunnelConfig:
             example=["roots"],
         ),
     )
-    connect_timeout: float = attrs.field(
-        default=10.0, validator=gt(0), metadata=doc("Seconds to answer a handshake of MCP.")
+    connect_timeout: float = seconds(10.0, "Seconds to answer a handshake of MCP.")
+    call_timeout: float | None = seconds(
+        None, "The most seconds one call may take here; without it, only the caller's deadline counts."
     )
-    call_timeout: float | None = attrs.field(
-        default=None,
-        validator=optional(gt(0)),
-        metadata=doc(
-            "The most seconds one call may take here; without it, only the caller's deadline counts."
-        ),
+    idle_timeout: float = seconds(900.0, "Seconds after which an unused session ends.")
+    max_sessions: int = number(1000, "The most sessions at one time.")
+    refresh_seconds: float | None = seconds(
+        None, "Seconds after which the lists are asked for again. Without it: when the server says so."
     )
-    idle_timeout: float = attrs.field(
-        default=900.0, validator=gt(0), metadata=doc("Seconds after which an unused session ends.")
+    start_grace: float = number(
+        5.0,
+        "Seconds after the start of the gateway, or of a worker, in which calls wait for somebody to "
+        "dial in instead of failing.",
+        least=0,
     )
-    max_sessions: int = attrs.field(
-        default=1000, validator=ge(1), metadata=doc("The most sessions at one time.")
-    )
-    refresh_seconds: float | None = attrs.field(
-        default=None,
-        validator=optional(gt(0)),
-        metadata=doc(
-            "Seconds after which the lists are asked for again. Without it: when the server says so."
-        ),
-    )
-    start_grace: float = attrs.field(
-        default=5.0,
-        validator=ge(0),
-        metadata=doc(
-            "Seconds after the start of the gateway, or of a worker, in which calls wait for somebody to "
-            "dial in instead of failing."
-        ),
-    )
-    max_message_bytes: int = attrs.field(
-        default=16 * 1024 * 1024,
-        validator=ge(1024),
-        metadata=doc("The largest message taken from the server."),
+    max_message_bytes: int = number(
+        16 * 1024 * 1024, "The largest message taken from the server.", least=1024
     )
 
 
@@ -114,32 +93,17 @@ class TunnelConfig:
 class EntranceConfig:
     """Config of the `tunnel` transport: where they dial in."""
 
-    handshake_timeout: float = attrs.field(
-        default=10.0, validator=positive, metadata=doc("Seconds for who connects to prove who it is.")
+    handshake_timeout: float = seconds(10.0, "Seconds for who connects to prove who it is.")
+    max_unproven: int = number(
+        64, "Connections at one time that have not proven anything yet; more are answered with 503."
     )
-    max_unproven: int = attrs.field(
-        default=64,
-        validator=at_least(1),
-        metadata=doc(
-            "Connections at one time that have not proven anything yet; more are answered with 503."
-        ),
+    wrong_tries: int = number(
+        5,
+        "Wrong names or secrets in a row that one address (of IPv6: one /64) may try; then it is "
+        "answered with 429, and gets one more try every ten seconds.",
     )
-    wrong_tries: int = attrs.field(
-        default=5,
-        validator=at_least(1),
-        metadata=doc(
-            "Wrong names or secrets in a row that one address (of IPv6: one /64) may try; then it is "
-            "answered with 429, and gets one more try every ten seconds."
-        ),
-    )
-    ping: float = attrs.field(
-        default=15.0,
-        validator=positive,
-        metadata=doc("Seconds of silence after which the other side is asked."),
-    )
-    ping_timeout: float = attrs.field(
-        default=10.0, validator=positive, metadata=doc("Seconds it has to say anything then.")
-    )
+    ping: float = seconds(15.0, "Seconds of silence after which the other side is asked.")
+    ping_timeout: float = seconds(10.0, "Seconds it has to say anything then.")
 
 
 def _url(_: Any, __: Any, value: str) -> None:
@@ -182,32 +146,18 @@ class DialConfig:
         default=None,
         metadata=doc("PEM file of certificate authorities to trust instead of the system's.", exists="file"),
     )
-    connect_timeout: float = attrs.field(
-        default=10.0, validator=positive, metadata=doc("Seconds to connect and to prove who is there.")
+    connect_timeout: float = seconds(10.0, "Seconds to connect and to prove who is there.")
+    refused_seconds: float = number(
+        5.0,
+        "Seconds for which a gateway is asked again that has never known the name or the secret; then it "
+        "is given up. One that did know them is asked for ever.",
+        least=0,
     )
-    refused_seconds: float = attrs.field(
-        default=5.0,
-        validator=ge(0),
-        metadata=doc(
-            "Seconds for which a gateway is asked again that has never known the name or the secret; then it "
-            "is given up. One that did know them is asked for ever."
-        ),
-    )
-    longest_pause: float = attrs.field(
-        default=30.0, validator=positive, metadata=doc("Seconds between two attempts to connect, at most.")
-    )
-    max_message: int = attrs.field(
-        default=16 * 1024 * 1024, validator=at_least(1024), metadata=doc("Longest message taken, in bytes.")
-    )
-    max_sessions: int = attrs.field(
-        default=1000, validator=at_least(1), metadata=doc("Sessions at one time, on one connection.")
-    )
-    ping: float = attrs.field(
-        default=15.0, validator=positive, metadata=doc("Seconds of silence after which the gateway is asked.")
-    )
-    ping_timeout: float = attrs.field(
-        default=10.0, validator=positive, metadata=doc("Seconds it has to say anything then.")
-    )
+    longest_pause: float = seconds(30.0, "Seconds between two attempts to connect, at most.")
+    max_message: int = number(16 * 1024 * 1024, "Longest message taken, in bytes.", least=1024)
+    max_sessions: int = number(1000, "Sessions at one time, on one connection.")
+    ping: float = seconds(15.0, "Seconds of silence after which the gateway is asked.")
+    ping_timeout: float = seconds(10.0, "Seconds it has to say anything then.")
 
     def __attrs_post_init__(self) -> None:
         """Refuse combinations that mean nothing."""

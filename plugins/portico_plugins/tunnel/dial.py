@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -190,4 +191,11 @@ def _denied(error: aiohttp.WSServerHandshakeError) -> PorticoError:
 
 def _words(error: BaseException) -> str:
     text = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        text = f"cannot connect to {error.host}:{error.port}: {_why(error.os_error)}"
     return " ".join(text.split())[:300]
+
+
+def _why(error: OSError) -> str:
+    """The system's words; asyncio has its own around them."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)

@@ -6,15 +6,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from portico.api import (
-    INVALID_PARAMS,
-    OVERLOADED,
-    UPSTREAM_UNAVAILABLE,
-    Host,
-    Refused,
-    Upstream,
-    failure,
-)
+from portico.api import INVALID_PARAMS, OVERLOADED, UPSTREAM_UNAVAILABLE, Host, Refused, Upstream, failure
+from portico_plugins.failures import bad_response
 from portico_plugins.upstreams.mcp import wire
 from portico_plugins.upstreams.mcp.backchannel import Backchannel
 from portico_plugins.upstreams.mcp.config import McpConfig
@@ -95,7 +88,7 @@ class TunnelWire(Multiplex):
         """The channel is closed: what runs on it ends with the reason."""
         self._unhook()
         if why in ("malformed_message", "message_too_large"):
-            self._fail(wire.bad_response(self._host.name, why))
+            self._fail(bad_response(self._host.name, why))
         elif why == "too_many_channels":
             text = "The other end of the tunnel has as many sessions as it may have."
             self._fail(failure(OVERLOADED, text, reason="too_many_sessions", upstream=self._host.name))
@@ -141,7 +134,7 @@ class TunnelWire(Multiplex):
     async def close(self) -> None:
         """End the session."""
         self._unhook()
-        self._fail(wire.bad_response(self._host.name, "closed"))
+        self._fail(bad_response(self._host.name, "closed"))
         if self._channel is not None:
             self._channel.close()
 

@@ -10,6 +10,26 @@ from typing import Any
 from portico.api import Host, State
 
 
+class Refreshed:
+    """An upstream that is as its refresher says."""
+
+    _refresher: Refresher
+
+    @property
+    def state(self) -> State:
+        """How it is now."""
+        return self._refresher.state
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready."""
+        return self._refresher.reason
+
+    async def refresh(self) -> None:
+        """Have the server looked at again, soon."""
+        self._refresher.wake()
+
+
 class Refresher:
     """Looks at a server when that is due, and keeps how it is.
 

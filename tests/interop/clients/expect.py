@@ -105,6 +105,12 @@ def _asked(kind: str, *needed: str) -> Check:
     return check
 
 
+def _task(facts: Facts, doing: Doing) -> str:
+    if "working" not in facts["seen"] or facts["seen"][-1] not in ("input_required", "completed"):
+        return _wrong("a task that was seen working", facts)
+    return _asked("elicitation:form", "Stage 4: Generating report")(facts, doing)
+
+
 def _structured(facts: Facts, _: Doing) -> str:
     wanted = {"temperature": 36, "conditions": "Light rain / drizzle", "humidity": 82}
     return "" if facts["structured"] == wanted else _wrong(wanted, facts)
@@ -191,6 +197,9 @@ CHECKS: dict[str, Check] = {
     "sample": _asked("sampling", "a sampled answer to: Resource trigger-sampling-request context: Say hi"),
     # The server asks once a session, often before this call: only the answer can be told.
     "roots": _says("Current MCP Roots (1 total)", "URI: file:///"),
+    # A tool of 2025-11-25 that is a task or nothing, for who waits and for who knows tasks.
+    "research": _asked("elicitation:form", "Stage 4: Generating report", "User accepted without selection"),
+    "task": _task,
     "watch": _arrived,
     "logging": _arrived,
     "cancel": _cancel,
@@ -200,8 +209,10 @@ CHECKS: dict[str, Check] = {
     "close": lambda facts, doing: "",
 }
 
-OF_OTHERS = frozenset({"time", "git", "files", "own-roots", "memory", "read-memory", "tool-error"})
-"""Acts on servers that only the default virtual server has."""
+OF_OTHERS = frozenset(
+    {"time", "git", "files", "own-roots", "memory", "read-memory", "tool-error", "research", "task"}
+)
+"""Acts on servers that only the default virtual server has, and long ones."""
 
 
 def acts(server: str) -> list[str]:

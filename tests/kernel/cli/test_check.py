@@ -178,8 +178,7 @@ def test_files_that_are_not_there_or_no_good_are_told_with_the_problems_of_the_t
 def test_an_extra_that_is_not_installed_is_told_where_it_is_needed(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from portico_plugins.a2a.missing import missing as of_a2a
-    from portico_plugins.upstreams.grpc.config import missing as of_grpc
+    from portico_plugins.extras import missing
 
     monkeypatch.setitem(sys.modules, "a2a", None)  # as though it were not installed
     monkeypatch.setitem(sys.modules, "grpc_reflection", None)
@@ -187,13 +186,11 @@ def test_an_extra_that_is_not_installed_is_told_where_it_is_needed(
         "[upstreams.rpc]\nuse = 'grpc'\nurl = 'grpc://127.0.0.1:9'\n"
         "[upstreams.agent]\nuse = 'a2a'\nurl = 'http://127.0.0.1:9'\n[transports.a2a]\n"
     )
+    missing.cache_clear()
     try:
-        for missing in (of_a2a, of_grpc):
-            missing.cache_clear()
         wrong = _problems(cli("check", "--json"))
     finally:
-        for missing in (of_a2a, of_grpc):
-            missing.cache_clear()
+        missing.cache_clear()
     assert set(wrong) == {"upstreams.rpc.url", "upstreams.agent.url", "transports.a2a"}
     assert wrong["transports.a2a"] == (
         "this transport needs a2a-sdk, which is not installed: pip install 'portico[a2a]'"
@@ -235,3 +232,28 @@ def test_upstreams_that_are_started_say_themselves_what_they_lack(process: Proce
     done = process("check", "--connect", "--json")
     assert done.returncode == 2
     assert [each["path"] for each in json.loads(done.stdout)["problems"]] == ["auth.token.file"]
+
+
+def test_files_are_looked_for_beside_the_configuration_wherever_one_is(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "empty.pem").touch()
+    pair = "client_cert = 'empty.pem'\nclient_key = 'empty.pem'\n"
+    (folder / "gateway.toml").write_text(
+        "[upstreams.api]\nuse = 'rest'\nbase_url = 'https://127.0.0.1:9'\ntools = { a = { path = '/' } }\n"
+        f"ca_file = 'empty.pem'\n{pair}"
+        f"[upstreams.rpc]\nuse = 'grpc'\nurl = 'grpcs://127.0.0.1:9'\n{pair}"
+        "[upstreams.mcp]\nuse = 'mcp'\nurl = 'https://127.0.0.1:9/mcp'\nca_file = 'empty.pem'\n"
+        "[upstreams.agent]\nuse = 'a2a'\nurl = 'https://127.0.0.1:9'\nca_file = 'empty.pem'\n"
+        "[listeners.http]\nuse = 'hypercorn'\ncertfile = 'empty.pem'\nkeyfile = 'empty.pem'\n"
+    )
+    wrong = _problems(cli("check", "--json", "--config", "etc/gateway.toml"))
+    assert {place: text.split(":")[0].partition(" in PEM")[0] for place, text in wrong.items()} == {
+        "upstreams.api.ca_file": "expected certificates",
+        "upstreams.api.client_cert": "cannot be used with its key",
+        "upstreams.rpc.client_cert": "cannot be used with its key",
+        "upstreams.mcp.ca_file": "expected certificates",
+        "upstreams.agent.ca_file": "expected certificates",
+        "listeners.http.certfile": "cannot be used with its key",
+    }
+    assert "No such file" not in wrong["listeners.http.certfile"]

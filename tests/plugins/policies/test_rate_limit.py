@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from portico._core.pipeline import Pipeline
+from portico._core.requests.pipeline import Pipeline
 from portico.api import RATE_LIMITED, Exchange, Next, Policy, Principal, Refused, Result
 from portico.testing import FakeClock, RecordingLog, check_plugin, make_exchange, make_host
 from portico_plugins.policies import rate_limit as plugin

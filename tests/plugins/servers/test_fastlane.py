@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from portico._host.guard import Guard
-from portico._host.limits import Limits
+from portico._host.http.guard import Guard
+from portico._host.http.limits import Limits
 from portico.api import Admission, Reply, Scope
 from tests.plugins.servers.direct import TEXT, Hands
 from tests.plugins.servers.serving import App, Served, post, serving

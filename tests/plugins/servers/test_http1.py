@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from portico._host.guard import Guard
-from portico._host.limits import Limits
+from portico._host.http.guard import Guard
+from portico._host.http.limits import Limits
 from portico_plugins.servers.hypercorn.seats import peer
 from tests.plugins.servers.serving import App, Wire, post, serving
 

@@ -12,8 +12,8 @@ import h2.events
 import httpx2
 import pytest
 
-from portico._host.guard import Guard
-from portico._host.limits import Limits
+from portico._host.http.guard import Guard
+from portico._host.http.limits import Limits
 from tests.plugins.servers.serving import App, Served, Wire, serving
 
 pytestmark = pytest.mark.usefixtures("lane")

@@ -17,8 +17,8 @@ import pytest
 from portico._config.discovery import GROUP, discover
 from portico._config.settings import Document, load
 from portico._host.board import Board, Slot
+from portico._host.forwarding.peers import Peers
 from portico._host.gateway import started
-from portico._host.peers import Peers
 from portico._host.places import Place
 from portico.api import PROXIED, Challenge, Credentials, Json, Principal
 from portico.testing import RecordingLog

@@ -12,13 +12,14 @@ import aiohttp
 import attrs
 import pytest
 
-from portico.api import Json
-from tests.plugins.transports.kit import ALICE, BOB, TOKENS, YES, call, cancelled, happened
+from portico.api import META_CAPABILITIES, Json
+from tests.plugins.transports.kit import ALICE, BOB, META, TOKENS, YES, call, cancelled, happened
 from tests.plugins.transports.listening import listening
 from tests.plugins.transports.test_http_workers import Pair, worker
 from tests.plugins.transports.test_sse import opened
+from tests.plugins.transports.test_task_workers import KNOWS, with_tasks
 from tests.plugins.transports.test_websocket import hear
-from tests.plugins.transports.web import Web
+from tests.plugins.transports.web import Web, frame
 
 Ways: Final = pytest.mark.parametrize("way", ["websocket", "sse"])
 PRIVATE: Final = f"{TOKENS}\n[servers.default]\nauth = ['people']"
@@ -228,3 +229,22 @@ async def test_a_message_without_a_session_is_not_found() -> None:
         asked = it.pair.owner.web.open("POST", lines, call(1, "echo"), "/messages")
         assert await asked.head() == 404
         assert it.pair.owner.web.upstream.calls == []
+
+
+@Ways
+async def test_a_task_is_asked_for_at_the_worker_that_gave_it_out_and_here_when_that_is_gone(
+    way: str,
+) -> None:
+    async with both(way) as made:
+        owner, other = with_tasks(made.pair.owner), with_tasks(made.pair.other)
+        for each in (made.pair.owner, made.pair.other):
+            await each.web.gateway.plane.looked()
+        client = await made.connect(made.pair.owner.web)
+        task = (await client.ask(call(1, "echo", meta={META_CAPABILITIES: KNOWS})))["result"]["taskId"]
+        client = await made.other()
+        look = frame(2, "tasks/get", {"taskId": task, "_meta": META})
+        assert (await client.ask(look))["result"]["status"] == "working"
+        assert (owner, other) == (["tools/call", "tasks/get"], [])
+        made.pair.owner.die()
+        assert (await client.ask(frame(3, "tasks/get", {"taskId": task, "_meta": META})))["id"] == 3
+        assert (owner, other) == (["tools/call", "tasks/get"], ["tasks/get"])

@@ -10,7 +10,7 @@ import attrs
 from starlette.responses import Response
 
 from portico.api import Json
-from tests.plugins.upstreams.scripted import Scripted, Seen, error, event, result, stream
+from tests.plugins.upstreams.scripted import Answer, Scripted, Seen, error, event, result, stream
 
 CAPABILITIES: Json = {"tools": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}}
 RELATED = "io.modelcontextprotocol/related-task"
@@ -72,12 +72,20 @@ class TaskServer(Scripted):
         self._working: set[asyncio.Task[None]] = set()
         self._asked: dict[str, Task] = {}
         self.on |= {
-            "tools/call": self._call,
-            "tasks/get": self._get_task,
-            "tasks/result": self._result,
-            "tasks/cancel": self._cancel,
+            "tools/call": self._in_session(self._call),
+            "tasks/get": self._in_session(self._get_task),
+            "tasks/result": self._in_session(self._result),
+            "tasks/cancel": self._in_session(self._cancel),
             "POST": self._response,
         }
+
+    def _in_session(self, does: Answer) -> Answer:
+        async def answer(seen: Seen) -> Response:
+            if seen.headers.get("mcp-session-id") not in self.sessions:
+                return error(seen, -32600, "Session not found", status=404)
+            return await does(seen)
+
+        return answer
 
     async def _call(self, seen: Seen) -> Response:
         support = next(t for t in self.tools if t["name"] == seen.params["name"]).get("execution", {})

@@ -121,12 +121,19 @@ async def test_input_is_not_required_of_a_client_by_a_server_it_is_withheld_from
         asked = {"r": {"method": "roots/list"}}
         return result(seen, {"resultType": "input_required", "inputRequests": asked})
 
-    app.on["tools/call"] = answer
+    async def task(seen: Seen) -> Response:
+        asked = {"r": {"method": "roots/list"}}
+        return result(seen, {"resultType": "complete", "status": "input_required", "inputRequests": asked})
+
+    app.on |= {"tools/call": answer, "tasks/get": task}
     capabilities: Json = {"roots": {}, "sampling": {}}
     async with serving(app) as origin, running(url=origin, withhold=("roots",)) as up:
         with pytest.raises(Refused) as caught:
             await up.send(call("t", era=Era.MODERN, capabilities=capabilities))
-    assert caught.value.data["gateway"]["reason"] == "capability_withheld"
+        with pytest.raises(Refused) as by_task:
+            await up.send(exchange("tasks/get", {"taskId": "x"}, Era.MODERN, capabilities=capabilities))
+    for refusal in (caught.value, by_task.value):
+        assert refusal.data["gateway"]["reason"] == "capability_withheld"
     told = [seen.params["_meta"]["io.modelcontextprotocol/clientCapabilities"] for seen in app.seen]
     assert [set(capabilities) for capabilities in (told[0], told[-1])] == [
         {"elicitation", "sampling"},

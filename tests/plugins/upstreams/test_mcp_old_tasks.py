@@ -14,6 +14,7 @@ from tests.plugins.upstreams.old_tasks import RELATED, Task, TaskServer, said, t
 from tests.plugins.upstreams.scripted import Seen, error, event, result
 
 EXTENSION = "io.modelcontextprotocol/tasks"
+KNOWS_NONE: Json = {"elicitation": {"form": {}}}
 KNOWS: Json = {"extensions": {EXTENSION: {}}, "elicitation": {"form": {}}}
 ELICIT: Json = {"mode": "form", "message": "?", "requestedSchema": {"type": "object"}}
 PATIENCE = 20
@@ -106,7 +107,7 @@ async def test_its_progress_reaches_the_client_of_the_call() -> None:
                 event({"jsonrpc": "2.0", "method": "notifications/progress", "params": progress})
             )
         async with asyncio.timeout(PATIENCE):
-            await asyncio.wait_for(client.news.wait(), 60)
+            await client.news.wait()
         task.message = "half of it"  # in words besides numbers it would not always be more
         await app.notify(task)
         task.end(said("over"))
@@ -123,9 +124,12 @@ async def test_what_it_says_of_its_status_is_progress() -> None:
         for words in ("begun", "half of it"):
             client.news.clear()
             task.message = words
-            await app.notify(task)
+            for _ in range(2):  # what has been told is not told again
+                await app.notify(task)
             async with asyncio.timeout(PATIENCE):
-                await asyncio.wait_for(client.news.wait(), 60)
+                await client.news.wait()
+        task.message, task.status = "over", "completed"
+        await app.notify(task)
         task.end(said("over"))
         await sending
     assert client.frames == [
@@ -201,6 +205,18 @@ async def test_a_session_that_is_lost_does_not_have_the_call_made_again() -> Non
     assert len(app.of("tools/call")) == 1
 
 
+async def test_a_session_that_is_unknown_before_a_task_is_begun_is_opened_again() -> None:
+    app = TaskServer(done)
+    async with serving(app) as origin, running(url=origin) as up:
+        assert (await up.send(knowing())).kind == "task"
+        app.sessions.clear()
+        for _ in range(2):
+            assert text(await up.send(call("t", capabilities=KNOWS_NONE))) != ""
+            app.sessions.clear()
+            assert (await until(up, "own-1", "completed"))["result"] == said("Done: own-1")
+    assert list(app.tasks) == ["own-1", "own-2", "own-3"]
+
+
 @pytest.mark.parametrize(
     "made", [{}, {"task": {}}, {"task": 7}, {"task": {"taskId": 7}}, {"task": {"taskId": ""}}]
 )
@@ -249,6 +265,19 @@ async def test_a_client_that_knows_tasks_is_given_one_and_looks_after_it() -> No
     sessions = {seen.headers["mcp-session-id"] for seen in (*app.of("tools/call"), *app.of("tasks/get"))}
     assert len(sessions) == 1
     assert all("extensions" not in seen.params["capabilities"] for seen in app.of("initialize"))
+
+
+async def test_what_comes_with_a_new_task_is_passed_on_without_the_servers_id() -> None:
+    app = TaskServer(done)
+
+    async def made(seen: Seen) -> Response:
+        meta = {"io.modelcontextprotocol/model-immediate-response": "Go on", RELATED: {"taskId": "own-1"}}
+        return result(seen, {"task": {"taskId": "own-1", "status": "working"}, "_meta": meta})
+
+    app.on["tools/call"] = made
+    async with serving(app) as origin, running(url=origin) as up:
+        task = (await up.send(knowing())).value
+    assert task["_meta"] == {"io.modelcontextprotocol/model-immediate-response": "Go on"}
 
 
 async def test_who_asks_for_a_task_is_given_one_where_that_is_optional() -> None:

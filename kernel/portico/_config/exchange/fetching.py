@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from portico._core.addresses import judge
+from portico._core.addresses import resolve_now
 
 _READ: Final = 65536
 
@@ -119,12 +119,8 @@ def _connected(host: str, port: int, timeout: float, allow_private: bool) -> soc
         OSError: There is none.
     """
     refused: OSError | None = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        reason = judge(str(address[0]), allow_private=allow_private)
-        if reason is not None:
-            refused = OSError(f"its address is not allowed ({reason})")
-            continue
-        made = socket.socket(family, kind, protocol)
+    for family, address in resolve_now(host, port, allow_private=allow_private):
+        made = socket.socket(family, socket.SOCK_STREAM)
         made.settimeout(timeout)
         try:
             made.connect(address)

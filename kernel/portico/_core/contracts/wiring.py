@@ -10,7 +10,7 @@ from portico._core.contracts.json import Json
 from portico._core.contracts.upstreams import Upstream
 
 if TYPE_CHECKING:
-    from portico._core.endpoint import Endpoint
+    from portico._core.requests.endpoint import Endpoint
 
 
 class Wiring(Protocol):

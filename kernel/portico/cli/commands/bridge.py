@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,8 +139,8 @@ def _processes(
 
 def _serve(upstreams: Mapping[str, Json], expose: str, flags: Mapping[str, Any], options: Any) -> None:
     from portico._host.ending import settle
-    from portico._host.supervisor import Origin, supervise
-    from portico._host.workers import WorkerFailed
+    from portico._host.workers.base import WorkerFailed
+    from portico._host.workers.supervisor import Origin, supervise
     from portico.cli.running import run
 
     transports = _transports(expose)
@@ -196,4 +197,5 @@ def _announce(settings: Settings, transports: Iterable[str], states: Json, addre
         for base in banner.base_urls(settings, addresses)
         for url in banner.urls_of(base, name, [banner.WAYS[transport] for transport in transports])
     ]
-    click.echo("\n".join(["Portico bridges:", *where, "", "From:", *banner.federated(states)]))
+    with contextlib.suppress(OSError):  # nobody reads it: no reason not to serve
+        click.echo("\n".join(["Portico bridges:", *where, "", "From:", *banner.federated(states)]))

@@ -57,8 +57,8 @@ def command(sources: Sources, stdio: bool, server: str | None, quiet: bool) -> N
         run(serve_io, settings, talking)
         return
     from portico._host.ending import settle
-    from portico._host.supervisor import Origin, supervise
-    from portico._host.workers import WorkerFailed
+    from portico._host.workers.base import WorkerFailed
+    from portico._host.workers.supervisor import Origin, supervise
 
     plugins = installed(sources.plugins)
     orders = gather(sources, plugins)

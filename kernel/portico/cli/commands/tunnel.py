@@ -40,7 +40,9 @@ _PLUGIN = "tunnel_client"
     "--connect",
     metavar="URL",
     required=True,
-    help="Where to dial in: wss://GATEWAY/tunnel/NAME, NAME being an upstream of kind `tunnel`.",
+    multiple=True,
+    help="Where to dial in: wss://GATEWAY/tunnel/NAME, NAME being an upstream of kind `tunnel`. Repeatable, "
+    "for the replicas of a gateway.",
 )
 @click.option("--secret-env", metavar="VARIABLE", help="The environment variable that has the secret.")
 @click.option(
@@ -59,7 +61,7 @@ _PLUGIN = "tunnel_client"
 @remote_options
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable of every process. Repeatable.")
 @click.option("--pass-env", multiple=True, metavar="NAME", help="Likewise, from this environment.")
-@click.option("--once", is_flag=True, help="End when the connection ends.")
+@click.option("--once", is_flag=True, help="End when the connection ends; of several, the first.")
 @click.option("--insecure", is_flag=True, help="Allow ws:// to another machine.")
 @click.option(
     "--ca-file",
@@ -69,7 +71,7 @@ _PLUGIN = "tunnel_client"
 @click.option("--json", "as_json", is_flag=True, help="Write what happens as JSON lines.")
 @running_options
 def command(
-    connect: str,
+    connect: tuple[str, ...],
     stdio: str | None,
     url: str | None,
     config: Path | None,
@@ -97,17 +99,23 @@ def command(
         flags["log_format"] = "json"
     if click.get_current_context().get_parameter_source("log_level") is click.core.ParameterSource.DEFAULT:
         flags["log_level"] = "info"
-    table = _table(connect, server or "default", options)
+    tables = {
+        _PLUGIN if number == 1 else f"{_PLUGIN}-{number}": _table(each, server or "default", options)
+        for number, each in enumerate(connect, 1)
+    }
+    urls = [table["url"] for table in tables.values()]
+    if len(set(urls)) < len(urls):
+        raise Misuse("--connect names a gateway twice")
     if config is not None:
-        settings = _configured(config, table, flags)
+        settings = _configured(config, server or "default", tables, flags)
     else:
         upstreams = _process(stdio, options) if stdio is not None else _remote(url or "", options)
-        _, settings = passing(upstreams, {_PLUGIN: table}, flags)
+        _, settings = passing(upstreams, tables, flags)
     _run(settings)
 
 
 def _table(connect: str, server: str, options: Mapping[str, Any]) -> Json:
-    """The transport's table."""
+    """The table of one transport: one gateway to dial in to."""
     parts = urlsplit(connect)
     scheme = {"https": "wss", "http": "ws"}.get(parts.scheme.lower(), parts.scheme.lower())
     table: Json = {
@@ -142,8 +150,8 @@ def _remote(url: str, options: Mapping[str, Any]) -> dict[str, Json]:
     return remote(server_url(url), options["auth"], options["headers"], "--url")
 
 
-def _configured(config: Path, table: Json, flags: Mapping[str, Any]) -> Settings:
-    """The settings of a file, with the tunnel as the only transport.
+def _configured(config: Path, server: str, tables: Mapping[str, Json], flags: Mapping[str, Any]) -> Settings:
+    """The settings of a file, with the tunnels as the only transports.
 
     Raises:
         Misuse: There is no such virtual server.
@@ -157,15 +165,14 @@ def _configured(config: Path, table: Json, flags: Mapping[str, Any]) -> Settings
     sources = Sources(config=config, overrides=tuple(flagged(flags)), sets=flags["sets"])
     orders = gather(sources, plugins)
     # As a document: what flags set is taken as it is, and the secret is only named here.
-    own = Document({"transports": {_PLUGIN: table}}, COMMAND_LINE)
+    own = Document({"transports": dict(tables)}, COMMAND_LINE)
     settings = attrs.evolve(orders, documents=(*orders.documents, own)).settings(plugins)
-    server = table["server"]
     if server not in settings.servers:
         raise Misuse(
             f"there is no virtual server {server!r}{nearest(server, settings.servers, 'configured')}"
         )
     kept = {
-        key: each for key, each in settings.components.items() if key[0] != "transports" or key[1] == _PLUGIN
+        key: each for key, each in settings.components.items() if key[0] != "transports" or key[1] in tables
     }
     return attrs.evolve(settings, components=kept)
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import attrs
 
-from portico.api import Secret, at_least, doc, positive
+from portico.api import Secret, doc
+from portico_plugins.fields import number, seconds
 from portico_plugins.registries.sql.address import address_of, missing_driver
 
 
@@ -46,19 +47,10 @@ class SqlConfig:
             "Certificates (PEM) that `verify` trusts; by default those of the system.", exists="file"
         ),
     )
-    pool: int = attrs.field(
-        default=3, validator=at_least(1), metadata=doc("The most connections of a worker, but for one more.")
-    )
-    timeout: float = attrs.field(
-        default=3.0,
-        validator=positive,
-        metadata=doc("Seconds after which the database counts as away; large writes get more."),
-    )
-    poll: float = attrs.field(
-        default=0.4,
-        validator=positive,
-        metadata=doc(
-            "Seconds between two looks at whether another gateway has changed something. PostgreSQL says so "
-            "by itself, and is asked ten times less often."
-        ),
+    pool: int = number(3, "The most connections of a worker, but for one more.")
+    timeout: float = seconds(3.0, "Seconds after which the database counts as away; large writes get more.")
+    poll: float = seconds(
+        0.4,
+        "Seconds between two looks at whether another gateway has changed something. PostgreSQL says so "
+        "by itself, and is asked ten times less often.",
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
-from attrs.validators import ge, gt
 
 from portico.api import ConfigError, Factory, Host, Secret, Server, ServerFactory, doc, hookimpl
+from portico_plugins.fields import number, seconds
 
 if TYPE_CHECKING:
     from portico_plugins.servers.hypercorn.ordinary import Ordinary
@@ -61,57 +61,34 @@ class HypercornConfig:
         default=False,
         metadata=doc("Speak HTTP/2 without TLS to clients that begin with it (prior knowledge)."),
     )
-    h2_max_concurrent_streams: int = attrs.field(
-        default=100, validator=ge(1), metadata=doc("Requests at once on one HTTP/2 connection.")
+    h2_max_concurrent_streams: int = number(100, "Requests at once on one HTTP/2 connection.")
+    ws_ping: float = seconds(
+        20.0, "Time between pings on a WebSocket; a client that has sent nothing since the last is cut off."
     )
-    ws_ping: float = attrs.field(
-        default=20.0,
-        validator=gt(0),
-        metadata=doc(
-            "Time between pings on a WebSocket; a client that has sent nothing since the last is cut off."
-        ),
+    max_ws_message: int = number(
+        16 * 1024 * 1024,
+        "Longest WebSocket message taken; the `websocket` transport has a limit of its own.",
+        least=1024,
     )
-    max_ws_message: int = attrs.field(
-        default=16 * 1024 * 1024,
-        validator=ge(1024),
-        metadata=doc("Longest WebSocket message taken; the `websocket` transport has a limit of its own."),
+    keep_alive_timeout: float = seconds(75.0, "How long a connection may be idle between requests.")
+    header_timeout: float = seconds(
+        15.0, "Time for a TLS handshake, and for a request's head to arrive once it has begun."
     )
-    keep_alive_timeout: float = attrs.field(
-        default=75.0, validator=gt(0), metadata=doc("How long a connection may be idle between requests.")
+    write_timeout: float = seconds(
+        30.0, "How long a client may leave 64 KiB of its answer unread before it is cut off."
     )
-    header_timeout: float = attrs.field(
-        default=15.0,
-        validator=gt(0),
-        metadata=doc("Time for a TLS handshake, and for a request's head to arrive once it has begun."),
+    stop_timeout: float = number(
+        35.0,
+        "How long answers may go on after the listeners have closed. Longer than the drain timeout.",
+        least=0,
     )
-    write_timeout: float = attrs.field(
-        default=30.0,
-        validator=gt(0),
-        metadata=doc("How long a client may leave 64 KiB of its answer unread before it is cut off."),
+    max_connections: int = number(10_000, "Open connections in all; one more gets 503.")
+    max_connections_per_ip: int = number(
+        1_000,
+        "Open connections of one client (IPv4 address or IPv6 /64). Raise it behind a reverse proxy: "
+        "all its connections come from one address.",
     )
-    stop_timeout: float = attrs.field(
-        default=35.0,
-        validator=ge(0),
-        metadata=doc(
-            "How long answers may go on after the listeners have closed. Longer than the drain timeout."
-        ),
-    )
-    max_connections: int = attrs.field(
-        default=10_000, validator=ge(1), metadata=doc("Open connections in all; one more gets 503.")
-    )
-    max_connections_per_ip: int = attrs.field(
-        default=1_000,
-        validator=ge(1),
-        metadata=doc(
-            "Open connections of one client (IPv4 address or IPv6 /64). Raise it behind a reverse proxy: "
-            "all its connections come from one address."
-        ),
-    )
-    backlog: int = attrs.field(
-        default=1024,
-        validator=ge(1),
-        metadata=doc("Connections the kernel holds until they are accepted."),
-    )
+    backlog: int = number(1024, "Connections the kernel holds until they are accepted.")
 
 
 @asynccontextmanager

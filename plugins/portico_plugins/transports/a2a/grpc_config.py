@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import attrs
 
-from portico.api import at_least, doc, positive
+from portico.api import doc
+from portico_plugins.fields import number, operator_file, seconds
 
 _ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+):([0-9]{1,5})")
 
@@ -39,33 +40,14 @@ class GrpcConfig:
             "it as `SERVER/agents/UPSTREAM`. Cards name a tenant for all others."
         ),
     )
-    certfile: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "The certificate chain in PEM form. With it, TLS is spoken.", operator_only=True, exists="file"
-        ),
+    certfile: Path | None = operator_file("The certificate chain in PEM form. With it, TLS is spoken.")
+    keyfile: Path | None = operator_file("The certificate's private key in PEM form.")
+    ca_certs: Path | None = operator_file(
+        "Authorities in PEM form. With them, clients must present a certificate one of them signed."
     )
-    keyfile: Path | None = attrs.field(
-        default=None,
-        metadata=doc("The certificate's private key in PEM form.", operator_only=True, exists="file"),
-    )
-    ca_certs: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "Authorities in PEM form. With them, clients must present a certificate one of them signed.",
-            operator_only=True,
-            exists="file",
-        ),
-    )
-    max_message_bytes: int = attrs.field(
-        default=4 * 1024 * 1024, validator=at_least(1024), metadata=doc("The largest message taken.")
-    )
-    max_calls: int = attrs.field(
-        default=1000, validator=at_least(1), metadata=doc("Calls under way at once; more are refused.")
-    )
-    drain: float = attrs.field(
-        default=5.0, validator=positive, metadata=doc("Seconds calls may still take when the gateway ends.")
-    )
+    max_message_bytes: int = number(4 * 1024 * 1024, "The largest message taken.", least=1024)
+    max_calls: int = number(1000, "Calls under way at once; more are refused.")
+    drain: float = seconds(5.0, "Seconds calls may still take when the gateway ends.")
 
     def __attrs_post_init__(self) -> None:
         """Refuse half a TLS configuration."""

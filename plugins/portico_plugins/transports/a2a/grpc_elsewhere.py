@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,11 +17,12 @@ from a2a.utils.errors import InternalError, TaskNotFoundError
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
-from portico.api import Endpoint, Json, Refused, Scope, SseParser
+from portico.api import Endpoint, Json, Refused, Scope
 from portico_plugins.a2a.protojson import BadJson, from_json, to_json
 from portico_plugins.transports.a2a.bindings import VERSION, Visit
 from portico_plugins.transports.a2a.guarded import error_of
 from portico_plugins.transports.a2a.handles import HANDLE, tasks_in
+from portico_plugins.transports.over_http.taken import Taken
 
 _ANSWERS: Final[dict[str, type[Message]]] = {
     "SendMessage": SendMessageResponse,
@@ -39,10 +38,9 @@ _ANSWERS: Final[dict[str, type[Message]]] = {
 _DROPPED: Final = frozenset(
     {"content-type", "content-length", "transfer-encoding", "te", "grpc-timeout", VERSION}
 )
-_UNREAD: Final = 64
 
 
-class Elsewhere:
+class Elsewhere(Taken):
     """What another worker answers, JSON-RPC response by response. Implements `Reply`.
 
     Args:
@@ -50,14 +48,9 @@ class Elsewhere:
     """
 
     def __init__(self, kind: type[Message]) -> None:
-        self.on_gone: Callable[[], object] | None = None
+        super().__init__()
         self._kind = kind
-        self._parser = SseParser()
-        self._answers: deque[bytes] = deque()
-        self._over = False
         self._lost = False
-        self._news = asyncio.Event()
-        self._room = asyncio.Event()
 
     async def answers(self) -> AsyncGenerator[Any]:
         """The results, in order.
@@ -66,14 +59,7 @@ class Elsewhere:
             A2AError: The other worker says so, or there is none.
         """
         try:
-            while True:
-                while not self._answers and not self._over:
-                    self._news.clear()
-                    await self._news.wait()
-                if not self._answers:
-                    break
-                text = self._answers.popleft()
-                self._room.set()
+            while (text := await self._next()) is not None:
                 yield self._read(text)
             if self._lost:
                 raise TaskNotFoundError
@@ -99,39 +85,10 @@ class Elsewhere:
     def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], *body: bytes) -> None:
         """Take a whole answer."""
         if status == 200:
-            self._answers.append(b"".join(body))
+            self._messages.append(b"".join(body))
         else:
             self._lost = True
         self.end()
-
-    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take the head of a stream of events."""
-
-    def write(self, data: bytes) -> None:
-        """Take a piece of it."""
-        self._answers.extend(event.data.encode() for event in self._parser.feed(data) if event.data)
-        self._news.set()
-
-    def end(self) -> None:
-        """That was all."""
-        self._over = True
-        self._news.set()
-        self._room.set()
-
-    def cut(self) -> None:
-        """That was all, too."""
-        self.end()
-
-    @property
-    def full(self) -> bool:
-        """Whether the client is behind."""
-        return len(self._answers) > _UNREAD and not self._over
-
-    async def room(self) -> None:
-        """Return when it is not, any more."""
-        while self.full:
-            self._room.clear()
-            await self._room.wait()
 
 
 def elsewhere(endpoint: Endpoint, path: str, name: str, request: Message, visit: Visit) -> Elsewhere | None:

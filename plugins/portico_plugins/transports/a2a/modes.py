@@ -116,7 +116,9 @@ def _as(part: Part, value: Any, modes: Modes) -> Part:
     elif part.HasField("text"):
         made = text_part(part.text)
     else:
-        made = text_part(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+        # Sorted: protobuf's maps have no order of their own.
+        said = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+        made = text_part(said)
     if part.HasField("metadata"):
         made.metadata.CopyFrom(part.metadata)
     made.filename = part.filename

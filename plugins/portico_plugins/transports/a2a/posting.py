@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import ssl
-from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
 
-from portico.api import judge
+from portico.api import AddressNotAllowed, resolve
+from portico_plugins.http1.tls import tls_context
 
 _LONGEST: Final = 2048
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: |\r?\n)")
@@ -83,17 +82,13 @@ async def addresses_of(place: Place, *, allow_private: bool) -> list[str]:
     Raises:
         Unsent: There are none, or one of them is forbidden; then none of the answer is to be trusted.
     """
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+        found = await resolve(place.host, place.port, allow_private=allow_private)
+    except AddressNotAllowed as error:
+        raise Unsent(str(error), forbidden=True) from None
+    except OSError:
         raise Unsent("name not found") from None
-    addresses = [str(address[0]) for _, _, _, _, address in found]
-    for address in addresses:
-        reason = judge(address, allow_private=allow_private)
-        if reason is not None:
-            raise Unsent(f"address not allowed ({reason})", forbidden=True)
-    return list(dict.fromkeys(addresses))
+    return [str(address[0]) for _, address in found]
 
 
 async def post(
@@ -146,7 +141,7 @@ async def _exchange(place: Place, request: bytes, allow_private: bool) -> int:
                 address,
                 place.port,
                 limit=_HEAD,
-                ssl=_context() if place.secure else None,
+                ssl=tls_context(True, None) if place.secure else None,
                 server_hostname=place.host if place.secure else None,
             )
         except ssl.SSLError:
@@ -179,8 +174,3 @@ async def _status(reader: asyncio.StreamReader) -> int:
             seen += len(line)
             if seen > _HEAD:
                 raise ValueError("too long")
-
-
-@cache
-def _context() -> ssl.SSLContext:
-    return ssl.create_default_context()

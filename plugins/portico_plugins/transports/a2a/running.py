@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import msgspec
-from a2a.types import Artifact, Role, TaskState
+from a2a.types import Artifact, TaskState
 
 from portico.api import (
     INTERNAL_ERROR,
@@ -48,9 +48,6 @@ _NOT_BEGUN: Final = frozenset(
     }
 )
 """Refusals that say that nothing was carried out."""
-
-ABOUT: Final = "portico/a2a"
-"""Where in `_meta` a tool finds which A2A message it is called for."""
 
 _CLIENT: Final = {"name": "portico-a2a", "version": "1.0"}
 _CAPABILITIES: Final[Json] = {"elicitation": {"form": {}, "url": {}}, "extensions": {TASKS: {}}}
@@ -173,19 +170,12 @@ class Run:
             META_CAPABILITIES: _CAPABILITIES,
             META_CLIENT_INFO: _CLIENT,
             "progressToken": 1,
-            ABOUT: self._about(),
         }
         if self._log_level:
             meta[META_LOG_LEVEL] = self._log_level
         if self._work.task.history:
             meta[MESSAGE] = about(self._work.task.history[-1])
         return {"name": self._wanted.tool, "arguments": self._wanted.arguments, **more, "_meta": meta}
-
-    def _about(self) -> Json:
-        """What a tool may want to know of the conversation it is called in."""
-        task = self._work.task
-        said = [message.message_id for message in task.history if message.role == Role.ROLE_USER]
-        return {"taskId": task.id, "contextId": task.context_id, "messageId": said[-1] if said else ""}
 
     def _start(self, more: Json, headers: Mapping[str, str]) -> None:
         self._headers = headers

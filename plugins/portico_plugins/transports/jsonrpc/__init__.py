@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import attrs
 
-from portico.api import Direct, Factory, Host, Transport, hookimpl
-
-if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
+from portico.api import Factory, Host, Transport, hookimpl
+from portico_plugins.transports.over_http.transport import OverHttp
 
 gateway_api = (1, 0)
 
@@ -21,24 +18,14 @@ class JsonRpcConfig:
     """Config of the `jsonrpc` transport: nothing."""
 
 
-class JsonRpc:
+class JsonRpc(OverHttp):
     """One endpoint per virtual server: `/servers/{name}/rpc`, and `/rpc` for `default`."""
 
     def __init__(self, host: Host) -> None:
         from portico_plugins.transports.jsonrpc.app import RpcApp
         from portico_plugins.transports.over_http.endpoints import HttpEndpoints
 
-        self.endpoints: HttpEndpoints[RpcApp] = HttpEndpoints(host.wiring.endpoints, RpcApp, ["/rpc"])
-
-    def routes(self) -> Sequence[BaseRoute]:
-        """The endpoints, those that come later included."""
-        from portico_plugins.transports.over_http.live import live_routes
-
-        return live_routes(self.endpoints)
-
-    def directs(self) -> Mapping[str, Direct]:
-        """The same endpoints, for servers that hand requests in whole."""
-        return self.endpoints
+        self.endpoints = HttpEndpoints(host.wiring.endpoints, RpcApp, ["/rpc"])
 
 
 @asynccontextmanager

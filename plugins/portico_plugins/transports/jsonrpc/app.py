@@ -80,10 +80,27 @@ class RpcApp:
             return
         if "requestState" in message.params and self._parked_elsewhere(raw, message, principal, reply):
             return
+        if "taskId" in message.params and self._task_elsewhere(raw, message, fields, principal, reply):
+            return
+        self._begin(message, fields, principal, reply)
+
+    def _begin(self, message: Message, fields: Fields, principal: Principal, reply: Reply) -> None:
         task = asyncio.get_running_loop().create_task(self._answer(message, fields, principal, reply))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         reply.on_gone = task.cancel
+
+    def _task_elsewhere(
+        self, raw: Raw, message: Message, fields: Fields, principal: Principal, reply: Reply
+    ) -> bool:
+        """Whether a task was given out by another worker, which then answers; once that is gone, this one."""
+
+        def lost(begun: bool) -> None:  # whole answers have not begun before they are there
+            self._begin(message, fields, principal, reply)
+
+        owners = self.endpoint.owners
+        task = message.params["taskId"]
+        return owners is not None and owners.elsewhere("task", task, principal, *raw, reply, lost)
 
     def _parked_elsewhere(self, raw: Raw, message: Message, principal: Principal, reply: Reply) -> bool:
         """Whether a retry's call is parked at another worker, which then answers."""

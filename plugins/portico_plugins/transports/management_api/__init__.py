@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from portico.api import (
-    AuthScheme,
-    ConfigError,
-    Factory,
-    Host,
-    Ref,
-    Transport,
-    at_least,
-    doc,
-    hookimpl,
-    positive,
-)
+from portico.api import AuthScheme, ConfigError, Factory, Host, Ref, Transport, doc, hookimpl
+from portico_plugins.fields import number, seconds
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -47,18 +37,10 @@ class ManagementApiConfig:
         default=True,
         metadata=doc("Serve `/docs` and `/api/openapi.json`, to anybody who can reach the gateway."),
     )
-    max_body: int = attrs.field(
-        default=4 << 20, validator=at_least(1024), metadata=doc("Bytes a request's body may have.")
-    )
-    max_changes: int = attrs.field(
-        default=5000, validator=at_least(1), metadata=doc("Changes a bulk request may have.")
-    )
-    max_keys: int = attrs.field(
-        default=1000, validator=at_least(1), metadata=doc("Idempotency keys remembered at once, the newest.")
-    )
-    key_seconds: float = attrs.field(
-        default=3600.0, validator=positive, metadata=doc("Seconds an idempotency key is remembered.")
-    )
+    max_body: int = number(4 << 20, "Bytes a request's body may have.", least=1024)
+    max_changes: int = number(5000, "Changes a bulk request may have.")
+    max_keys: int = number(1000, "Idempotency keys remembered at once, the newest.")
+    key_seconds: float = seconds(3600.0, "Seconds an idempotency key is remembered.")
     catalog: str = attrs.field(
         default="",
         metadata=doc(

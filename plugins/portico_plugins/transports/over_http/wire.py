@@ -65,10 +65,15 @@ def _retry_after(refusal: Refused) -> tuple[bytes, bytes]:
     return b"retry-after", b"%d" % math.ceil(known)
 
 
+def worker_gone(ident: Id) -> bytes:
+    """The answer to a request that another worker has begun to carry out."""
+    gone = failure(INTERNAL_ERROR, "The worker that carried out the request has gone", reason="worker_gone")
+    return error_frame(ident, gone.body())
+
+
 def end_broken(reply: Reply, ident: Id) -> None:
     """End an event stream whose answer was to come from another worker, which has gone."""
-    gone = failure(INTERNAL_ERROR, "The worker that carried out the request has gone", reason="worker_gone")
-    reply.write(sse_event(error_frame(ident, gone.body())))
+    reply.write(sse_event(worker_gone(ident)))
     reply.end()
 
 

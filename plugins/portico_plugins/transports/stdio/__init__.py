@@ -18,12 +18,12 @@ from portico.api import (
     Principal,
     Refused,
     Transport,
-    at_least,
     doc,
     error_frame,
     hookimpl,
     nearest,
 )
+from portico_plugins.fields import number
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -42,9 +42,7 @@ class StdioConfig:
     """Config of the `stdio` transport."""
 
     server: str = attrs.field(default="default", metadata=doc("The virtual server to serve."))
-    max_line: int = attrs.field(
-        default=16 * 1024 * 1024, validator=at_least(1024), metadata=doc("Longest message taken, in bytes.")
-    )
+    max_line: int = number(16 * 1024 * 1024, "Longest message taken, in bytes.", least=1024)
 
 
 class Stdio:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import attrs
 
-from portico.api import Direct, Endpoint, Factory, Host, Transport, Unread, at_least, doc, hookimpl, positive
-
-if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
+from portico.api import Endpoint, Factory, Host, Transport, Unread, hookimpl
+from portico_plugins.fields import number, seconds
+from portico_plugins.transports.over_http.transport import OverHttp
 
 gateway_api = (1, 0)
 
@@ -20,58 +18,32 @@ gateway_api = (1, 0)
 class StreamableHttpConfig:
     """Config of the `streamable_http` transport."""
 
-    session_idle: float = attrs.field(
-        default=1800.0, validator=positive, metadata=doc("Seconds after which an idle legacy session ends.")
+    session_idle: float = seconds(1800.0, "Seconds after which an idle legacy session ends.")
+    max_sessions: int = number(20_000, "Legacy sessions open at once, per virtual server.")
+    max_sessions_each: int = number(
+        10_000, "Legacy sessions of one principal open at once, per virtual server."
     )
-    max_sessions: int = attrs.field(
-        default=20_000,
-        validator=at_least(1),
-        metadata=doc("Legacy sessions open at once, per virtual server."),
+    keep_alive: float = seconds(15.0, "Seconds of silence on an event stream before a comment is sent.")
+    stream_after: float = seconds(
+        0.1, "Seconds a legacy answer may take before an event stream is begun for it."
     )
-    max_sessions_each: int = attrs.field(
-        default=10_000,
-        validator=at_least(1),
-        metadata=doc("Legacy sessions of one principal open at once, per virtual server."),
+    retry: int = number(1000, "Milliseconds legacy clients are told to wait before they reconnect.")
+    unread_frames: int = number(
+        64, "Frames of one stream that wait for a slow client; then its upstream is made to wait."
     )
-    keep_alive: float = attrs.field(
-        default=15.0,
-        validator=positive,
-        metadata=doc("Seconds of silence on an event stream before a comment is sent."),
-    )
-    stream_after: float = attrs.field(
-        default=0.1,
-        validator=positive,
-        metadata=doc("Seconds a legacy answer may take before an event stream is begun for it."),
-    )
-    retry: int = attrs.field(
-        default=1000,
-        validator=at_least(1),
-        metadata=doc("Milliseconds legacy clients are told to wait before they reconnect."),
-    )
-    unread_frames: int = attrs.field(
-        default=64,
-        validator=at_least(1),
-        metadata=doc("Frames of one stream that wait for a slow client; then its upstream is made to wait."),
-    )
-    unread_bytes: int = attrs.field(
-        default=1 << 20,
-        validator=at_least(1),
-        metadata=doc("The same in bytes; a single frame may be longer."),
-    )
-    unread_seconds: float = attrs.field(
-        default=30.0,
-        validator=positive,
-        metadata=doc("Seconds a client may take nothing of a stream that waits for it before it is cut off."),
+    unread_bytes: int = number(1 << 20, "The same in bytes; a single frame may be longer.")
+    unread_seconds: float = seconds(
+        30.0, "Seconds a client may take nothing of a stream that waits for it before it is cut off."
     )
 
 
-class StreamableHttp:
+class StreamableHttp(OverHttp):
     """One MCP endpoint per virtual server: `/servers/{name}/mcp`, and `/mcp` for `default`."""
 
     def __init__(self, config: StreamableHttpConfig, host: Host) -> None:
         from portico_plugins.transports.over_http.endpoints import HttpEndpoints
-        from portico_plugins.transports.streamable_http.answer import Manner
         from portico_plugins.transports.streamable_http.app import McpApp
+        from portico_plugins.transports.streamable_http.manner import Manner
 
         manner = Manner(
             config.keep_alive,
@@ -90,17 +62,7 @@ class StreamableHttp:
                 manner=manner,
             )
 
-        self.endpoints: HttpEndpoints[McpApp] = HttpEndpoints(host.wiring.endpoints, make, ["/mcp"])
-
-    def routes(self) -> Sequence[BaseRoute]:
-        """The MCP endpoints, those that come later included."""
-        from portico_plugins.transports.over_http.live import live_routes
-
-        return live_routes(self.endpoints)
-
-    def directs(self) -> Mapping[str, Direct]:
-        """The same endpoints, for servers that hand requests in whole."""
-        return self.endpoints
+        self.endpoints = HttpEndpoints(host.wiring.endpoints, make, ["/mcp"])
 
 
 @asynccontextmanager

@@ -18,8 +18,8 @@ from portico.api import (
 from portico_plugins.transports.over_http.entrance import Entrance
 from portico_plugins.transports.over_http.fields import Fields, accepts
 from portico_plugins.transports.over_http.wire import Raw, send_empty, send_problem, send_refusal
-from portico_plugins.transports.streamable_http.answer import Manner
 from portico_plugins.transports.streamable_http.legacy import LegacySessions
+from portico_plugins.transports.streamable_http.manner import Manner
 from portico_plugins.transports.streamable_http.modern import ModernRequests
 
 

@@ -23,7 +23,9 @@ from portico.api import (
 )
 from portico_plugins.transports.over_http.fields import Fields
 from portico_plugins.transports.over_http.wire import JSON, Raw, end_broken, send_empty, send_refusal
-from portico_plugins.transports.streamable_http.answer import Answer, HttpSession, Manner
+from portico_plugins.transports.streamable_http.http_session import HttpSession
+from portico_plugins.transports.streamable_http.legacy_answer import Answer
+from portico_plugins.transports.streamable_http.manner import Manner
 
 SESSION_TTL = 365 * 86_400.0
 

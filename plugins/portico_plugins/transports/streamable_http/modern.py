@@ -41,7 +41,7 @@ from portico_plugins.transports.over_http.wire import (
     send_refusal,
     start_events,
 )
-from portico_plugins.transports.streamable_http.answer import Manner
+from portico_plugins.transports.streamable_http.manner import Manner
 
 
 class ModernRequests:
@@ -76,6 +76,8 @@ class ModernRequests:
                 self._endpoint.check_params(message.params, fields.lines)
             if "requestState" in message.params and self._parked_elsewhere(raw, message, principal, reply):
                 return
+            if "taskId" in message.params and self._task_elsewhere(raw, message, principal, fields, reply):
+                return
             self.carry_out(message, principal, fields.headers, reply)
         except Refused as refusal:
             send_refusal(reply, STATUS.get(refusal.code, 200), refusal, message.id)
@@ -106,6 +108,28 @@ class ModernRequests:
         owners = self._endpoint.owners
         return owners is not None and owners.elsewhere(
             "parked", message.params["requestState"], principal, *raw, reply, lost
+        )
+
+    def _task_elsewhere(
+        self, raw: Raw, message: Message, principal: Principal, fields: Fields, reply: Reply
+    ) -> bool:
+        """Whether a task was given out by another worker, whose sessions with upstreams may be what it is in.
+
+        If that worker is gone, this one does what it can: there are upstreams whose tasks are in no session.
+        """
+
+        def lost(begun: bool) -> None:
+            if begun:
+                end_broken(reply, message.id)
+                return
+            try:
+                self.carry_out(message, principal, fields.headers, reply)
+            except Refused as refusal:
+                send_refusal(reply, STATUS.get(refusal.code, 200), refusal, message.id)
+
+        owners = self._endpoint.owners
+        return owners is not None and owners.elsewhere(
+            "task", message.params["taskId"], principal, *raw, reply, lost
         )
 
     def _listen(self, exchange: Exchange, ident: Id, reply: Reply) -> None:

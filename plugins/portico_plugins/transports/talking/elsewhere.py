@@ -1,70 +1,47 @@
-"""Retries of calls that are parked at another worker: passed on to it, and its answer taken as frames."""
+"""Requests about another worker's parked calls and tasks: passed on to it, and its answer taken as frames."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import attrs
 import msgspec
 
-from portico.api import (
-    INTERNAL_ERROR,
-    PROXIED,
-    Credentials,
-    Endpoint,
-    Id,
-    Message,
-    Principal,
-    Scope,
-    SseParser,
-    error_frame,
-    failure,
-    used_up,
-)
-
-_UNREAD: Final = 64
+from portico.api import PROXIED, Credentials, Endpoint, Id, Message, Principal, Scope, error_frame, used_up
+from portico_plugins.transports.over_http.taken import Taken
+from portico_plugins.transports.over_http.wire import worker_gone
 
 
 class _Response(msgspec.Struct):
     jsonrpc: str
 
 
-class Elsewhere:
+class Elsewhere(Taken):
     """What another worker answers to one request. Implements `Reply`.
 
     Args:
         ident: Of the request.
+        here: Whether it is for this worker to answer when the other one is gone.
+
+    Attributes:
+        left: The other is gone, and this one is to answer.
     """
 
-    def __init__(self, ident: Id) -> None:
-        self.on_gone: Callable[[], object] | None = None
+    def __init__(self, ident: Id, here: bool = False) -> None:
+        super().__init__()
+        self.left = False
+        self._here = here
         self._ident = ident
-        self._parser = SseParser(sys.maxsize)  # what workers send each other has been measured already
-        self._frames: deque[bytes] = deque()
-        self._over = False
-        self._news = asyncio.Event()
-        self._room = asyncio.Event()
 
     async def frames(self) -> AsyncGenerator[bytes]:
         """The messages, in order."""
-        while True:
-            while not self._frames and not self._over:
-                self._news.clear()
-                await self._news.wait()
-            if not self._frames:
-                return
-            frame = self._frames.popleft()
-            self._room.set()
+        while (frame := await self._next()) is not None:
             yield frame
 
     def cancel(self) -> None:
         """Nobody wants the answer any more: closing tells the other worker."""
         if not self._over:
-            self._frames.clear()
+            self._messages.clear()
             self.end()
             if self.on_gone is not None:
                 self.on_gone()
@@ -73,10 +50,12 @@ class Elsewhere:
         """There is no such worker any more, or it knows nothing of the call."""
         if self._over:
             return
-        gone = failure(
-            INTERNAL_ERROR, "The worker that carried out the request has gone", reason="worker_gone"
-        )
-        self._frames.append(error_frame(self._ident, (gone if begun else used_up()).body()))
+        if self._here and not begun:
+            self.left = True
+            self.end()
+            return
+        frame = worker_gone(self._ident) if begun else error_frame(self._ident, used_up().body())
+        self._messages.append(frame)
         self.end()
 
     def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], *body: bytes) -> None:
@@ -87,38 +66,8 @@ class Elsewhere:
         except msgspec.DecodeError:  # words of HTTP: its virtual server is another, or who may come in
             self.lost(False)
         else:
-            self._frames.append(frame)
+            self._messages.append(frame)
             self.end()
-
-    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take the head of a stream of events."""
-
-    def write(self, data: bytes) -> None:
-        """Take a piece of it."""
-        if not self._over:
-            self._frames.extend(event.data.encode() for event in self._parser.feed(data) if event.data)
-            self._news.set()
-
-    def end(self) -> None:
-        """That was all."""
-        self._over = True
-        self._news.set()
-        self._room.set()
-
-    def cut(self) -> None:
-        """That was all, too."""
-        self.end()
-
-    @property
-    def full(self) -> bool:
-        """Whether the client is behind."""
-        return len(self._frames) > _UNREAD and not self._over
-
-    async def room(self) -> None:
-        """Return when it is not, any more."""
-        while self.full:
-            self._room.clear()
-            await self._room.wait()
 
 
 @attrs.frozen
@@ -138,7 +87,7 @@ class Onward:
     path: str
 
     def pass_on(self, message: Message, data: bytes, headers: Mapping[str, str]) -> Elsewhere | None:
-        """Have the worker answer that has the parked call a request goes on with; None if there is none.
+        """Have the worker answer whose parked call, or task, a request is about; None if it is nobody else's.
 
         Args:
             message: The request.
@@ -146,12 +95,14 @@ class Onward:
             headers: Those it came with, names in lower case.
         """
         owners, state = self.endpoint.owners, message.params.get("requestState")
-        if owners is None or state is None:
+        task = message.params.get("taskId") if state is None else None
+        if owners is None or (state is None and task is None):
             return None
-        answer = Elsewhere(message.id)
-        scope = self._scope(headers)
-        passed = owners.elsewhere("parked", state, self.principal, scope, data, answer, answer.lost)
-        return answer if passed else None
+        answer, scope = Elsewhere(message.id, here=state is None), self._scope(headers)
+        rest = self.principal, scope, data, answer, answer.lost
+        if state is None:
+            return answer if owners.elsewhere("task", task, *rest) else None
+        return answer if owners.elsewhere("parked", state, *rest) else None
 
     def _scope(self, headers: Mapping[str, str]) -> Scope:
         peer = self.credentials.peer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from portico.api import INVALID_REQUEST, Endpoint, Id, Principal, Refused, Reply, check_modern, parse
 from portico_plugins.transports.over_http.fields import Fields
 from portico_plugins.transports.over_http.wire import STATUS, Raw, send_refusal
-from portico_plugins.transports.streamable_http.answer import Manner
+from portico_plugins.transports.streamable_http.manner import Manner
 from portico_plugins.transports.streamable_http.modern import ModernRequests
 from portico_plugins.transports.talking.outbox import Bounds
 

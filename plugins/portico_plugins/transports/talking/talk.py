@@ -179,8 +179,16 @@ class Talk:
             elsewhere = self._onward and self._onward.pass_on(message, data, headers)
             if elsewhere:
                 self._calls[key] = elsewhere
-                self._spawn(self._relay(key, elsewhere))
+                self._spawn(self._relay(key, elsewhere, message, headers))
                 return
+        except Refused as refusal:
+            self._outbox.push(error_frame(message.id, refusal.body()))
+            return
+        self._carry_out(key, message, headers)
+
+    def _carry_out(self, key: tuple[type, Id], message: Message, headers: Mapping[str, str]) -> None:
+        """Answer a request that has been judged, here."""
+        try:
             exchange = self._endpoint.modern_exchange(
                 message.method, message.params, self._principal, headers
             )
@@ -220,13 +228,17 @@ class Talk:
         finally:
             del self._calls[key]
 
-    async def _relay(self, key: tuple[type, Id], elsewhere: Elsewhere) -> None:
+    async def _relay(
+        self, key: tuple[type, Id], elsewhere: Elsewhere, message: Message, headers: Mapping[str, str]
+    ) -> None:
         try:
             async for frame in elsewhere.frames():
                 await self._outbox.put(frame)
         finally:
             del self._calls[key]
             elsewhere.cancel()
+        if elsewhere.left:
+            self._carry_out(key, message, headers)
 
     async def finish(self, seconds: float) -> None:
         """The client says no more: let what it has asked be answered, for a while."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import attrs
 
-from portico.api import Direct, Endpoint, Factory, Host, Transport, Unread, at_least, doc, hookimpl, positive
+from portico.api import Endpoint, Factory, Host, Transport, Unread, hookimpl
+from portico_plugins.fields import number, seconds
+from portico_plugins.transports.over_http.transport import OverHttp
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -20,39 +22,23 @@ gateway_api = (1, 0)
 class WebSocketConfig:
     """Config of the `websocket` transport."""
 
-    max_message: int = attrs.field(
-        default=4 * 1024 * 1024,
-        validator=at_least(1024),
-        metadata=doc("Longest message taken, in bytes. The listener has a limit, too (`max_ws_message`)."),
+    max_message: int = number(
+        4 * 1024 * 1024,
+        "Longest message taken, in bytes. The listener has a limit, too (`max_ws_message`).",
+        least=1024,
     )
-    max_sessions: int = attrs.field(
-        default=20_000,
-        validator=at_least(1),
-        metadata=doc("Connections open at once, per virtual server."),
+    max_sessions: int = number(20_000, "Connections open at once, per virtual server.")
+    max_sessions_each: int = number(10_000, "Connections of one principal open at once, per virtual server.")
+    unread_frames: int = number(
+        64, "Messages that wait for a slow client; then its upstream and what it sends wait."
     )
-    max_sessions_each: int = attrs.field(
-        default=10_000,
-        validator=at_least(1),
-        metadata=doc("Connections of one principal open at once, per virtual server."),
-    )
-    unread_frames: int = attrs.field(
-        default=64,
-        validator=at_least(1),
-        metadata=doc("Messages that wait for a slow client; then its upstream and what it sends wait."),
-    )
-    unread_bytes: int = attrs.field(
-        default=1 << 20,
-        validator=at_least(1),
-        metadata=doc("The same in bytes; a single message may be longer."),
-    )
-    unread_seconds: float = attrs.field(
-        default=30.0,
-        validator=positive,
-        metadata=doc("Seconds a client may take nothing of what it was sent before it is cut off."),
+    unread_bytes: int = number(1 << 20, "The same in bytes; a single message may be longer.")
+    unread_seconds: float = seconds(
+        30.0, "Seconds a client may take nothing of what it was sent before it is cut off."
     )
 
 
-class WebSockets:
+class WebSockets(OverHttp):
     """One path per virtual server: `/servers/{name}/ws`, and `/ws` for `default`."""
 
     def __init__(self, config: WebSocketConfig, host: Host) -> None:
@@ -66,17 +52,13 @@ class WebSockets:
         def make(endpoint: Endpoint) -> WebSocketApp:
             return WebSocketApp(endpoint, config.max_sessions, config.max_sessions_each, manner)
 
-        self.endpoints: HttpEndpoints[WebSocketApp] = HttpEndpoints(host.wiring.endpoints, make, [END])
+        self.endpoints = HttpEndpoints(host.wiring.endpoints, make, [END])
 
     def routes(self) -> Sequence[BaseRoute]:
         """The paths; whether a virtual server is up is looked at when somebody comes."""
         from portico_plugins.transports.websocket.app import routes
 
         return routes(self.endpoints)
-
-    def directs(self) -> Mapping[str, Direct]:
-        """What other workers pass on; nobody else finds anything there but WebSocket."""
-        return self.endpoints
 
 
 @asynccontextmanager

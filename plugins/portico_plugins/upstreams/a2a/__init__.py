@@ -35,7 +35,7 @@ def check(config: A2aConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...]
     """What is wrong with files that are there."""
     from portico_plugins.pem import pem
 
-    yield from pem(base / config.ca_file if config.ca_file is not None else None)
+    yield from pem(config.ca_file)
 
 
 @asynccontextmanager

@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
-from attrs.validators import ge, gt, optional
 
 from portico.api import Credential, Ref, Secret, Wrong, doc
 from portico_plugins.a2a.missing import missing
+from portico_plugins.fields import number, operator_file, private_addresses, seconds
 from portico_plugins.upstreams import checks
 
 Binding = Literal["JSONRPC", "HTTP+JSON", "GRPC"]
@@ -29,7 +29,8 @@ def _installed(attribute: Any, field: Any, value: str) -> None:
         raise ValueError("the URL of an agent has no query, and ASCII characters only")
 
 
-def _problem(name: str, value: str) -> str | None:
+def problem_of(name: str, value: str) -> str | None:
+    """Why a header may not be added to a request to an agent."""
     if name.lower().startswith("a2a-"):
         return f"{name!r} is set by the gateway itself"
     if not value.isascii():
@@ -38,7 +39,7 @@ def _problem(name: str, value: str) -> str | None:
 
 
 def _headers(_: Any, __: Any, value: dict[str, Secret]) -> None:
-    wrong = [((name,), said) for name, one in value.items() if (said := _problem(name, one.reveal()))]
+    wrong = [((name,), said) for name, one in value.items() if (said := problem_of(name, one.reveal()))]
     if wrong:
         raise Wrong(wrong)
 
@@ -47,7 +48,7 @@ def _passed(_: Any, __: Any, value: dict[str, str]) -> None:
     wrong = [
         ((name,), said)
         for name, own in value.items()
-        if (said := "it is never passed on" if name.lower() in checks.NEVER_PASSED else _problem(own, "x"))
+        if (said := "it is never passed on" if name.lower() in checks.NEVER_PASSED else problem_of(own, "x"))
     ]
     if wrong:
         raise Wrong(wrong)
@@ -78,9 +79,7 @@ def _each_url(attribute: Any, field: Any, value: tuple[str, ...]) -> None:
 class Signers:
     """Who may have signed the card. Without one of their signatures it is not used."""
 
-    file: Path | None = attrs.field(
-        default=None, metadata=doc("A JWK Set, or one JWK, as a file.", operator_only=True, exists="file")
-    )
+    file: Path | None = operator_file("A JWK Set, or one JWK, as a file.")
     url: str = attrs.field(
         default="",
         validator=_keys_at,
@@ -170,12 +169,10 @@ class A2aConfig:
             "Whether an agent that can stream is asked to; otherwise it is asked for news time and again."
         ),
     )
-    task_after: float = attrs.field(
-        default=2.0,
-        validator=ge(0),
-        metadata=doc(
-            "Seconds after which a call that still runs becomes an MCP task, for clients that know tasks."
-        ),
+    task_after: float = number(
+        2.0,
+        "Seconds after which a call that still runs becomes an MCP task, for clients that know tasks.",
+        least=0,
     )
     file_urls: Literal["public", "any", "none"] = attrs.field(
         default="public",
@@ -199,68 +196,34 @@ class A2aConfig:
             "cloud metadata's, or nowhere."
         ),
     )
-    connect_timeout: float = attrs.field(
-        default=10.0, validator=gt(0), metadata=doc("Seconds to connect, and the card may take to come.")
+    connect_timeout: float = seconds(10.0, "Seconds to connect, and the card may take to come.")
+    call_timeout: float | None = seconds(
+        None,
+        "The most seconds one call may take, questions to the client not counted; without it, only the "
+        "caller's deadline counts. The agent's task is cancelled then.",
     )
-    call_timeout: float | None = attrs.field(
-        default=None,
-        validator=optional(gt(0)),
-        metadata=doc(
-            "The most seconds one call may take, questions to the client not counted; without it, only the "
-            "caller's deadline counts. The agent's task is cancelled then."
-        ),
+    refresh_seconds: float = seconds(
+        300.0, "Seconds after which the card is asked for again, unless it says how long it holds."
     )
-    refresh_seconds: float = attrs.field(
-        default=300.0,
-        validator=gt(0),
-        metadata=doc("Seconds after which the card is asked for again, unless it says how long it holds."),
+    start_grace: float = number(5.0, "Seconds the start of the gateway waits for the card.", least=0)
+    max_card_bytes: int = number(1024 * 1024, "The largest card, or JWK Set, taken.", least=1024)
+    max_request_bytes: int = number(16 * 1024 * 1024, "The largest message sent.", least=1024)
+    max_response_bytes: int = number(
+        16 * 1024 * 1024, "The largest answer taken; of a stream, the most bytes all in all.", least=1024
     )
-    start_grace: float = attrs.field(
-        default=5.0, validator=ge(0), metadata=doc("Seconds the start of the gateway waits for the card.")
+    max_stream_events: int = number(
+        10_000, "The most events of a stream; from then on the agent is asked for the outcome."
     )
-    max_card_bytes: int = attrs.field(
-        default=1024 * 1024, validator=ge(1024), metadata=doc("The largest card, or JWK Set, taken.")
+    max_inline_bytes: int = number(
+        256 * 1024, "Files of an answer larger than this are not in the result but linked from it.", least=0
     )
-    max_request_bytes: int = attrs.field(
-        default=16 * 1024 * 1024, validator=ge(1024), metadata=doc("The largest message sent.")
-    )
-    max_response_bytes: int = attrs.field(
-        default=16 * 1024 * 1024,
-        validator=ge(1024),
-        metadata=doc("The largest answer taken; of a stream, the most bytes all in all."),
-    )
-    max_stream_events: int = attrs.field(
-        default=10_000,
-        validator=ge(1),
-        metadata=doc("The most events of a stream; from then on the agent is asked for the outcome."),
-    )
-    max_inline_bytes: int = attrs.field(
-        default=256 * 1024,
-        validator=ge(0),
-        metadata=doc("Files of an answer larger than this are not in the result but linked from it."),
-    )
-    max_tools: int = attrs.field(
-        default=512, validator=ge(1), metadata=doc("The most tools; further skills are left out, and logged.")
-    )
-    allow_private: bool = attrs.field(
-        default=True,
-        metadata=doc(
-            "Whether the agent may have a loopback or private address. On by default, which is right only "
-            "because whoever writes the config file runs the gateway; for upstreams managed at run time "
-            "`gateway.managed_private` decides. Cloud metadata addresses are refused either way.",
-            managed=False,
-        ),
-    )
+    max_tools: int = number(512, "The most tools; further skills are left out, and logged.")
+    allow_private: bool = private_addresses("the agent")
     tls_verify: bool = attrs.field(
         default=True, metadata=doc("Check the agent's certificate. gRPC always does.")
     )
-    ca_file: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "PEM file of certificate authorities to trust instead of the system's.",
-            operator_only=True,
-            exists="file",
-        ),
+    ca_file: Path | None = operator_file(
+        "PEM file of certificate authorities to trust instead of the system's."
     )
 
     def __attrs_post_init__(self) -> None:

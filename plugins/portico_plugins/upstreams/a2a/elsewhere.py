@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from portico.api import judge
+from portico.api import AddressNotAllowed, resolve
 from portico_plugins.a2a.parts import is_web
 
 Allowed = Literal["public", "any", "none"]
@@ -34,10 +33,10 @@ async def forbidden(url: str, allowed: Allowed) -> str:
     try:
         port = parts.port or 443
         async with asyncio.timeout(_RESOLVING):
-            loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(parts.hostname or "", port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError, ValueError, TimeoutError):
+            await resolve(parts.hostname or "", port, allow_private=allowed == "any")
+    except AddressNotAllowed:
+        return "address_not_allowed"
+    except (OSError, ValueError):
         # A name that only the agent's network knows is none of a public address.
         return "" if allowed == "any" else "address_not_allowed"
-    bad = any(judge(str(each[4][0]), allow_private=allowed == "any") is not None for each in found)
-    return "address_not_allowed" if bad else ""
+    return ""

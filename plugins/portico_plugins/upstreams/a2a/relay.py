@@ -42,11 +42,12 @@ from google.protobuf.message import Message
 
 from portico.api import METHOD_NOT_FOUND, Exchange, Host, Json, Refused, Result
 from portico_plugins.a2a.protojson import BadJson, from_json, to_json
+from portico_plugins.failures import bad_response, unavailable
 from portico_plugins.upstreams.checks import header_problem
 
 from .config import A2aConfig
 from .elsewhere import forbidden
-from .failures import Failures
+from .failures import failure_of
 from .handles import is_plain
 from .headers import Headers
 from .ledger import Key
@@ -108,17 +109,13 @@ class Relay:
         headers: Of the requests.
         config: The upstream's configuration.
         host: Its host.
-        failures: What goes wrong on the way.
     """
 
-    def __init__(
-        self, link: Link, headers: Headers, config: A2aConfig, host: Host, failures: Failures
-    ) -> None:
+    def __init__(self, link: Link, headers: Headers, config: A2aConfig, host: Host) -> None:
         self._link = link
         self._headers = headers
         self._config = config
         self._host = host
-        self._failures = failures
         self._owners = Owners(host.state / "a2a.sqlite", host.name, host.clock, host.log)
 
     async def close(self) -> None:
@@ -150,7 +147,7 @@ class Relay:
     async def _carried_out(self, exchange: Exchange, card: Json | None) -> Result:
         name = exchange.method.removeprefix(PREFIX)
         if card is None or self._link.transport is None:
-            raise self._failures.unavailable("no_card", exchange.id)
+            raise unavailable(self._host.name, "no_card", exchange)
         if name == "GetAgentCard":
             return Result(value=card)
         operation = OPERATIONS.get(name)
@@ -256,8 +253,8 @@ class Relay:
         return page
 
     def _failed(self, error: Exception, exchange: Exchange) -> Refused:
-        found = self._failures.of(error, exchange.id)
-        return found if isinstance(found, Refused) else self._failures.bad("agent_error", exchange.id)
+        found = failure_of(error, self._host.name, exchange)
+        return found if isinstance(found, Refused) else bad_response(self._host.name, "agent_error", exchange)
 
 
 def _check_can(name: str, card: Json) -> None:

@@ -19,18 +19,18 @@ from portico.api import (
     State,
     Target,
 )
+from portico_plugins.failures import bad_response, error_text, of_http, timed_out, unavailable
 from portico_plugins.http1 import HttpError, Unreachable, Unusable
 from portico_plugins.upstreams.backoff import Backoff
-from portico_plugins.upstreams.grpc_client.dial import Unreachable as NoAddress
 from portico_plugins.upstreams.limit import Limit
-from portico_plugins.upstreams.refresher import Refresher
+from portico_plugins.upstreams.refresher import Refreshed, Refresher
 
 from . import resources, tasks
 from .agent import Agent
 from .calls import Call
 from .card import BadCard, Card, Cards
 from .config import A2aConfig
-from .failures import Failures, Said, error_text
+from .failures import Said, failure_of
 from .handles import Handles
 from .headers import Headers
 from .link import Link
@@ -47,7 +47,7 @@ _GAP: Final = 1.0
 """Seconds between two looks at an agent, whatever happens."""
 
 
-class A2aUpstream:
+class A2aUpstream(Refreshed):
     """An A2A agent.
 
     Args:
@@ -68,8 +68,7 @@ class A2aUpstream:
         self._agent = Agent(self._link, host)
         self._handles = Handles(host.key("handles"))
         self._tasks = tasks.Tasks(self._agent, self._handles, host.name, config.max_inline_bytes)
-        self._failures = Failures(host.name)
-        self._relay = Relay(self._link, self._headers, config, host, self._failures)
+        self._relay = Relay(self._link, self._headers, config, host)
         self._verifier: Verifier | None = None
         if config.signers is not None:
             from .signing import Verifier  # and cryptography, which is large
@@ -79,16 +78,6 @@ class A2aUpstream:
         self._skills: Mapping[str, Skill] = {}
         self._refresher = Refresher(host, self._look, "connecting", _GAP)
         self._backoff = Backoff()
-
-    @property
-    def state(self) -> State:
-        """How it is now."""
-        return self._refresher.state
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready."""
-        return self._refresher.reason
 
     async def start(self) -> None:
         """Begin to look for the card; waits a little, so that a healthy agent is there from the start."""
@@ -102,10 +91,6 @@ class A2aUpstream:
         await self._link.close()
         self._web.close()
 
-    async def refresh(self) -> None:
-        """Have the card asked for again, soon."""
-        self._refresher.wake()
-
     async def probe(self) -> None:
         """Have the agent say who it is.
 
@@ -114,13 +99,12 @@ class A2aUpstream:
         """
         try:
             await self._learn()
-        except (HttpError, NoAddress) as error:
-            failed = self._failures.of(error, None)
-            raise failed if isinstance(failed, Refused) else self._failures.bad("no_card", None) from None
+        except HttpError as error:
+            raise of_http(error, self._host.name) from None
         except BadCard as error:
-            raise self._failures.bad(str(error).partition(" ")[0], None) from None
+            raise bad_response(self._host.name, str(error).partition(" ")[0]) from None
         except TimeoutError:
-            raise self._failures.unavailable("card_timeout", None) from None
+            raise unavailable(self._host.name, "card_timeout") from None
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -138,7 +122,7 @@ class A2aUpstream:
         if not self._refresher.settled.is_set():
             await self._refresher.settled.wait()
         if self._card is None:
-            raise self._failures.unavailable(self.reason.partition(" ")[0] or "not_connected", exchange.id)
+            raise unavailable(self._host.name, self.reason.partition(" ")[0] or "not_connected", exchange)
         headers = await self._headers.of(exchange)
         try:
             if method == "tools/call":
@@ -152,7 +136,7 @@ class A2aUpstream:
         except Refused:
             raise
         except BadEvent as error:
-            raise self._failures.bad(str(error), exchange.id) from None
+            raise bad_response(self._host.name, str(error), exchange) from None
         except Exception as error:
             raise self._refused(error, exchange) from None
 
@@ -204,19 +188,21 @@ class A2aUpstream:
             raise
         except TimeoutError:
             call.give_up()
-            raise self._failures.timed_out(exchange.id) from None
+            raise timed_out(self._host.name, exchange) from None
         except BadEvent as error:
             call.give_up()
-            raise self._failures.bad(str(error), exchange.id) from None
+            raise bad_response(self._host.name, str(error), exchange) from None
         except Exception as error:
             call.give_up()
             failed = self._failed(error, exchange)
             if isinstance(failed, Refused):
+                if call.outcome.task:  # the agent has begun: another call would have it done twice
+                    failed.data["gateway"]["retryable"] = False
                 raise failed from None
             return failed.result()
 
     def _failed(self, error: Exception, exchange: Exchange) -> Refused | Said:
-        failed = self._failures.of(error, exchange.id)
+        failed = failure_of(error, self._host.name, exchange)
         if isinstance(failed, Refused):
             if failed.code == UPSTREAM_UNAVAILABLE:
                 self._refresher.wake()
@@ -291,7 +277,7 @@ class A2aUpstream:
     def _why(self, error: Exception) -> tuple[State, str]:
         """How the agent is, after a look that failed."""
         match error:
-            case Unreachable() | NoAddress():
+            case Unreachable():
                 return State.UNAVAILABLE, error.reason
             case Unusable():
                 return State.DEGRADED, f"bad_card ({error.reason})"

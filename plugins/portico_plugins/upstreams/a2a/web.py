@@ -17,7 +17,6 @@ from portico_plugins.http1.dial import Dialer, tls_context
 
 from .config import A2aConfig
 
-_PORTS: Final = {"http": 80, "https": 443}
 _JSON: Final = (
     b"application/json",
     b"application/a2a+json",
@@ -87,13 +86,11 @@ class Web:
 
     def _dialer(self, origin: str) -> Dialer:
         config = self._config
-        parts = urlsplit(origin)
         context = None
-        if parts.scheme == "https":
+        if origin.startswith("https:"):
             ca_file = self._host.base / config.ca_file if config.ca_file is not None else None
             context = tls_context(config.tls_verify, ca_file if config.tls_verify else None)
-        port = parts.port or _PORTS[parts.scheme]
-        return Dialer(parts.hostname or "", port, context, config.allow_private, config.connect_timeout)
+        return Dialer.of(origin, context, config.allow_private, config.connect_timeout)
 
 
 class Bridge(httpx.AsyncBaseTransport):

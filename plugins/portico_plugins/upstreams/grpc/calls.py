@@ -10,14 +10,8 @@ import grpc
 import msgspec
 
 from portico.api import Exchange, Host, Json, Refused, Result
-from portico_plugins.upstreams.grpc_client.status import (
-    Status,
-    bad_response,
-    error_text,
-    refusal,
-    status_of,
-    tool_error,
-)
+from portico_plugins.failures import bad_response, error_text
+from portico_plugins.upstreams.grpc_client.status import Status, refusal, status_of, tool_error
 
 from .config import GrpcConfig
 from .lookup import Lookup
@@ -120,7 +114,7 @@ class Calls:
         Raises:
             Refused: It is none of the method's own.
         """
-        refused = refusal(status, self._host.name, exchange.id)
+        refused = refusal(status, self._host.name, exchange)
         if refused is not None and status.code == "UNAUTHENTICATED" and not more:
             raise Unauthorized(refused.code, refused.message, refused.data)
         if refused is not None:
@@ -159,7 +153,7 @@ class Calls:
                     continue
                 self._host.log.warning("grpc_bad_message", method=method.path, error=str(error))
                 break
-        raise bad_response("malformed_message", self._host.name, exchange.id)
+        raise bad_response(self._host.name, "malformed_message", exchange)
 
     async def _stream(
         self,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
-from attrs.validators import ge, gt, optional
 
 from portico.api import Credential, Ref, Secret, doc
+from portico_plugins import extras
+from portico_plugins.fields import number, operator_file, private_addresses, seconds
 from portico_plugins.upstreams import checks
 
 _KEY: Final = re.compile(r"[0-9a-z_.-]+")
@@ -27,17 +27,9 @@ _NEEDED: Final = (
 )
 
 
-@cache
 def missing() -> str:
     """Which package of the extra is not installed, and what to do; "" when all are."""
-    for module, package in _NEEDED:
-        try:
-            found = find_spec(module)
-        except ModuleNotFoundError:
-            found = None
-        if found is None:
-            return f"needs {package}, which is not installed: pip install 'portico[grpc]'"
-    return ""
+    return extras.missing("grpc", _NEEDED)
 
 
 def metadata_problem(name: str, value: str | bytes) -> str | None:
@@ -120,14 +112,9 @@ class GrpcConfig:
             "called the same, both have the full name."
         ),
     )
-    descriptors: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "A descriptor set to go by instead of the server's reflection; with comments, when it was made "
-            "with `protoc --include_imports --include_source_info` or `buf build`.",
-            operator_only=True,
-            exists="file",
-        ),
+    descriptors: Path | None = operator_file(
+        "A descriptor set to go by instead of the server's reflection; with comments, when it was made "
+        "with `protoc --include_imports --include_source_info` or `buf build`."
     )
     protos: tuple[Path, ...] = attrs.field(
         default=(),
@@ -173,23 +160,9 @@ class GrpcConfig:
     credential: Ref[Credential] | None = attrs.field(
         default=None, metadata=doc("A configured credential; its headers are sent as metadata.")
     )
-    ca_file: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "PEM file of certificate authorities to trust instead of the usual.",
-            operator_only=True,
-            exists="file",
-        ),
-    )
-    client_cert: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "PEM file with the certificate to show (mTLS), chain included.", operator_only=True, exists="file"
-        ),
-    )
-    client_key: Path | None = attrs.field(
-        default=None, metadata=doc("PEM file with its private key.", operator_only=True, exists="file")
-    )
+    ca_file: Path | None = operator_file("PEM file of certificate authorities to trust instead of the usual.")
+    client_cert: Path | None = operator_file("PEM file with the certificate to show (mTLS), chain included.")
+    client_key: Path | None = operator_file("PEM file with its private key.")
     server_name: str = attrs.field(
         default="", metadata=doc("The name the server's certificate is for, if not the one in `url`.")
     )
@@ -200,66 +173,36 @@ class GrpcConfig:
             "holds for what comes out."
         ),
     )
-    connect_timeout: float = attrs.field(
-        default=10.0,
-        validator=gt(0),
-        metadata=doc("Seconds to connect, and each question of reflection may take."),
+    connect_timeout: float = seconds(10.0, "Seconds to connect, and each question of reflection may take.")
+    call_timeout: float | None = seconds(
+        None,
+        "The most seconds one call may take here; without it, only the caller's deadline counts. The "
+        "server is told the nearer one.",
     )
-    call_timeout: float | None = attrs.field(
-        default=None,
-        validator=optional(gt(0)),
-        metadata=doc(
-            "The most seconds one call may take here; without it, only the caller's deadline counts. The "
-            "server is told the nearer one."
-        ),
+    max_message_bytes: int = number(
+        16 * 1024 * 1024, "The largest message sent to or taken from the server.", least=1024
     )
-    max_message_bytes: int = attrs.field(
-        default=16 * 1024 * 1024,
-        validator=ge(1024),
-        metadata=doc("The largest message sent to or taken from the server."),
+    max_stream_messages: int = number(
+        1000, "The most messages of a stream in one result; the call ends there."
     )
-    max_stream_messages: int = attrs.field(
-        default=1000,
-        validator=ge(1),
-        metadata=doc("The most messages of a stream in one result; the call ends there."),
+    max_stream_bytes: int = number(
+        4 * 1024 * 1024,
+        "The most bytes of a stream, as JSON, in one result; the call ends there.",
+        least=1024,
     )
-    max_stream_bytes: int = attrs.field(
-        default=4 * 1024 * 1024,
-        validator=ge(1024),
-        metadata=doc("The most bytes of a stream, as JSON, in one result; the call ends there."),
+    max_descriptor_bytes: int = number(
+        8 * 1024 * 1024, "The most bytes of descriptors taken from the server.", least=1024
     )
-    max_descriptor_bytes: int = attrs.field(
-        default=8 * 1024 * 1024,
-        validator=ge(1024),
-        metadata=doc("The most bytes of descriptors taken from the server."),
+    max_tools: int = number(512, "The most tools; further methods are left out, and logged.")
+    refresh_seconds: float = seconds(
+        300.0,
+        "Seconds after which the server is asked again what it has. That also happens when the "
+        "connection was lost, and when it no longer knows a method.",
     )
-    max_tools: int = attrs.field(
-        default=512,
-        validator=ge(1),
-        metadata=doc("The most tools; further methods are left out, and logged."),
+    start_grace: float = number(
+        5.0, "Seconds the start of the gateway waits for the first reflection.", least=0
     )
-    refresh_seconds: float = attrs.field(
-        default=300.0,
-        validator=gt(0),
-        metadata=doc(
-            "Seconds after which the server is asked again what it has. That also happens when the "
-            "connection was lost, and when it no longer knows a method."
-        ),
-    )
-    start_grace: float = attrs.field(
-        default=5.0,
-        validator=ge(0),
-        metadata=doc("Seconds the start of the gateway waits for the first reflection."),
-    )
-    allow_private: bool = attrs.field(
-        default=True,
-        metadata=doc(
-            "Whether the server may have a loopback or private address. On by default, which is right only "
-            "because whoever writes the config file runs the gateway; for upstreams managed at run time "
-            "`gateway.managed_private` decides. Cloud metadata addresses are refused either way.",
-            managed=False,
-        ),
-    )
+    allow_private: bool = private_addresses("the server")
 
     @property
     def from_files(self) -> bool:

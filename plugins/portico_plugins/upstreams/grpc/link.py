@@ -9,9 +9,11 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
-from portico.api import UPSTREAM_UNAVAILABLE, Host, failure
-from portico_plugins.upstreams.grpc_client.dial import Identity, Unreachable
-from portico_plugins.upstreams.grpc_client.status import bad_response, refusal, status_of, unreachable
+from portico.api import Host
+from portico_plugins.failures import bad_response, unavailable
+from portico_plugins.http1 import Unreachable
+from portico_plugins.upstreams.grpc_client.dial import Identity
+from portico_plugins.upstreams.grpc_client.status import refusal, status_of, unreachable
 
 from .config import GrpcConfig
 from .dial import channel, identity, targets
@@ -119,17 +121,16 @@ class Link:
         """
         name = self._host.name
         if self.channel is None:
-            text = "The upstream is not available."
-            raise failure(UPSTREAM_UNAVAILABLE, text, reason="not_connected", upstream=name)
+            raise unavailable(name, "not_connected")
         try:
             serving = await self._serving()
         except grpc.aio.AioRpcError as error:
             status = status_of(error, None)
             if status.code == "UNAUTHENTICATED":
-                raise bad_response("upstream_unauthorized", name, None) from None
-            raise refusal(status, name, None) or bad_response(status.code.lower(), name, None) from None
+                raise bad_response(name, "upstream_unauthorized") from None
+            raise refusal(status, name) or bad_response(name, status.code.lower()) from None
         if not serving:
-            raise bad_response("not_serving", name, None)
+            raise bad_response(name, "not_serving")
 
     async def lost(self) -> None:
         """Return when there is no connection any more: the server may come back as another."""

@@ -18,12 +18,12 @@ from portico.api import (
     Result,
     State,
     Target,
-    failure,
 )
+from portico_plugins.failures import unavailable
+from portico_plugins.http1 import Unreachable
 from portico_plugins.upstreams.backoff import Backoff
-from portico_plugins.upstreams.grpc_client.dial import Unreachable
 from portico_plugins.upstreams.grpc_client.status import status_of, unreachable
-from portico_plugins.upstreams.refresher import Refresher
+from portico_plugins.upstreams.refresher import Refreshed, Refresher
 
 from .calls import Calls, Unauthorized
 from .config import GrpcConfig
@@ -39,7 +39,7 @@ _GAP: Final = 1.0
 _NOTHING: Final = "no_methods (`services` and `exclude` leave none that can be a tool)"
 
 
-class GrpcUpstream:
+class GrpcUpstream(Refreshed):
     """A gRPC server.
 
     Args:
@@ -59,16 +59,6 @@ class GrpcUpstream:
         self._discovery = Discovery(config, host, self._metadata)
         self._methods: dict[str, Method] = {}
 
-    @property
-    def state(self) -> State:
-        """How it is now."""
-        return self._refresher.state
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready."""
-        return self._refresher.reason
-
     async def start(self) -> None:
         """Begin to connect; waits a little, so that a healthy server is there from the first request on."""
         await self._refresher.start(self._config.start_grace)
@@ -77,10 +67,6 @@ class GrpcUpstream:
         """End everything."""
         await self._refresher.stop()
         await self._link.close()
-
-    async def refresh(self) -> None:
-        """Have the server asked again what it has, soon."""
-        self._refresher.wake()
 
     async def probe(self) -> None:
         """Ask for the server's health; one without that service need only answer.
@@ -105,13 +91,7 @@ class GrpcUpstream:
             raise Refused(INVALID_PARAMS, f"Unknown tool: {target.name[:128]}")
         channel = self._link.channel
         if method is None or channel is None or self.state is State.UNAVAILABLE:
-            raise failure(
-                UPSTREAM_UNAVAILABLE,
-                "The upstream is not available.",
-                reason=self.reason.partition(" ")[0] or "not_connected",
-                upstream=self._host.name,
-                request_id=exchange.id,
-            )
+            raise unavailable(self._host.name, self.reason.partition(" ")[0] or "not_connected", exchange)
         metadata = await self._metadata.of(exchange)
         try:
             try:

@@ -13,22 +13,11 @@ from typing import Any, Final
 import attrs
 import grpc
 
-from portico.api import judge
+from portico.api import resolve
+from portico_plugins.http1 import Unreachable
 
 _KEEPALIVE_MS: Final = 60_000
 _LONGEST_MS: Final = 600_000
-
-
-class Unreachable(Exception):
-    """There is no connection to be had, or it may not be made.
-
-    Attributes:
-        reason: A snake_case word, with more in parentheses after it where there is more.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @attrs.frozen
@@ -58,25 +47,18 @@ async def judged(host: str, port: int, timeout: float, *, allow_private: bool) -
     Raises:
         Unreachable: There are none, or one of them is forbidden; then none of the answer is to be trusted.
     """
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except TimeoutError:
-        raise Unreachable("connect_timeout") from None
-    except (OSError, UnicodeError):
-        raise Unreachable("name_not_found") from None
+            found = await resolve(host, port, allow_private=allow_private)
+    except OSError as error:
+        raise Unreachable.by(error) from None
     families: dict[str, list[str]] = {}
-    for family, _, _, _, address in found:
-        ip, number = str(address[0]), int(address[1])
-        reason = judge(ip, allow_private=allow_private)
-        if reason is not None:
-            raise Unreachable(f"address_not_allowed ({reason})")
+    for family, (ip, number, *_) in found:
         if family == socket.AF_INET6:
             families.setdefault("ipv6", []).append(f"[{ip}]:{number}")
         elif family == socket.AF_INET:
             families.setdefault("ipv4", []).append(f"{ip}:{number}")
-    return [f"{scheme}:{','.join(dict.fromkeys(each))}" for scheme, each in families.items()]
+    return [f"{scheme}:{','.join(each)}" for scheme, each in families.items()]
 
 
 def opened(

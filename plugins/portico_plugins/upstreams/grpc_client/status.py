@@ -14,16 +14,8 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 
-from portico.api import (
-    OVERLOADED,
-    UPSTREAM_BAD_RESPONSE,
-    UPSTREAM_TIMEOUT,
-    UPSTREAM_UNAVAILABLE,
-    Json,
-    Refused,
-    Result,
-    failure,
-)
+from portico.api import OVERLOADED, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE, Json, Refused, Result
+from portico_plugins.failures import About, bad_response, error_text, failed
 
 _DETAILS: Final = "grpc-status-details-bin"
 _MAX_MESSAGE: Final = 4000
@@ -121,52 +113,33 @@ def tool_error(status: Status, **more: Any) -> Result:
     return error_text(msgspec.json.encode({**said, **more}).decode())
 
 
-def error_text(text: str) -> Result:
-    """A result that says what went wrong."""
-    return Result(value={"content": [{"type": "text", "text": text}], "isError": True})
-
-
-def refusal(status: Status, upstream: str, request_id: str | None) -> Refused | None:
+def refusal(status: Status, upstream: str, about: About = None) -> Refused | None:
     """The error of a call that has not come about; None when the status is the method's own answer.
 
     Of what the server or gRPC says nothing is quoted: it has addresses in it.
     """
 
-    def failed(code: int, text: str, reason: str, retryable: bool | None = None) -> Refused:
-        return failure(
-            code,
-            text,
-            reason=reason,
-            upstream=upstream,
-            request_id=request_id,
-            retryable=retryable,
-            retry_after=status.retry_after,
-        )
+    def said(code: int, reason: str, retryable: bool | None = None) -> Refused:
+        return failed(code, reason, upstream, about, retryable=retryable, retry_after=status.retry_after)
 
     if status.code == "UNAVAILABLE":
         reason = unreachable(status.message)
         # Only what never left is safe to send again whatever it does.
         safe = reason not in ("connection_lost", "tls_failed", "not_grpc")
-        return failed(UPSTREAM_UNAVAILABLE, "The upstream is not available.", reason, safe)
+        return said(UPSTREAM_UNAVAILABLE, reason, safe)
     if status.code == "UNAUTHENTICATED":
-        return failed(UPSTREAM_UNAVAILABLE, "The upstream is not available.", "upstream_unauthorized", False)
+        return said(UPSTREAM_UNAVAILABLE, "upstream_unauthorized", False)
     if status.code == "DEADLINE_EXCEEDED":
-        return failed(UPSTREAM_TIMEOUT, "The upstream did not answer in time.", "call_timeout")
+        return said(UPSTREAM_TIMEOUT, "call_timeout")
     if status.code in _MADE_UP:
         reason = next((reason for words, reason in _BROKEN if status.message.startswith(words)), "")
         if reason:
-            return bad_response(reason, upstream, request_id)
+            return bad_response(upstream, reason, about)
     if status.code == "RESOURCE_EXHAUSTED":
         if any(words in status.message for words in _TOO_LARGE):
-            return bad_response("message_too_large", upstream, request_id)
-        return failed(OVERLOADED, "The upstream has more to do than it can.", "upstream_exhausted")
+            return bad_response(upstream, "message_too_large", about)
+        return said(OVERLOADED, "upstream_exhausted")
     return None
-
-
-def bad_response(reason: str, upstream: str, request_id: str | None) -> Refused:
-    """The failure of an answer that is of no use."""
-    text = "The upstream sent an answer that cannot be used."
-    return failure(UPSTREAM_BAD_RESPONSE, text, reason=reason, upstream=upstream, request_id=request_id)
 
 
 def unreachable(said: str) -> str:

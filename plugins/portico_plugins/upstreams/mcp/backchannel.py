@@ -22,7 +22,7 @@ from portico.api import (
 
 from . import wire
 from .ask import Ask
-from .call import ASKABLE, MOST_WAITING, Call, Pausable
+from .call import ASKABLE, MOST_WAITING, TASK_OVER, Call, Pausable
 
 _LISTS: Final = {
     "notifications/tools/list_changed": "tools",
@@ -164,13 +164,15 @@ class Backchannel:
         """Tell a client that waits for a task how that is: as progress, in words; tasks have no numbers."""
         call = self._about(params.get("taskId"))
         words = params.get("statusMessage")
-        if call is None or call.exchange is None or call.told < 0 or not isinstance(words, str) or not words:
+        if call is None or call.exchange is None or call.told < 0 or params.get("status") in TASK_OVER:
             return
-        call.told += 1
+        if not isinstance(words, str) or words[:_SHOWN] in ("", call.words):
+            return
+        call.told, call.words = call.told + 1, words[:_SHOWN]
         shown = {
             "progressToken": call.exchange.progress_token,
             "progress": call.told,
-            "message": words[:_SHOWN],
+            "message": call.words,
         }
         await call.exchange.client.notify("notifications/progress", shown)
 

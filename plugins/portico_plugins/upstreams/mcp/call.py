@@ -19,6 +19,8 @@ ASKABLE: Final = {
 """What a legacy server may ask its client, and the capability that allows it."""
 
 MOST_WAITING: Final = 256
+TASK_OVER: Final = frozenset({"completed", "failed", "cancelled"})
+"""What the status of a task is when it will not change any more."""
 
 
 class Pausable(Protocol):
@@ -45,17 +47,19 @@ class Call:
         token: The progress token that the server has for it.
         task: The server's id of the task it is about, "" for none.
         told: How often its client was told of that task; -1 when the server itself reports progress.
+        words: What it was told last.
     """
 
     __slots__ = (
         "acknowledged", "asks", "exchange", "id", "inbox", "limit", "method", "task", "token",
-        "told", "wake",
+        "told", "wake", "words",
     )  # fmt: skip
 
     def __init__(self, method: str, exchange: Exchange | None = None, limit: Pausable | None = None) -> None:
         self.id = self.token = wire.next_id()
         self.task = ""
         self.told = 0
+        self.words = ""
         self.method = method
         self.exchange = exchange
         self.limit = limit

@@ -11,22 +11,20 @@ from portico.api import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     UNSUPPORTED_VERSION,
-    UPSTREAM_TIMEOUT,
     UPSTREAM_UNAVAILABLE,
     Era,
     Host,
     Offer,
     Refused,
     State,
-    failure,
 )
+from portico_plugins.failures import bad_response, reason_of, timed_out
 from portico_plugins.upstreams.backoff import Backoff
 
-from . import listing, wire
+from . import listing
 from .config import McpConfig
 from .connect import Link, connect
 from .grace import Grace
-from .http import reason_of
 from .legs import Legs
 from .listening import Listening, announced
 from .reasons import ANSWERED, REACHABLE, UNREACHABLE
@@ -314,10 +312,7 @@ class Catalog:
             await self._harmless(link)
         except TimeoutError:
             if link.session is None or not link.session.in_flight:  # busy is not away
-                text = "The upstream did not answer in time."
-                raise failure(
-                    UPSTREAM_TIMEOUT, text, reason="probe_timeout", upstream=self._host.name
-                ) from None
+                raise timed_out(self._host.name, reason="probe_timeout") from None
         except SessionExpired:
             self.changed("")  # it is there; what it has forgotten is renewed
         except Refused as refusal:
@@ -325,7 +320,7 @@ class Catalog:
             if other and not link.blind:
                 self.suspect()  # it may have been replaced by a server of the other era
             elif reason_of(refusal) in REACHABLE:
-                raise wire.bad_response(self._host.name, reason_of(refusal)) from None
+                raise bad_response(self._host.name, reason_of(refusal)) from None
             elif refusal.code in ANSWERED:
                 raise
 

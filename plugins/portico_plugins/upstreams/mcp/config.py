@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import attrs
-from attrs.validators import ge, gt, optional
 
 from portico.api import Credential, Ref, Secret, doc
+from portico_plugins.fields import number, operator_file, private_addresses, seconds
 from portico_plugins.upstreams import checks
 
 MINIMAL_ENV: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "USER", "SHELL", "LOGNAME", "TMPDIR")
@@ -91,9 +91,7 @@ class McpConfig:
             operator_only=True,
         ),
     )
-    cwd: Path | None = attrs.field(
-        default=None, metadata=doc("Working directory of the process.", operator_only=True, exists="folder")
-    )
+    cwd: Path | None = operator_file("Working directory of the process.", "folder")
     headers: dict[str, Secret] = attrs.field(
         factory=dict, validator=checks.headers, metadata=doc("Headers to add to every HTTP request.")
     )
@@ -130,63 +128,27 @@ class McpConfig:
             example=["roots"],
         ),
     )
-    connect_timeout: float = attrs.field(
-        default=10.0, validator=gt(0), metadata=doc("Seconds to connect, and to answer a handshake.")
+    connect_timeout: float = seconds(10.0, "Seconds to connect, and to answer a handshake.")
+    call_timeout: float | None = seconds(
+        None, "The most seconds one call may take here; without it, only the caller's deadline counts."
     )
-    call_timeout: float | None = attrs.field(
-        default=None,
-        validator=optional(gt(0)),
-        metadata=doc(
-            "The most seconds one call may take here; without it, only the caller's deadline counts."
-        ),
+    idle_timeout: float = seconds(900.0, "Seconds after which an unused session or process ends.")
+    max_sessions: int = number(1000, "The most sessions or processes at one time.")
+    restarts: int = number(5, "How often a crashed process is restarted per `restart_window`.", least=0)
+    restart_window: float = seconds(60.0, "Seconds.")
+    refresh_seconds: float | None = seconds(
+        None,
+        "Seconds after which the lists are asked for again. Without it: when the server says so; "
+        "one that never does is asked when its `ttlMs` is over, or every 300 seconds.",
     )
-    idle_timeout: float = attrs.field(
-        default=900.0, validator=gt(0), metadata=doc("Seconds after which an unused session or process ends.")
+    start_grace: float = number(5.0, "Seconds the start of the gateway waits for the first listing.", least=0)
+    max_message_bytes: int = number(
+        16 * 1024 * 1024, "The largest message taken from the server.", least=1024
     )
-    max_sessions: int = attrs.field(
-        default=1000, validator=ge(1), metadata=doc("The most sessions or processes at one time.")
-    )
-    restarts: int = attrs.field(
-        default=5,
-        validator=ge(0),
-        metadata=doc("How often a crashed process is restarted per `restart_window`."),
-    )
-    restart_window: float = attrs.field(default=60.0, validator=gt(0), metadata=doc("Seconds."))
-    refresh_seconds: float | None = attrs.field(
-        default=None,
-        validator=optional(gt(0)),
-        metadata=doc(
-            "Seconds after which the lists are asked for again. Without it: when the server says so; "
-            "one that never does is asked when its `ttlMs` is over, or every 300 seconds."
-        ),
-    )
-    start_grace: float = attrs.field(
-        default=5.0,
-        validator=ge(0),
-        metadata=doc("Seconds the start of the gateway waits for the first listing."),
-    )
-    max_message_bytes: int = attrs.field(
-        default=16 * 1024 * 1024,
-        validator=ge(1024),
-        metadata=doc("The largest message taken from the server."),
-    )
-    allow_private: bool = attrs.field(
-        default=True,
-        metadata=doc(
-            "Whether the server may have a loopback or private address. On by default, which is right only "
-            "because whoever writes the config file runs the gateway; for upstreams managed at run time "
-            "`gateway.managed_private` decides. Cloud metadata addresses are refused either way.",
-            managed=False,
-        ),
-    )
+    allow_private: bool = private_addresses("the server")
     tls_verify: bool = attrs.field(default=True, metadata=doc("Check the server's certificate."))
-    ca_file: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "PEM file of certificate authorities to trust instead of the system's.",
-            operator_only=True,
-            exists="file",
-        ),
+    ca_file: Path | None = operator_file(
+        "PEM file of certificate authorities to trust instead of the system's."
     )
 
     def __attrs_post_init__(self) -> None:

@@ -19,12 +19,12 @@ from portico.api import (
     Json,
     Offer,
     Refused,
-    failure,
 )
+from portico_plugins.failures import bad_response, reason_of, unavailable
 
 from . import wire
 from .call import Call
-from .http import gateway_caller, reason_of
+from .http import gateway_caller
 from .legacy import extended
 from .legs import Legs
 from .listening import announced
@@ -97,7 +97,7 @@ async def connect(legs: Legs, host: Host) -> Link:
         except LegacyOnly:
             probe: Refused | None = None
         except TimeoutError:
-            probe = _unavailable(host, "probe_timeout")
+            probe = unavailable(host.name, "probe_timeout")
         except Refused as refusal:
             probe = refusal
         if wanted == "modern":
@@ -126,14 +126,8 @@ def _may_be_legacy(probe: Refused) -> bool:
     )
 
 
-def _unavailable(host: Host, reason: str) -> Refused:
-    text = "The upstream is not available."
-    return failure(UPSTREAM_UNAVAILABLE, text, reason=reason, upstream=host.name)
-
-
 def _unsupported(host: Host) -> Refused:
-    text = "The upstream speaks no protocol revision that the gateway knows."
-    return failure(UPSTREAM_BAD_RESPONSE, text, reason="unsupported_protocol_version", upstream=host.name)
+    return bad_response(host.name, "unsupported_protocol_version")
 
 
 def _discovered(raw: bytes, host: Host) -> Offer:
@@ -252,7 +246,7 @@ def _link(session: Session) -> Link:
 async def _stdio(legs: Legs, host: Host) -> Link:
     restarts = legs.pool.restarts(legs.owner_of_gateway)
     if restarts.exhausted:
-        raise _unavailable(host, "restart_budget")
+        raise unavailable(host.name, "restart_budget")
     await asyncio.sleep(restarts.wait())
     pipe = legs.wire(legs.plain(Era.MODERN, GATEWAY))
     probing = legs.config.protocol != "legacy" and not legs.skip_probe
@@ -275,7 +269,7 @@ async def _shake_hands(legs: Legs, pipe: Wire, host: Host) -> Link:
         async with asyncio.timeout(legs.config.connect_timeout):
             await session.open()
     except TimeoutError:
-        raise _unavailable(host, "handshake_timeout") from None
+        raise unavailable(host.name, "handshake_timeout") from None
     legs.modern, legs.legacy = False, True
     return _adopted(legs, want, session, _link(session))
 
@@ -306,7 +300,7 @@ async def _probe(legs: Legs, pipe: Wire, host: Host) -> Link:
     try:
         await asyncio.wait(tasks, timeout=legs.config.connect_timeout if only else _PROBE)
         if only and not asking.done():
-            raise _unavailable(host, "probe_timeout")
+            raise unavailable(host.name, "probe_timeout")
         if not asking.done() or isinstance(asking.exception(), LegacyOnly):
             if only or pipe.lost.is_set():
                 raise pipe.why or _unsupported(host)

@@ -8,19 +8,9 @@ from typing import Final
 
 from yarl import URL
 
-from portico.api import (
-    GATEWAY,
-    UPSTREAM_UNAVAILABLE,
-    Credential,
-    Exchange,
-    Host,
-    Refused,
-    RenewableCredential,
-    SseEvent,
-    SseParser,
-    failure,
-)
-from portico_plugins.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
+from portico.api import GATEWAY, Credential, Exchange, Host, RenewableCredential, SseEvent, SseParser
+from portico_plugins.failures import bad_response, of_http, unavailable
+from portico_plugins.http1 import Answer, Connections, HttpError
 from portico_plugins.http1.dial import Dialer, tls_context
 from portico_plugins.upstreams.checks import header_problem
 
@@ -126,7 +116,7 @@ class HttpClient:
         try:
             return await self._connections.send(request)
         except HttpError as error:
-            raise self._failed(error, exchange) from None
+            raise of_http(error, self._host.name, exchange) from None
 
     async def _extra(self, caller: wire.Caller) -> Mapping[str, str]:
         """The headers of requests on somebody's behalf."""
@@ -143,7 +133,7 @@ class HttpClient:
         found = self._heads.get(key)
         if found is None:
             if any(header_problem(name, value) for name, value in key):
-                raise self._unavailable("bad_credential_header", exchange)
+                raise unavailable(self._host.name, "bad_credential_header", exchange, retryable=False)
             merged = {name.lower(): (name, value) for name, value in (*self._static.items(), *key)}
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()
@@ -152,9 +142,9 @@ class HttpClient:
 
     def _admit(self, answer: Answer, exchange: Exchange | None) -> None:
         if answer.status in (401, 403):
-            raise self._unavailable("upstream_unauthorized", exchange, retryable=False)
+            raise unavailable(self._host.name, "upstream_unauthorized", exchange, retryable=False)
         if answer.status < 400:
-            raise wire.bad_response(self._host.name, "redirect", exchange)
+            raise bad_response(self._host.name, "redirect", exchange)
 
     async def events(self, answer: Answer) -> AsyncIterator[list[SseEvent]]:
         """The events of a stream as they come, those that come together in one list, until it ends.
@@ -178,29 +168,8 @@ class HttpClient:
             return None
         if not _VISIBLE.fullmatch(found):
             answer.close()
-            raise wire.bad_response(self._host.name, "bad_session_id")
+            raise bad_response(self._host.name, "bad_session_id")
         return found.decode()
-
-    def _unavailable(self, reason: str, exchange: Exchange | None, retryable: bool | None = None) -> Refused:
-        return failure(
-            UPSTREAM_UNAVAILABLE,
-            "The upstream is not available.",
-            reason=reason,
-            upstream=self._host.name,
-            request_id=exchange.id if exchange else None,
-            retryable=retryable,
-        )
-
-    def _failed(self, error: HttpError, exchange: Exchange | None) -> Refused:
-        if isinstance(error, Unreachable):
-            forbidden = error.reason.startswith("address_not_allowed")
-            return self._unavailable(error.reason, exchange, retryable=False if forbidden else None)
-        if isinstance(error, Unusable):
-            return wire.bad_response(self._host.name, error.reason, exchange)
-        if isinstance(error, Broken) and error.begun:
-            return wire.bad_response(self._host.name, "answer_cut_short", exchange)
-        # The request may have arrived, so trying again is not safe in general.
-        return self._unavailable("connection_lost", exchange, retryable=False)
 
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
@@ -219,9 +188,3 @@ def _host_header(url: URL) -> bytes:
 def gateway_caller() -> wire.Caller:
     """The gateway itself."""
     return wire.Caller(GATEWAY)
-
-
-def reason_of(refusal: Refused) -> str:
-    """The machine-readable reason of one of our own failures, "" for others."""
-    gateway = refusal.data.get("gateway") if isinstance(refusal.data, dict) else None
-    return str(gateway.get("reason", "")) if isinstance(gateway, dict) else ""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from portico.api import UPSTREAM_BAD_RESPONSE, Era, Exchange, Host, Json, Refused, Result, Target, failure
+from portico.api import Era, Exchange, Host, Json, Refused, Result, Target
+from portico_plugins.failures import bad_response
 
 from . import wire
 from .call import ASKABLE, Call, Pausable
@@ -92,12 +93,9 @@ class LegacySession(Session):
         try:
             said = msgspec.json.decode(raw, type=_Initialized)
         except (ValueError, RecursionError):
-            raise wire.bad_response(self._host.name, "bad_initialize_result") from None
+            raise bad_response(self._host.name, "bad_initialize_result") from None
         if said.version not in wire.LEGACY:
-            text = "The upstream speaks no protocol revision that the gateway knows."
-            raise failure(
-                UPSTREAM_BAD_RESPONSE, text, reason="unsupported_protocol_version", upstream=self._host.name
-            )
+            raise bad_response(self._host.name, "unsupported_protocol_version")
         self.capabilities = said.capabilities
         self.info = said.info
         self.instructions = said.instructions or ""

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from portico.api import UPSTREAM_UNAVAILABLE, Host, Refused, failure
+from portico.api import Host, Refused
+from portico_plugins.failures import bad_response, unavailable
 from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
 from .backchannel import Backchannel
 from .call import Call
 from .http import JSON_AND_SSE, JSON_BODY, SSE_ONLY, HttpClient, header_lines
-from .modern_http import http_failure
+from .modern_http import http_failure, whole
 from .session import SessionExpired, Wire
 
 _RETRY_MS: Final = 1000
@@ -68,9 +69,9 @@ class StreamableHttp(Wire):
             return answer
         if answer.status == 404 or b"session" in answer.body.lower():
             # Refused for want of a session, so not executed. Servers differ in the status.
-            self.lose(wire.bad_response(self._host.name, "session_expired"))
+            self.lose(bad_response(self._host.name, "session_expired"))
             raise SessionExpired
-        raise wire.refusal(answer.body) or wire.bad_response(self._host.name, "http_400", exchange)
+        raise wire.refusal(answer.body) or bad_response(self._host.name, "http_400", exchange)
 
     async def perform(self, call: Call, body: bytes) -> bytes:
         """Send a request and follow its stream, resuming it where the server allows."""
@@ -82,7 +83,7 @@ class StreamableHttp(Wire):
                 self._identify()
             if answer.stream:
                 return await self._streams(answer, call)
-            return await self._body(answer, call)
+            return await whole(answer, call, self._back, self._host.name)
         except asyncio.CancelledError:
             call.finish(cancelled=True)
             if call.method != "initialize":
@@ -90,21 +91,10 @@ class StreamableHttp(Wire):
                 self.background(self._cancelled(call))
             raise
         except wire.Garbled:
-            raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
+            raise bad_response(self._host.name, "malformed_message", call.exchange) from None
         finally:
             self._back.calls.pop(call.id, None)
             call.finish()
-
-    async def _body(self, answer: Answer, call: Call) -> bytes:
-        try:
-            for message in wire.messages(answer.body):
-                result = await self._back.heard(message, call)
-                if result is not None:
-                    return result
-        except wire.Garbled:
-            if answer.status < 400:
-                raise
-        raise http_failure(answer.status, self._host.name, call.exchange)
 
     async def _streams(self, answer: Answer, call: Call) -> bytes:
         last: str | None = None
@@ -128,12 +118,12 @@ class StreamableHttp(Wire):
             except HttpError:
                 on_purpose = False
             except ValueError as error:
-                raise wire.bad_response(self._host.name, wire.fault(error), call.exchange) from None
+                raise bad_response(self._host.name, wire.fault(error), call.exchange) from None
             finally:
                 if not done:
                     answer.close()
             if not last:
-                raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
+                raise bad_response(self._host.name, "stream_cut", call.exchange)
             if on_purpose and call.exchange is not None:
                 call.exchange.client.poll(retry if retry is not None else _RETRY_MS)
             answer = await self._resume(call, last, retry)
@@ -157,7 +147,7 @@ class StreamableHttp(Wire):
                 return answer
             if answer.status < 500:
                 break
-        raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
+        raise bad_response(self._host.name, "stream_cut", call.exchange)
 
     def _after(self, last: str | None) -> bytes:
         """The head of a request for a stream, from after the last event that came on."""
@@ -175,12 +165,9 @@ class StreamableHttp(Wire):
             async with asyncio.timeout(_PATIENCE):
                 answer = await self._send(body)
         except SessionExpired:
-            raise self.why or wire.bad_response(self._host.name, "session_expired") from None
+            raise self.why or bad_response(self._host.name, "session_expired") from None
         except TimeoutError:
-            text = "The upstream is not available."
-            raise failure(
-                UPSTREAM_UNAVAILABLE, text, reason="post_timeout", upstream=self._host.name
-            ) from None
+            raise unavailable(self._host.name, "post_timeout") from None
         answer.close()  # whatever else it says
         if answer.status >= 400:
             raise http_failure(answer.status, self._host.name, None)
@@ -213,7 +200,7 @@ class StreamableHttp(Wire):
                 await asyncio.sleep(wait)
                 continue
             if answer.status == 404 and self._session is not None:
-                self.lose(wire.bad_response(self._host.name, "session_expired"))
+                self.lose(bad_response(self._host.name, "session_expired"))
             if not answer.stream:
                 if answer.status < 500 and answer.status != 409:
                     return  # 405: there is no such stream
@@ -243,7 +230,7 @@ class StreamableHttp(Wire):
         for task in tuple(self._tasks):
             task.cancel()
         lost = self.lost.is_set()
-        why = wire.bad_response(self._host.name, "closed")
+        why = bad_response(self._host.name, "closed")
         self.lose(why)
         self._back.close(why)
         if self._session is not None and not lost:

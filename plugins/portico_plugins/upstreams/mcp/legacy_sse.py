@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from yarl import URL
 
-from portico.api import UPSTREAM_UNAVAILABLE, Host, failure
+from portico.api import Host
+from portico_plugins.failures import bad_response, unavailable
 from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
@@ -56,13 +57,10 @@ class HttpSse(Multiplex):
             async with asyncio.timeout(self._timeout):
                 await asyncio.shield(self._endpoint)
         except TimeoutError:
-            text = "The upstream is not available."
-            raise failure(
-                UPSTREAM_UNAVAILABLE, text, reason="no_endpoint_event", upstream=self._host.name
-            ) from None
+            raise unavailable(self._host.name, "no_endpoint_event") from None
 
     async def _read(self, answer: Answer) -> None:
-        why = wire.bad_response(self._host.name, "stream_cut")
+        why = bad_response(self._host.name, "stream_cut")
         try:
             async for events in self._http.events(answer):
                 for event in events:
@@ -71,7 +69,7 @@ class HttpSse(Multiplex):
                     elif event.event == "message" and event.data:
                         self.received(event.data)
         except ValueError as error:
-            why = wire.bad_response(self._host.name, wire.fault(error))
+            why = bad_response(self._host.name, wire.fault(error))
         except HttpError as error:
             self._host.log.debug("upstream_stream_ended", reason=type(error).__name__)
         finally:
@@ -103,7 +101,7 @@ class HttpSse(Multiplex):
 
     async def close(self) -> None:
         """Close the stream, which ends the session."""
-        self.lose(wire.bad_response(self._host.name, "closed"))
+        self.lose(bad_response(self._host.name, "closed"))
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])

@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import msgspec
 
-from portico.api import (
-    METHOD_NOT_FOUND,
-    UPSTREAM_TIMEOUT,
-    Host,
-    Json,
-    Offer,
-    Refused,
-    failure,
-    invalid_header_reason,
-)
+from portico.api import METHOD_NOT_FOUND, Host, Json, Offer, Refused, invalid_header_reason
+from portico_plugins.failures import bad_response, timed_out
 
 from . import wire
 
@@ -100,9 +92,9 @@ async def _list(ask: Ask, method: str, member: str, host: Host) -> Listed:
             page = _page(raw)
             items = wire.decode(raw).get(member)
         except (ValueError, RecursionError):
-            raise wire.bad_response(host.name, "bad_list") from None
+            raise bad_response(host.name, "bad_list") from None
         if not isinstance(items, list):
-            raise wire.bad_response(host.name, "bad_list")
+            raise bad_response(host.name, "bad_list")
         listed.items += [item for item in items if isinstance(item, dict)]
         ttl = page.ttl if isinstance(page.ttl, int) and page.ttl > 0 else 0
         listed.ttl_ms = ttl if listed.ttl_ms < 0 else min(ttl, listed.ttl_ms)
@@ -113,7 +105,7 @@ async def _list(ask: Ask, method: str, member: str, host: Host) -> Listed:
             break
         seen.add(page.cursor)
         params = {"cursor": page.cursor}
-    raise wire.bad_response(host.name, "endless_list")
+    raise bad_response(host.name, "endless_list")
 
 
 def _sound(tool: Json, host: Host) -> bool:
@@ -139,7 +131,6 @@ def asker(link: Link, upstream: str) -> Ask:
             async with asyncio.timeout(_PATIENCE):
                 return await link.ask(method, params, None)
         except TimeoutError:
-            text = "The upstream did not answer in time."
-            raise failure(UPSTREAM_TIMEOUT, text, reason="list_timeout", upstream=upstream) from None
+            raise timed_out(upstream, reason="list_timeout") from None
 
     return ask

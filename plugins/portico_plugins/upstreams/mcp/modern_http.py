@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 from portico.api import (
-    UPSTREAM_UNAVAILABLE,
     Era,
     Exchange,
     Host,
@@ -18,10 +17,10 @@ from portico.api import (
     Result,
     Target,
     encode_header_value,
-    failure,
     header_map,
     param_headers,
 )
+from portico_plugins.failures import bad_response, unavailable
 from portico_plugins.http1 import Answer, HttpError
 
 from . import wire
@@ -78,7 +77,7 @@ class ModernHttp:
             body = wire.request(call.id, method, params)
             return await self._perform(call, _head(method, params), body, caller, back)
         finally:
-            back.close(wire.bad_response(self._host.name, "closed"))
+            back.close(bad_response(self._host.name, "closed"))
 
     def _mirrored(self, exchange: Exchange, definition: Json) -> bytes:
         """The `Mcp-Param-*` headers: those the schema asks for, and the client's others as they came."""
@@ -106,26 +105,15 @@ class ModernHttp:
                 result = await self._stream(answer, call, back)
                 answer.finish()
                 return result
-            return await self._body(answer, call, back)
+            return await whole(answer, call, back, self._host.name)
         except wire.Garbled:
             answer.close()
-            raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
+            raise bad_response(self._host.name, "malformed_message", call.exchange) from None
         except BaseException:
             answer.close()
             raise
         finally:
             call.finish()
-
-    async def _body(self, answer: Answer, call: Call, back: Backchannel) -> bytes:
-        try:
-            for message in wire.messages(answer.body):
-                result = await back.heard(message, call)
-                if result is not None:
-                    return result
-        except wire.Garbled:
-            if answer.status < 400:
-                raise
-        raise http_failure(answer.status, self._host.name, call.exchange)
 
     async def _stream(self, answer: Answer, call: Call, back: Backchannel) -> bytes:
         try:
@@ -140,8 +128,8 @@ class ModernHttp:
         except HttpError:
             self._host.log.debug("upstream_stream_ended", method=call.method)
         except ValueError as error:
-            raise wire.bad_response(self._host.name, wire.fault(error), call.exchange) from None
-        raise wire.bad_response(self._host.name, "stream_cut", call.exchange)
+            raise bad_response(self._host.name, wire.fault(error), call.exchange) from None
+        raise bad_response(self._host.name, "stream_cut", call.exchange)
 
 
 def _head(method: str, params: Json) -> bytes:
@@ -157,17 +145,29 @@ def _routing(method: str, name: str | None) -> bytes:
     return JSON_BODY + JSON_AND_SSE + header_lines(headers.items())
 
 
+async def whole(answer: Answer, call: Call, back: Backchannel, upstream: str) -> bytes:
+    """The result in an answer that is no stream; what else is in it goes to the backchannel.
+
+    Raises:
+        Garbled: It cannot be read.
+        Refused: It has none.
+    """
+    try:
+        for message in wire.messages(answer.body):
+            result = await back.heard(message, call)
+            if result is not None:
+                return result
+    except wire.Garbled:
+        if answer.status < 400:
+            raise
+    raise http_failure(answer.status, upstream, call.exchange)
+
+
 def http_failure(status: int, upstream: str, exchange: Exchange | None) -> Refused:
     """What an HTTP status without a JSON-RPC body means for a call."""
     if status in _BUSY:
-        return failure(
-            UPSTREAM_UNAVAILABLE,
-            "The upstream is not available.",
-            reason=f"http_{status}",
-            upstream=upstream,
-            request_id=exchange.id if exchange else None,
-        )
-    return wire.bad_response(upstream, f"http_{status}" if status >= 300 else "no_answer", exchange)
+        return unavailable(upstream, f"http_{status}", exchange)
+    return bad_response(upstream, f"http_{status}" if status >= 300 else "no_answer", exchange)
 
 
 async def _no_responses(_: bytes) -> None:

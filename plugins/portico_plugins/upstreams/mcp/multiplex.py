@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from portico.api import Host, Refused
+from portico_plugins.failures import bad_response
 
 from . import wire
 from .backchannel import Backchannel
@@ -36,13 +37,13 @@ class Multiplex(Wire):
     async def post(self, body: bytes) -> None:
         """Send a notification or a response."""
         if self.lost.is_set():
-            raise wire.again(self.why) if self.why else wire.bad_response(self._host.name, "closed")
+            raise wire.again(self.why) if self.why else bad_response(self._host.name, "closed")
         await self.write(body)
 
     async def perform(self, call: Call, body: bytes) -> bytes:
         """Send a request and wait for its answer."""
         if self.lost.is_set():
-            raise wire.again(self.why) if self.why else wire.bad_response(self._host.name, "closed")
+            raise wire.again(self.why) if self.why else bad_response(self._host.name, "closed")
         self._back.calls[call.id] = call
         try:
             await self.write(body)
@@ -50,7 +51,7 @@ class Multiplex(Wire):
                 try:
                     result = await self._back.heard(await call.take(), call)
                 except wire.Garbled:
-                    raise wire.bad_response(self._host.name, "malformed_message", call.exchange) from None
+                    raise bad_response(self._host.name, "malformed_message", call.exchange) from None
                 if result is not None:
                     return result
         except asyncio.CancelledError:

@@ -19,15 +19,14 @@ from portico.api import (
     Result,
     Target,
 )
+from portico_plugins.failures import bad_response, reason_of
 
 from . import wire
-from .call import Call, Pausable
-from .http import reason_of
+from .call import TASK_OVER, Call, Pausable
 from .inputs import Inputs
 from .session import SessionExpired
 
 METHODS: Final = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
-_OVER: Final = frozenset({"completed", "failed", "cancelled"})
 _TTL_MS: Final = 86_400_000
 """How long a server is asked to keep a task whose client did not say."""
 _POLL_MS: Final = 1000
@@ -78,22 +77,19 @@ class OldTasks:
 
         Raises:
             Refused: The server's own error, or one of Portico's.
+            SessionExpired: The server does not know the session; nothing has been begun.
         """
-        try:
-            if exchange.method == "tools/call":
-                return await self._call(exchange, target, limit)
-            own = target.name
-            if exchange.method == "tasks/get":
-                return Result(value=await self._state(exchange, own))
-            if exchange.method == "tasks/update":
-                answers = exchange.params.get("inputResponses")
-                self._inputs.answer(own, answers if isinstance(answers, dict) else {})
-            else:
-                await self._cancel(own, exchange)
-            return Result(value={})
-        except SessionExpired:
-            # The task went with it. To have the call made again would be to have it done twice.
-            raise wire.bad_response(self._host.name, "session_expired", exchange) from None
+        if exchange.method == "tools/call":
+            return await self._call(exchange, target, limit)
+        own = target.name
+        if exchange.method == "tasks/get":
+            return Result(value=await self._state(exchange, own))
+        if exchange.method == "tasks/update":
+            answers = exchange.params.get("inputResponses")
+            self._inputs.answer(own, answers if isinstance(answers, dict) else {})
+        else:
+            await self._cancel(own, exchange)
+        return Result(value={})
 
     # --- calls -------------------------------------------------------------------------------------
 
@@ -116,10 +112,10 @@ class OldTasks:
         if not isinstance(made, dict):
             if "content" in created:
                 return Result(raw=raw, era=Era.LEGACY)  # it was done at once
-            raise wire.bad_response(self._host.name, "task_without_id", exchange)
+            raise bad_response(self._host.name, "task_without_id", exchange)
         own = made.get("taskId")
         if not isinstance(own, str) or not own:
-            raise wire.bad_response(self._host.name, "task_without_id", exchange)
+            raise bad_response(self._host.name, "task_without_id", exchange)
         if known(exchange.capabilities):
             meta = wire.unrelated(created).get("_meta")
             return Result(
@@ -127,6 +123,9 @@ class OldTasks:
             )
         try:
             return Result(value=await self._result(exchange, own, call), era=Era.LEGACY)
+        except SessionExpired:
+            # The task went with it. To have the call made again would be to have it done twice.
+            raise bad_response(self._host.name, "session_expired", exchange) from None
         except asyncio.CancelledError:
             self._background(self._give_up(own))
             raise
@@ -142,7 +141,7 @@ class OldTasks:
             except Refused as refusal:
                 task = await self._task(own, exchange)
                 failed += 1
-                if failed > _TRIES or (task.get("status") in _OVER and not _lost(refusal)):
+                if failed > _TRIES or (task.get("status") in TASK_OVER and not _lost(refusal)):
                     raise wire.again(refusal) from None
                 await asyncio.sleep(_interval(task))
             else:
@@ -153,7 +152,7 @@ class OldTasks:
         if "content" not in result:  # servers have nothing to say of tasks that were cancelled, or broke
             task = await self._task(own, exchange)
             if task.get("status") == "cancelled":
-                raise wire.bad_response(self._host.name, "task_cancelled", exchange)
+                raise bad_response(self._host.name, "task_cancelled", exchange)
             raise Refused(INTERNAL_ERROR, str(task.get("statusMessage") or "The task has failed")[:2000])
         return wire.unrelated(result)
 
@@ -206,7 +205,7 @@ class OldTasks:
         try:
             value: Json = wire.decode(raw)
         except (ValueError, RecursionError):
-            raise wire.bad_response(self._host.name, "malformed_message", exchange) from None
+            raise bad_response(self._host.name, "malformed_message", exchange) from None
         return value
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:

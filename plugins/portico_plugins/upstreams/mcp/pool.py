@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from portico.api import OVERLOADED, SHUTTING_DOWN, UPSTREAM_UNAVAILABLE, Era, Host, Json, Refused, failure
+from portico.api import OVERLOADED, SHUTTING_DOWN, Era, Host, Json, Refused, failure
+from portico_plugins.failures import failed, unavailable
 
 from . import wire
 from .config import McpConfig
@@ -144,8 +145,7 @@ class Pool:
         if len(self._entries) >= self._config.max_sessions:
             free = [e for e in self._entries.values() if not e.session.in_flight and not e.session.pins]
             if not free:
-                text = "The upstream has as many sessions as it may have."
-                raise failure(OVERLOADED, text, reason="too_many_sessions", upstream=self._host.name)
+                raise failed(OVERLOADED, "too_many_sessions", self._host.name)
             self._retire(min(free, key=lambda e: e.session.last_used))
         before = self._entries.get(want.key)
         if before is not None:
@@ -190,27 +190,24 @@ class Pool:
         try:
             restarts = self.restarts(entry.want.owner)
             if restarts.exhausted:
-                raise self._unavailable("The upstream's process keeps ending.", "restart_budget")
+                raise unavailable(self._host.name, "restart_budget")
             if (wait := restarts.wait()) > 0:
                 await asyncio.sleep(wait)
             async with asyncio.timeout(self._config.connect_timeout):
                 await entry.session.open()
         except Refused as refusal:
-            failed = refusal
+            why = refusal
         except TimeoutError:
-            failed = self._unavailable("The upstream does not answer the handshake.", "handshake_timeout")
+            why = unavailable(self._host.name, "handshake_timeout")
         except Exception as error:
             self._host.log.error("upstream_session_failed", error=repr(error))
-            failed = self._unavailable("The upstream is not available.", "internal")
+            why = unavailable(self._host.name, "internal")
         else:
             _succeed(entry)
             return True
         self._forget(entry)
-        _fail(entry, failed)
+        _fail(entry, why)
         return False
-
-    def _unavailable(self, text: str, reason: str) -> Refused:
-        return failure(UPSTREAM_UNAVAILABLE, text, reason=reason, upstream=self._host.name)
 
     def _forget(self, entry: _Entry) -> None:
         if self._entries.get(entry.want.key) is entry:

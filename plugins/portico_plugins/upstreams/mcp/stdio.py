@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from portico.api import UPSTREAM_UNAVAILABLE, Host, Refused, failure
+from portico.api import Host, Refused
+from portico_plugins.failures import bad_response, unavailable
 
 from . import wire
 from .backchannel import Backchannel
@@ -63,10 +64,10 @@ class Stdio(Multiplex):
             reason = "command_not_found" if isinstance(error, FileNotFoundError) else "command_not_runnable"
             if not cwd.is_dir():
                 reason = "cwd_not_found"
-            raise self._failure("The upstream could not be started.", reason) from None
+            raise unavailable(self._host.name, reason, retryable=False) from None
 
-    def _failure(self, text: str, reason: str) -> Refused:
-        return failure(UPSTREAM_UNAVAILABLE, text, reason=reason, upstream=self._host.name, retryable=False)
+    def _over(self) -> Refused:
+        return unavailable(self._host.name, "process_exited", retryable=False)
 
     def _bytes(self, data: bytes) -> None:
         if self.lost.is_set():
@@ -103,7 +104,7 @@ class Stdio(Multiplex):
 
     def _garbage(self, reason: str) -> None:
         self._crashed()
-        self.lose(wire.bad_response(self._host.name, reason))
+        self.lose(bad_response(self._host.name, reason))
 
     def _ended(self, status: int | None) -> None:
         if self.lost.is_set():
@@ -111,20 +112,20 @@ class Stdio(Multiplex):
         if not self._closing:
             self._host.log.warning("upstream_exited", status=status)
             self._crashed()
-        self.lose(self._failure("The upstream's process ended.", "process_exited"))
+        self.lose(self._over())
 
     async def write(self, body: bytes) -> None:
         """Write one line."""
         if self._child is None:
-            raise self._failure("The upstream's process is not running.", "process_exited")
+            raise self._over()
         try:
             await self._child.write(body + b"\n")
         except OSError:
-            raise self.why or self._failure("The upstream's process ended.", "process_exited") from None
+            raise self.why or self._over() from None
 
     async def close(self) -> None:
         """End the process."""
         self._closing = True
-        self.lose(wire.bad_response(self._host.name, "closed"))
+        self.lose(bad_response(self._host.name, "closed"))
         if self._child is not None:
             await self._child.stop()

@@ -12,7 +12,6 @@ from portico.api import (
     INVALID_REQUEST,
     UNSUPPORTED_VERSION,
     UPSTREAM_BAD_RESPONSE,
-    UPSTREAM_TIMEOUT,
     UPSTREAM_UNAVAILABLE,
     Era,
     Exchange,
@@ -26,6 +25,7 @@ from portico.api import (
     Target,
     failure,
 )
+from portico_plugins.failures import bad_response, reason_of, timed_out, unavailable
 from portico_plugins.upstreams.limit import Limit
 
 from . import wire
@@ -33,7 +33,6 @@ from .call import ASKABLE
 from .catalog import Catalog
 from .config import McpConfig
 from .connect import definite
-from .http import reason_of
 from .legs import Legs, Pipe
 from .session import SessionExpired
 from .watch import Watches
@@ -120,14 +119,7 @@ class McpUpstream:
                 async with Limit(seconds) as limit:
                     result = await self._send(exchange, target, limit)
         except TimeoutError:
-            text = "The upstream did not answer in time."
-            raise failure(
-                UPSTREAM_TIMEOUT,
-                text,
-                reason="call_timeout",
-                upstream=self._host.name,
-                request_id=exchange.id,
-            ) from None
+            raise timed_out(self._host.name, exchange) from None
         except Refused as refusal:
             reason = reason_of(refusal)
             if refusal.code in (INVALID_REQUEST, UNSUPPORTED_VERSION):
@@ -156,8 +148,7 @@ class McpUpstream:
             raise wire.again(self._catalog.down)
         legs = self._legs
         if legs.modern is None:
-            text = "The upstream is not available."
-            raise failure(UPSTREAM_UNAVAILABLE, text, reason="not_connected", upstream=self._host.name)
+            raise unavailable(self._host.name, "not_connected", exchange)
         if not legs.modern or (exchange.era is Era.LEGACY and legs.legacy):
             return await self._in_session(Era.LEGACY, exchange, target, limit)
         untried = exchange.era is Era.LEGACY and legs.legacy is None and self._config.protocol == "auto"
@@ -173,13 +164,13 @@ class McpUpstream:
         Raises:
             Refused: 50200, it does.
         """
-        if result.kind != "input_required":
+        if result.kind != "input_required" and exchange.method != "tasks/get":
             return
         asked = result.value.get("inputRequests")
         for request in asked.values() if isinstance(asked, dict) else ():
             method = request.get("method") if isinstance(request, dict) else None
             if isinstance(method, str) and ASKABLE.get(method) in self._config.withhold:
-                raise wire.bad_response(self._host.name, "capability_withheld", exchange)
+                raise bad_response(self._host.name, "capability_withheld", exchange)
 
     async def _speaks_legacy(self, exchange: Exchange) -> bool:
         """Whether a modern server also speaks the client's era; tried once, by opening the session needed."""
@@ -205,7 +196,7 @@ class McpUpstream:
                 continue  # the server did not know the session, so it has not run the call
             finally:
                 pool.release(session)
-        raise wire.bad_response(self._host.name, "session_expired", exchange)
+        raise bad_response(self._host.name, "session_expired", exchange)
 
     def _changed(self, kind: str) -> None:
         self._catalog.changed(kind)

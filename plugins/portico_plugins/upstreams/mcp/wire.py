@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from portico.api import UPSTREAM_BAD_RESPONSE, Exchange, Json, Principal, Refused, SseTooLarge, failure
+from portico.api import Exchange, Json, Principal, Refused, SseTooLarge
 
 MODERN: Final = "2026-07-28"
 LEGACY: Final = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -209,13 +209,6 @@ def error_response(ident: msgspec.Raw, refusal: Refused) -> bytes:
 def again(refusal: Refused) -> Refused:
     """The same refusal for another caller; one exception raised many times would hoard tracebacks."""
     return Refused(refusal.code, refusal.message, refusal.data)
-
-
-def bad_response(upstream: str, reason: str, exchange: Exchange | None = None) -> Refused:
-    """What a call ends with when the upstream's answer is none."""
-    ident = exchange.id if exchange else None
-    text = "The upstream's answer could not be used."
-    return failure(UPSTREAM_BAD_RESPONSE, text, reason=reason, upstream=upstream, request_id=ident)
 
 
 def fault(error: ValueError) -> str:

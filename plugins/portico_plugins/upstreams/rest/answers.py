@@ -267,9 +267,12 @@ def _created(answer: Answer, request: Request) -> list[Json]:
     said = answer.headers.get(b"location", b"").decode("latin-1")
     if answer.status not in (201, 202) or not said:
         return []
-    url = urljoin(request.origin + request.target, said)
-    if urlsplit(url).scheme not in ("http", "https") or re.search(r"[\x00-\x20\x7f-\xff]", url):
-        return []
+    try:
+        url = urljoin(request.origin + request.target, said)
+        if urlsplit(url).scheme not in ("http", "https") or re.search(r"[\x00-\x20\x7f-\xff]", url):
+            return []
+    except ValueError:
+        return []  # it was made, wherever that is
     return [{"type": "resource_link", "uri": url, "name": url.rstrip("/").rpartition("/")[2] or "created"}]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from portico.api import (
-    UPSTREAM_UNAVAILABLE,
     Credential,
     CredentialParts,
     Exchange,
@@ -11,8 +10,8 @@ from portico.api import (
     Refused,
     RenewableCredential,
     Secret,
-    failure,
 )
+from portico_plugins.failures import unavailable
 from portico_plugins.upstreams import checks
 
 from .requests import Request
@@ -93,10 +92,4 @@ class Adding:
         )
 
     def _none(self, reason: str) -> Refused:
-        return failure(
-            UPSTREAM_UNAVAILABLE,
-            "The upstream is not available.",
-            reason=reason,
-            upstream=self._upstream,
-            request_id=self._exchange.id,
-        )
+        return unavailable(self._upstream, reason, self._exchange, retryable=False)

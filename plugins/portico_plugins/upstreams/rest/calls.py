@@ -5,22 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 import jsonschema_rs
 
-from portico.api import (
-    INVALID_PARAMS,
-    UPSTREAM_TIMEOUT,
-    Credential,
-    Exchange,
-    FlowCredential,
-    Host,
-    Json,
-    Refused,
-    Result,
-    failure,
-)
+from portico.api import INVALID_PARAMS, Credential, Exchange, FlowCredential, Host, Json, Refused, Result
+from portico_plugins.failures import bad_response, error_text, timed_out
 from portico_plugins.http1 import Answer
 
 from .answers import WrongAnswer, misshapen, result_of, shapable
@@ -28,6 +19,7 @@ from .asking import Adding
 from .client import Client
 from .config import RestConfig
 from .document import Unfit
+from .faults import precise
 from .paging import next_page
 from .requests import request_of
 from .security import Additions, chosen, fixed
@@ -110,14 +102,7 @@ class Calls:
             async with asyncio.timeout(tool.timeout):
                 return await self._call(exchange, tool, arguments)
         except TimeoutError:
-            text = "The upstream did not answer in time."
-            raise failure(
-                UPSTREAM_TIMEOUT,
-                text,
-                reason="call_timeout",
-                upstream=self._host.name,
-                request_id=exchange.id,
-            ) from None
+            raise timed_out(self._host.name, exchange) from None
 
     async def _call(self, exchange: Exchange, tool: Tool, arguments: Json) -> Result:
         take = partial(self._take, exchange, tool, self._host.clock.monotonic())
@@ -146,7 +131,7 @@ class Calls:
                     return misshapen(answer, shape, str(error))
             return result_of(answer, tool, request, check, self._config.max_error_bytes, page)
         except WrongAnswer as error:
-            raise self._client.bad_response(str(error), exchange.id) from None
+            raise bad_response(self._host.name, str(error), exchange) from None
 
     async def _additions(self, exchange: Exchange, tool: Tool) -> Adding:
         """What is added to the request of a call.
@@ -194,21 +179,9 @@ def faults(check: jsonschema_rs.Draft202012Validator, value: Any) -> list[str]:
     """What is wrong with a value, the first few things."""
     if check.is_valid(value):
         return []
-    out = []
-    for error in check.iter_errors(value):
-        place = "/".join(str(step) for step in error.instance_path)
-        said = f"{place}: {error.message}" if place else error.message
-        out.append(said[:_LONGEST_FAULT])
-        if len(out) == _MOST_FAULTS:
-            break
-    return out
+    return [said[:_LONGEST_FAULT] for said in islice(precise(check.iter_errors(value)), _MOST_FAULTS)]
 
 
 def unfit(wrong: list[str]) -> Result:
     """What a call gives whose arguments do not fit."""
-    return told("The arguments do not fit; nothing was sent: " + "; ".join(wrong))
-
-
-def told(said: str) -> Result:
-    """An error that the model is told of, to do better."""
-    return Result(value={"content": [{"type": "text", "text": said}], "isError": True})
+    return error_text("The arguments do not fit; nothing was sent: " + "; ".join(wrong))

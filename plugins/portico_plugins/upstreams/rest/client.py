@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_UNAVAILABLE, Host, Refused, failure
-from portico_plugins.http1 import Answer, Broken, Connections, HttpError, Unreachable, Unusable
+from portico.api import Host
+from portico_plugins.failures import of_http
+from portico_plugins.http1 import Answer, Connections, HttpError, Unusable
 from portico_plugins.http1.dial import Dialer, Tls
 from portico_plugins.http1.proxy import Proxy
 
 from .config import RestConfig
-from .document import Unfit
 from .payloads import STREAMS
 from .requests import Request
 from .servers import sound_base
@@ -21,7 +21,6 @@ from .servers import sound_base
 Take = Callable[[Answer], Awaitable[None]]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Client:
@@ -42,12 +41,7 @@ class Client:
         self._tls = Tls(
             config.tls_verify, *(host.base / file if file is not None else None for file in files)
         )
-        proxy = urlsplit(config.proxy)
-        self._proxy = (
-            Proxy(proxy.hostname, proxy.port or 80, config.proxy_credentials, config.proxy_resolves)
-            if proxy.hostname
-            else None
-        )
+        self._proxy = Proxy.at(config.proxy, config.proxy_credentials, config.proxy_resolves)
 
     def close(self) -> None:
         """Close every connection."""
@@ -86,7 +80,7 @@ class Client:
             if answer.status in _REDIRECTS:
                 raise Unusable("redirect")
         except HttpError as error:
-            raise self._failed(error, request_id) from None
+            raise of_http(error, self._host.name, request_id) from None
         return answer
 
     async def _once(self, request: Request, take: Take | None) -> Answer:
@@ -133,45 +127,7 @@ class Client:
     def dialer(self, origin: str) -> Dialer:
         """What makes connections to an origin."""
         config = self._config
-        parts = urlsplit(origin)
-        context = self._tls if parts.scheme == "https" else None
-        name = parts.hostname or ""
-        if not name.isascii():
-            name = name.encode("idna").decode()
-        port = parts.port or _PORTS[parts.scheme]
-        return Dialer(name, port, context, config.allow_private, config.connect_timeout, self._proxy)
-
-    def _failed(self, error: HttpError, request_id: str | None) -> Refused:
-        if isinstance(error, Unreachable):
-            forbidden = error.reason.startswith("address_not_allowed")
-            return self._unavailable(error.reason, request_id, False if forbidden else None)
-        if isinstance(error, Unusable):
-            return self.bad_response(error.reason, request_id)
-        if isinstance(error, Broken) and error.begun:
-            return self.bad_response("answer_cut_short", request_id)
-        # The request may have arrived, so trying again is not safe in general.
-        reason = error.reason if isinstance(error, Broken) else "connection_lost"
-        return self._unavailable(reason, request_id, False)
-
-    def _unavailable(self, reason: str, request_id: str | None, retryable: bool | None) -> Refused:
-        return failure(
-            UPSTREAM_UNAVAILABLE,
-            "The upstream is not available.",
-            reason=reason,
-            upstream=self._host.name,
-            request_id=request_id,
-            retryable=retryable,
-        )
-
-    def bad_response(self, reason: str, request_id: str | None) -> Refused:
-        """The failure that an answer of no use is."""
-        return failure(
-            UPSTREAM_BAD_RESPONSE,
-            "The upstream's answer could not be used.",
-            reason=reason,
-            upstream=self._host.name,
-            request_id=request_id,
-        )
+        return Dialer.of(origin, self._tls, config.allow_private, config.connect_timeout, self._proxy)
 
 
 def redirected(request: Request, answer: Answer) -> Request:
@@ -181,10 +137,10 @@ def redirected(request: Request, answer: Answer) -> Request:
         Unusable: It asks for one that is not made.
     """
     said = answer.headers.get(b"location", b"").decode("latin-1")
-    url = urljoin(request.origin + request.target, said)
     try:
+        url = urljoin(request.origin + request.target, said)
         sound_base(url.partition("?")[0])
-    except Unfit:
+    except ValueError:  # or Unfit, which is one
         raise Unusable("redirect") from None
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}"

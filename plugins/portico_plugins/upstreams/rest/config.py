@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import deep_iterable, ge, gt
+from attrs.validators import deep_iterable
 
 from portico.api import Credential, Json, Ref, Secret, Wrong, doc, nearest
+from portico_plugins.fields import number, operator_file, private_addresses, seconds
 from portico_plugins.upstreams import checks
 
 from .options import HandParameter, HandTool, Match, OperationSettings, SchemeSettings, Shape, ShapeRule
@@ -83,9 +84,7 @@ class RestConfig:
             "The URL of the OpenAPI document.", example="https://api.example.com/openapi.json", outbound=True
         ),
     )
-    openapi_file: Path | None = attrs.field(
-        default=None, metadata=doc("The OpenAPI document as a file.", operator_only=True, exists="file")
-    )
+    openapi_file: Path | None = operator_file("The OpenAPI document as a file.")
     openapi_inline: Json = attrs.field(factory=dict, metadata=doc("The OpenAPI document itself."))
     ref_origins: tuple[str, ...] = attrs.field(
         default=(),
@@ -96,13 +95,8 @@ class RestConfig:
             outbound=True,
         ),
     )
-    ref_folder: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "The folder that files which a file refers to have to be in; its own by default.",
-            operator_only=True,
-            exists="folder",
-        ),
+    ref_folder: Path | None = operator_file(
+        "The folder that files which a file refers to have to be in; its own by default.", "folder"
     )
     tools: dict[str, HandTool] = attrs.field(factory=dict, metadata=doc("Tools written by hand, by name."))
     base_url: str = attrs.field(
@@ -148,9 +142,7 @@ class RestConfig:
             "run in processes of their own, ended on time."
         ),
     )
-    shape_seconds: float = attrs.field(
-        default=2.0, validator=gt(0), metadata=doc("The most seconds a program of `shape` may take.")
-    )
+    shape_seconds: float = seconds(2.0, "The most seconds a program of `shape` may take.")
     output: Literal["off", "compact", "full"] = attrs.field(
         default="off",
         metadata=doc(
@@ -182,90 +174,47 @@ class RestConfig:
             example={"x-trace": "X-Request-Id"},
         ),
     )
-    redirects: int = attrs.field(
-        default=0,
-        validator=ge(0),
-        metadata=doc(
-            "How many redirects of a GET to follow. Each address is judged anew; another origin gets none of "
-            "the headers, and none without TLS is gone to from one with it."
-        ),
+    redirects: int = number(
+        0,
+        "How many redirects of a GET to follow. Each address is judged anew; another origin gets none of "
+        "the headers, and none without TLS is gone to from one with it.",
+        least=0,
     )
-    connect_timeout: float = attrs.field(default=10.0, validator=gt(0), metadata=doc("Seconds to connect."))
-    call_timeout: float = attrs.field(
-        default=60.0, validator=gt(0), metadata=doc("The most seconds one call may take.")
+    connect_timeout: float = seconds(10.0, "Seconds to connect.")
+    call_timeout: float = seconds(60.0, "The most seconds one call may take.")
+    refresh_seconds: float = seconds(
+        300.0, "Seconds after which a document with a URL is asked for again, if it has changed."
     )
-    refresh_seconds: float = attrs.field(
-        default=300.0,
-        validator=gt(0),
-        metadata=doc("Seconds after which a document with a URL is asked for again, if it has changed."),
+    start_grace: float = number(5.0, "Seconds the start of the gateway waits for the document.", least=0)
+    max_document_bytes: int = number(
+        64 * 1024 * 1024, "The largest document taken, all its files together.", least=1024
     )
-    start_grace: float = attrs.field(
-        default=5.0, validator=ge(0), metadata=doc("Seconds the start of the gateway waits for the document.")
+    max_document_files: int = number(1000, "The most files that references of a document lead to.")
+    max_tools: int = number(2000, "The most tools; with more, the document is refused.")
+    max_schema_bytes: int = number(
+        64 * 1024,
+        "The largest schema of a tool; what is farthest down in larger ones is left open.",
+        least=2048,
     )
-    max_document_bytes: int = attrs.field(
-        default=64 * 1024 * 1024,
-        validator=ge(1024),
-        metadata=doc("The largest document taken, all its files together."),
+    max_request_bytes: int = number(16 * 1024 * 1024, "The largest body sent.", least=1024)
+    max_response_bytes: int = number(16 * 1024 * 1024, "The largest answer taken.", least=1024)
+    max_stream_items: int = number(
+        1000, "The most items of a stream in one result; the stream is ended there."
     )
-    max_document_files: int = attrs.field(
-        default=1000, validator=ge(1), metadata=doc("The most files that references of a document lead to.")
+    max_stream_bytes: int = number(
+        4 * 1024 * 1024,
+        "The most bytes of the items of a stream in one result; the stream is ended there.",
+        least=1024,
     )
-    max_tools: int = attrs.field(
-        default=2000, validator=ge(1), metadata=doc("The most tools; with more, the document is refused.")
-    )
-    max_schema_bytes: int = attrs.field(
-        default=64 * 1024,
-        validator=ge(2048),
-        metadata=doc("The largest schema of a tool; what is farthest down in larger ones is left open."),
-    )
-    max_request_bytes: int = attrs.field(
-        default=16 * 1024 * 1024, validator=ge(1024), metadata=doc("The largest body sent.")
-    )
-    max_response_bytes: int = attrs.field(
-        default=16 * 1024 * 1024, validator=ge(1024), metadata=doc("The largest answer taken.")
-    )
-    max_stream_items: int = attrs.field(
-        default=1000,
-        validator=ge(1),
-        metadata=doc("The most items of a stream in one result; the stream is ended there."),
-    )
-    max_stream_bytes: int = attrs.field(
-        default=4 * 1024 * 1024,
-        validator=ge(1024),
-        metadata=doc("The most bytes of the items of a stream in one result; the stream is ended there."),
-    )
-    max_error_bytes: int = attrs.field(
-        default=4096, validator=ge(0), metadata=doc("How much of the body of an HTTP error is shown.")
-    )
-    allow_private: bool = attrs.field(
-        default=True,
-        metadata=doc(
-            "Whether the API may have a loopback or private address. On by default, which is right only "
-            "because whoever writes the config file runs the gateway; for upstreams managed at run time "
-            "`gateway.managed_private` decides. Cloud metadata addresses are refused either way.",
-            managed=False,
-        ),
-    )
+    max_error_bytes: int = number(4096, "How much of the body of an HTTP error is shown.", least=0)
+    allow_private: bool = private_addresses("the API")
     tls_verify: bool = attrs.field(default=True, metadata=doc("Check the server's certificate."))
-    ca_file: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "PEM file of certificate authorities to trust instead of the system's.",
-            operator_only=True,
-            exists="file",
-        ),
+    ca_file: Path | None = operator_file(
+        "PEM file of certificate authorities to trust instead of the system's."
     )
 
-    client_cert: Path | None = attrs.field(
-        default=None,
-        metadata=doc(
-            "PEM file with the certificate to show (mTLS), chain included.", operator_only=True, exists="file"
-        ),
-    )
-    client_key: Path | None = attrs.field(
-        default=None,
-        metadata=doc("PEM file with its private key, without a password.", operator_only=True, exists="file"),
-    )
+    client_cert: Path | None = operator_file("PEM file with the certificate to show (mTLS), chain included.")
+    client_key: Path | None = operator_file("PEM file with its private key, without a password.")
     proxy: str = attrs.field(
         default="",
         validator=checks.proxy,

@@ -11,8 +11,9 @@ import jsonschema_rs
 import msgspec
 
 from portico.api import INVALID_PARAMS, Exchange, Json, Log, Refused, Result
+from portico_plugins.failures import error_text
 
-from .calls import Calls, faults, told, unfit
+from .calls import Calls, faults, unfit
 from .document import Document, Unfit, mapping, text_of
 from .search import Index
 from .tools import Lot, Tool
@@ -73,11 +74,11 @@ class Directory:
         wanted = str(arguments["name"])
         if wanted not in self._lot.operations:
             near = ", ".join(self._index.ranked(wanted)[:3])
-            return told(f"There is no operation {wanted!r}." + (f" There are: {near}" if near else ""))
+            return error_text(f"There is no operation {wanted!r}." + (f" There are: {near}" if near else ""))
         try:
             tool = await self._tool(wanted)
         except Unfit as reason:
-            return told(f"The operation {wanted!r} cannot be called: {reason}")
+            return error_text(f"The operation {wanted!r} cannot be called: {reason}")
         if name == DESCRIBE:
             one = self._lot.operations[wanted]
             return _answer({**tool.definition, "method": one.method, "path": one.path})

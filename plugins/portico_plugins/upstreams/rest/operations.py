@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -45,6 +46,11 @@ class Operation:
     def key(self) -> str:
         """What tells it from the others of its document."""
         return f"{self.method} {self.path}"
+
+    def digest(self, base: str) -> str:
+        """What it is below a base URL, so that it can be compared and not read."""
+        route = f"{self.method} {base}{self.path}".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(route).hexdigest()[:32]
 
 
 def operations(document: Document) -> Iterator[Operation]:
@@ -123,15 +129,28 @@ def answer_schema(document: Document, operation: Operation) -> Any:
     Raises:
         Unfit: A reference is of no use.
     """
+    return next((schema for schema in _schemas(document, operation) if schema is not None), None)
+
+
+def promised_schema(document: Document, operation: Operation) -> Any:
+    """The schema of whatever comes back when all went well; None where some of that may be something else.
+
+    Raises:
+        Unfit: A reference is of no use.
+    """
+    first, *others = [*_schemas(document, operation)] or [None]
+    return first if all(one == first for one in others) else None
+
+
+def _schemas(document: Document, operation: Operation) -> Iterator[Any]:
+    """The schema of each answer when all went well, None for what is no JSON."""
     for node in _fine(document, operation):
         if document.version[0] == 2:
-            if "schema" in node:
-                return node["schema"]
+            yield node.get("schema")
             continue
-        for media_type, media in mapping(node.get("content")).items():
-            if kind_of(media_type) == "json":
-                return mapping(media).get("schema")
-    return None
+        media = mapping(node.get("content"))
+        kept = [mapping(one).get("schema") for name, one in media.items() if kind_of(name) == "json"]
+        yield kept[0] if kept else None
 
 
 def requirements(document: Document, operation: Operation) -> list[dict[str, tuple[str, ...]]]:

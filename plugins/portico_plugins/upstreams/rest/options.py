@@ -6,15 +6,17 @@ import re
 from typing import Any, Final, Literal
 
 import attrs
-from attrs.validators import gt, optional
 
 from portico.api import Credential, Json, Ref, Secret, doc, nearest
+from portico_plugins.fields import seconds
 from portico_plugins.upstreams import checks
 
 from .parameters import STYLES, path_names
 from .shaping import Language
 
 _LONGEST_PROGRAM: Final = 8192
+_READ_ONLY: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
+_IDEMPOTENT: Final = frozenset({"PUT", "DELETE"})
 _MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+*-]+/[A-Za-z0-9!#$&^_.+*-]+(;[\x20-\x7e]*)?")
 
 
@@ -80,9 +82,7 @@ class OperationSettings:
 
     name: str = attrs.field(default="", metadata=doc("The tool's name."))
     description: str = attrs.field(default="", metadata=doc("The tool's description."))
-    timeout: float | None = attrs.field(
-        default=None, validator=optional(gt(0)), metadata=doc("The most seconds a call may take.")
-    )
+    timeout: float | None = seconds(None, "The most seconds a call may take.")
     fixed: Json = attrs.field(
         factory=dict,
         metadata=doc(
@@ -110,6 +110,15 @@ class OperationSettings:
     destructive: bool | None = attrs.field(
         default=None, metadata=doc("Whether it may destroy something; by its method by default.")
     )
+
+    def annotations(self, method: str) -> Json:
+        """What a tool says of what it does: as is configured, else as its HTTP method says."""
+        read_only = self.read_only if self.read_only is not None else method in _READ_ONLY
+        out: Json = {"readOnlyHint": read_only}
+        if not read_only:
+            out["destructiveHint"] = self.destructive if self.destructive is not None else method == "DELETE"
+            out["idempotentHint"] = self.idempotent if self.idempotent is not None else method in _IDEMPOTENT
+        return {**out, "openWorldHint": True}
 
 
 @attrs.frozen(kw_only=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from .document import Document, Unfit, items, mapping, text_of
 from .payloads import parts_of
 
+_MADE_OF: Final = frozenset({"allOf", "anyOf", "oneOf", "not", "if"})
 Mode = Literal["in", "out"]
 """Whether for what is sent (nothing read-only in it) or for what comes back (nothing write-only)."""
 
@@ -46,6 +47,43 @@ def one_sided(out: dict[str, Any], node: Mapping[str, Any], document: Document, 
         return
     for part in demanding:
         not_required(part, names)
+
+
+def opened(node: dict[str, Any], document: Document) -> dict[str, Any]:
+    """A schema made of parts, none of which forbids what another one has.
+
+    Nothing would fit it as it stands, but that is how some generators write inheritance: each class with
+    `additionalProperties: false`, and the one below as `allOf` of the one above and its own properties.
+    """
+    parts = items(node.get("allOf"))
+    try:
+        if not any(_closed(document.resolved(part)) for part in (node, *parts)):
+            return node
+        known = {name for part in parts_of(document, node, 0) for name in mapping(part.get("properties"))}
+        return _open(node, known) | {"allOf": [_open_part(part, known, document) for part in parts]}
+    except Unfit:
+        return node
+
+
+def _closed(node: Mapping[str, Any]) -> bool:
+    return node.get("additionalProperties") is False
+
+
+def _open(node: dict[str, Any], known: set[str]) -> dict[str, Any]:
+    if not _closed(node) or known <= mapping(node.get("properties")).keys():
+        return node
+    return {key: value for key, value in node.items() if key != "additionalProperties"}
+
+
+def _open_part(part: Any, known: set[str], document: Document) -> Any:
+    """A part; one that is elsewhere comes here if it forbids something that is here, and is simple."""
+    if not isinstance(part, dict):
+        return part
+    there = document.resolved(part)
+    made = _open(there, known)
+    if "$ref" in part and (made is there or _MADE_OF & there.keys()):
+        return part
+    return made
 
 
 def told_apart(out: dict[str, Any], node: Mapping[str, Any], document: Document) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from .document import Document, Unfit, items, mapping, text_of
 from .keywords import constraints, nullable
-from .parts import Mode, hidden_in, not_required, one_sided, told_apart
+from .parts import Mode, hidden_in, not_required, one_sided, opened, told_apart
 from .shortening import refs_in, shallow
 
 _DEEPEST: Final = 32
@@ -201,6 +201,8 @@ class Schemas:
             rest = {key: value for key, value in node.items() if key != "$ref"} if self._siblings else {}
             out = self._converted(rest, mode, refs, owner, depth, in_place=in_place) if rest else {}
             return {**target, **out}
+        if "allOf" in node:
+            node = opened(node, self._document)
         out = self._described(node)
         out |= constraints(node)
         for key in _ONE:

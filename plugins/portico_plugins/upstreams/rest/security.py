@@ -102,7 +102,10 @@ def _flow(scheme: Json, config: RestConfig) -> Additions:
     said = text_of(flow.get("tokenUrl"))
     if not said:
         return Additions()
-    url = urljoin(config.openapi or config.base_url, said)
+    try:
+        url = urljoin(config.openapi or config.base_url, said)
+    except ValueError:
+        raise Unfit("the `tokenUrl` of a security scheme is not sound") from None
     near = origin(url) in {origin(config.openapi), origin(config.base_url)} - {""}
     return Additions(token_url=url if near or not config.openapi else "", told=url)
 
@@ -116,5 +119,8 @@ def _header(scheme: str, name: str, value: str) -> Additions:
 def chosen(
     needed: Sequence[Mapping[str, tuple[str, ...]]], there: Mapping[str, Additions]
 ) -> Mapping[str, tuple[str, ...]]:
-    """The schemes to use for an operation: the first of its requirements that is configured, all of it."""
-    return next((each for each in needed if all(name in there for name in each)), {})
+    """The schemes to use for an operation: the first of its requirements that is configured, all of it.
+
+    Where it need not have any (`{}` among them, in whatever place), what is configured is still shown.
+    """
+    return next((each for each in needed if each and all(name in there for name in each)), {})

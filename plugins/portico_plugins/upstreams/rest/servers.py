@@ -29,7 +29,11 @@ def base_of(document: Document, operation: Operation, at: str, variables: Mappin
         url = _old(document, operation, at)
     else:
         url = _filled(_server(document, operation), variables)
-    return sound_base(urljoin(at, url) if at else url)
+    try:
+        whole = urljoin(at, url) if at else url
+    except ValueError:
+        raise Unfit("the URL of a server is not sound") from None
+    return sound_base(whole)
 
 
 def variables_of(document: Document, operation: Operation) -> frozenset[str]:

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from portico.api import UPSTREAM_TIMEOUT, Host, failure
+from portico.api import Host
+from portico_plugins.failures import timed_out
 
 from .client import Client
 from .config import RestConfig
@@ -107,10 +108,7 @@ class Source:
             async with asyncio.timeout(_PATIENCE):
                 return await self._read()
         except TimeoutError:
-            text = "The document did not come in time."
-            raise failure(
-                UPSTREAM_TIMEOUT, text, reason="document_timeout", upstream=self._host.name
-            ) from None
+            raise timed_out(self._host.name, reason="document_timeout") from None
         except RecursionError:
             raise Unfit("the document is nested too deeply") from None
 

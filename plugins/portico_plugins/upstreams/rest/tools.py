@@ -14,7 +14,14 @@ from . import naming
 from .config import OperationSettings, RestConfig, Shape
 from .document import Document, Unfit, mapping, text_of
 from .inputs import Arguments, input_schema
-from .operations import Operation, answer_schema, item_schemas, operations, requirements
+from .operations import (
+    Operation,
+    answer_schema,
+    item_schemas,
+    operations,
+    promised_schema,
+    requirements,
+)
 from .parameters import parameters, path_names
 from .payloads import EVENTS, Body
 from .request_bodies import body, flattened
@@ -23,8 +30,6 @@ from .selection import selected, shape_of
 from .servers import base_of, sound_base, variables_of
 from .streams import result_schema
 
-_READ_ONLY: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
-_IDEMPOTENT: Final = frozenset({"PUT", "DELETE"})
 _LONGEST: Final = 2000
 _COMPACT: Final = 8 * 1024
 
@@ -136,7 +141,7 @@ class Lot:
 
     def annotations(self, name: str) -> Json:
         """What a tool says of what it does."""
-        return _annotations(self.operations[name].method, self._settings[name])
+        return self._settings[name].annotations(self.operations[name].method)
 
     def unknown(self) -> list[tuple[str, str]]:
         """What is configured of operations that there are not, and why that is of no use."""
@@ -257,7 +262,7 @@ class _Maker:
             found, payload, flattened(document, payload) if flat and payload else None
         )
         return Tool(
-            self._definition(operation, name, own, arguments),
+            self._definition(operation, name, own, arguments, "" if config.base_url else base),
             operation.method,
             base,
             operation.path,
@@ -279,6 +284,7 @@ class _Maker:
         name: str,
         own: OperationSettings,
         arguments: Arguments,
+        base: str,
     ) -> Json:
         said = [
             operation.summary,
@@ -300,7 +306,9 @@ class _Maker:
             schema = self._output(operation)
             if schema is not None:
                 definition["outputSchema"] = schema
-        definition["annotations"] = _annotations(operation.method, own)
+        definition["annotations"] = own.annotations(operation.method)
+        # Where it goes is in nothing above: a change of that must be one of the definition, for pins.
+        definition["_meta"] = {"portico/operation": operation.digest(base)}
         return definition
 
     def _output(self, operation: Operation) -> Json | None:
@@ -308,7 +316,7 @@ class _Maker:
         streams = item_schemas(self._document, operation)
         if streams:
             return self._streamed(operation, streams)
-        node = answer_schema(self._document, operation)
+        node = promised_schema(self._document, operation)
         if node is None or mapping(self._document.resolved(node)).get("type") != "object":
             return None
         part = self._schemas.part(self._document.resolved(node), "out")
@@ -332,13 +340,3 @@ def _accepted(document: Document, operation: Operation) -> str:
         return ""
     sound = [name for name in streams if header_problem("X", name) is None]
     return ", ".join([*sound, "application/json;q=0.8", "*/*;q=0.5"])
-
-
-def _annotations(method: str, own: OperationSettings) -> Json:
-    read_only = own.read_only if own.read_only is not None else method in _READ_ONLY
-    out: Json = {"readOnlyHint": read_only}
-    if not read_only:
-        out["destructiveHint"] = own.destructive if own.destructive is not None else method == "DELETE"
-        out["idempotentHint"] = own.idempotent if own.idempotent is not None else method in _IDEMPOTENT
-    out["openWorldHint"] = True
-    return out

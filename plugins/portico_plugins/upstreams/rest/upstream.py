@@ -21,9 +21,9 @@ from portico.api import (
     Result,
     State,
     Target,
-    failure,
 )
-from portico_plugins.upstreams.refresher import Refresher
+from portico_plugins.failures import reason_of, unavailable
+from portico_plugins.upstreams.refresher import Refreshed, Refresher
 
 from .calls import Calls
 from .client import Client
@@ -37,7 +37,7 @@ from .source import Source
 from .tools import Lot, Tool, Tools, tools_of
 
 
-class RestUpstream:
+class RestUpstream(Refreshed):
     """An HTTP API as an upstream.
 
     Args:
@@ -58,16 +58,6 @@ class RestUpstream:
         self._lack = ""
         self.offer = Offer(capabilities={"tools": {"listChanged": True}}, eras=frozenset(Era))
 
-    @property
-    def state(self) -> State:
-        """How it is now."""
-        return self._refresher.state
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready."""
-        return self._refresher.reason
-
     async def start(self) -> None:
         """Read the document; of one that has a URL, wait a little for the first attempt."""
         if self._source.remote:
@@ -85,7 +75,7 @@ class RestUpstream:
     async def refresh(self) -> None:
         """Read the document again; one that has a URL is asked for soon."""
         if self._source.remote:
-            self._refresher.wake()
+            await super().refresh()
         else:
             await self._load()
 
@@ -102,9 +92,9 @@ class RestUpstream:
             document = await self._source.read()
             await self._take(document)
         except Refused as refusal:
-            reason = refusal.data["gateway"]["reason"]
             away = refusal.code in (UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT)
-            self._refresher.set(State.UNAVAILABLE if away else State.DEGRADED, f"document: {reason}")
+            state = State.UNAVAILABLE if away else State.DEGRADED
+            self._refresher.set(state, f"document: {reason_of(refusal)}")
             return False
         except Unfit as error:
             self._refresher.set(State.DEGRADED, f"document: {error}")
@@ -215,10 +205,4 @@ class RestUpstream:
     def _unknown(self, exchange: Exchange, name: str) -> Refused:
         if self.offer.tools:
             return Refused(INVALID_PARAMS, f"Unknown tool: {name[:64]}")
-        return failure(
-            UPSTREAM_UNAVAILABLE,
-            "The upstream is not available.",
-            reason="no_document",
-            upstream=self._host.name,
-            request_id=exchange.id,
-        )
+        return unavailable(self._host.name, "no_document", exchange)

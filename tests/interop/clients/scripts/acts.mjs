@@ -6,6 +6,7 @@ import { join } from "node:path";
 const ACT_MS = 25_000;
 const ELICITED = { name: "Ada Lovelace", check: true, integer: 36 };
 const SAMPLED = "a sampled answer";
+const AMBIGUOUS = { topic: "python", ambiguous: true };
 
 /** The client cannot do an act; the message says why. */
 export class Unsupported extends Error {}
@@ -39,6 +40,11 @@ export class Peer {
   rooted() {
     this.asked.push("roots");
     return { roots: [{ uri: pathToFileURL(this.plan.folder).href, name: "work" }] };
+  }
+
+  /** Call a tool as a task of one's own: how it was when it was looked at, and its result. */
+  async task() {
+    throw new Unsupported("its library has no tasks");
   }
 
   /** Names (URIs, templates) of `tools`, `resources`, `templates` or `prompts`, all pages. */
@@ -117,6 +123,12 @@ function facts(result, more = {}) {
 async function asking(peer, tool, args) {
   peer.asked.length = 0;
   return facts(await peer.call(tool, args), { asked: [...peer.asked] });
+}
+
+async function task(peer) {
+  peer.asked.length = 0;
+  const [seen, result] = await peer.task("simulate-research-query", AMBIGUOUS);
+  return facts(result, { asked: [...peer.asked], seen });
 }
 
 async function files(peer) {
@@ -220,6 +232,8 @@ const ACTS = {
   "elicit-url": (p) => asking(p, "trigger-url-elicitation", { url: "https://example.com/sign-in" }),
   sample: (p) => asking(p, "trigger-sampling-request", { prompt: "Say hi", maxTokens: 20 }),
   roots: (p) => asking(p, "get-roots-list", {}),
+  research: (p) => asking(p, "simulate-research-query", AMBIGUOUS),
+  task,
   watch,
   logging,
   cancel,

@@ -19,6 +19,7 @@ import anyio
 ACT_SECONDS = 25.0
 ELICITED = {"name": "Ada Lovelace", "check": True, "integer": 36}
 SAMPLED = "a sampled answer"
+AMBIGUOUS = {"topic": "python", "ambiguous": True}
 
 
 class Unsupported(Exception):
@@ -86,6 +87,10 @@ class Peer:
         """Call a tool; progress goes to `progress`."""
         raise NotImplementedError
 
+    async def task(self, name: str, arguments: dict[str, Any]) -> tuple[list[str], Answer]:
+        """Call a tool as a task of one's own: how it was when it was looked at, and its result."""
+        raise Unsupported("its library has no tasks")
+
     async def read(self, uri: str) -> str:
         """The text of a resource."""
         raise NotImplementedError
@@ -134,6 +139,12 @@ def _facts(answer: Answer, **more: Any) -> dict[str, Any]:
 async def _asking(peer: Peer, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     peer.asked.clear()
     return _facts(await peer.call(tool, arguments), asked=list(peer.asked))
+
+
+async def _task(peer: Peer) -> dict[str, Any]:
+    peer.asked.clear()
+    seen, answer = await peer.task("simulate-research-query", AMBIGUOUS)
+    return _facts(answer, asked=list(peer.asked), seen=seen)
 
 
 async def _files(peer: Peer) -> dict[str, Any]:
@@ -265,6 +276,8 @@ ACTS: dict[str, Callable[[Peer], Awaitable[dict[str, Any]]]] = {
     "elicit-url": lambda p: _asking(p, "trigger-url-elicitation", {"url": "https://example.com/sign-in"}),
     "sample": lambda p: _asking(p, "trigger-sampling-request", {"prompt": "Say hi", "maxTokens": 20}),
     "roots": lambda p: _asking(p, "get-roots-list", {}),
+    "research": lambda p: _asking(p, "simulate-research-query", AMBIGUOUS),
+    "task": _task,
     "watch": _watch,
     "logging": _logging,
     "cancel": _cancel,

@@ -32,6 +32,7 @@ class Inspector(Peer):
         "progress": NO_FLAG.format("sight of progress"),
         "elicit": ONE_SHOT,
         "elicit-url": ONE_SHOT,
+        "research": ONE_SHOT,
         "sample": ONE_SHOT,
         "roots": ONE_SHOT,
         "own-roots": NO_FLAG.format("roots"),

@@ -57,13 +57,18 @@ class V1(Peer):
         async def progressed(value: float, total: float | None, message: str | None) -> None:
             self.progress.append(value)
 
-        result = await self.session.call_tool(name, arguments, progress_callback=progressed)
-        return Answer(
-            text="\n".join(block.text for block in result.content if block.type == "text"),
-            error=bool(result.isError),
-            kinds=[block.type for block in result.content],
-            structured=result.structuredContent,
-        )
+        return _answer(await self.session.call_tool(name, arguments, progress_callback=progressed))
+
+    async def task(self, name: str, arguments: dict[str, Any]) -> tuple[list[str], Answer]:
+        """A tool call as a task, in the way of 2025-11-25."""
+        tasks = self.session.experimental
+        ident = (await tasks.call_tool_as_task(name, arguments)).task.taskId
+        seen: list[str] = []
+        async for state in tasks.poll_task(ident):
+            seen.append(state.status)
+            if state.status == "input_required":  # it asks whoever asks for its result
+                break
+        return seen, _answer(await tasks.get_task_result(ident, types.CallToolResult))
 
     async def read(self, uri: str) -> str:
         """A resource."""
@@ -93,6 +98,15 @@ class V1(Peer):
     async def log_level(self, level: str) -> None:
         """`logging/setLevel`."""
         await self.session.set_logging_level(level)
+
+
+def _answer(result: Any) -> Answer:
+    return Answer(
+        text="\n".join(block.text for block in result.content if block.type == "text"),
+        error=bool(result.isError),
+        kinds=[block.type for block in result.content],
+        structured=result.structuredContent,
+    )
 
 
 def _transport(plan: Plan) -> Any:

@@ -31,6 +31,20 @@ class V1 extends Peer {
     return this.client.callTool({ name, arguments: args }, CallToolResultSchema, { onprogress, ...options });
   }
 
+  async task(name, args) {
+    const seen = [];
+    const options = { task: { ttl: 60_000 } };
+    for await (const message of this.client.experimental.tasks.callToolStream(
+      { name, arguments: args },
+      CallToolResultSchema,
+      options,
+    )) {
+      if (message.type === "taskStatus") seen.push(message.task.status);
+      if (message.type === "error") throw message.error;
+      if (message.type === "result") return [seen, message.result];
+    }
+  }
+
   async close() {
     await this.transport.terminateSession?.();
     await this.client.close();

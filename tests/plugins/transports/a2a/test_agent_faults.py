@@ -174,13 +174,9 @@ async def test_without_the_extra_the_configuration_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(missing, "_NEEDED", (("no_such_module", "a2a-sdk"),))
-    missing.missing.cache_clear()
-    try:
-        with pytest.raises(ConfigError, match=r"pip install 'portico\[a2a\]'"):
-            async with gateway("", "[transports.a2a]"):
-                pass
-    finally:
-        missing.missing.cache_clear()
+    with pytest.raises(ConfigError, match=r"pip install 'portico\[a2a\]'"):
+        async with gateway("", "[transports.a2a]"):
+            pass
 
 
 # --- nonsense ------------------------------------------------------------------------------------------

@@ -19,15 +19,11 @@ URL = "http://127.0.0.1:1"
 async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     made = A2aConfig(url=URL)
     monkeypatch.setattr(missing, "_NEEDED", (("no_such_module_here", "a2a-sdk"),))
-    missing.missing.cache_clear()
-    try:
-        with pytest.raises(ValueError, match=r"pip install 'portico\[a2a\]'"):
-            A2aConfig(url=URL)
-        with pytest.raises(ConfigError, match="a2a-sdk, which is not installed"):
-            async with A2A.create(made, make_host()):
-                pass
-    finally:
-        missing.missing.cache_clear()
+    with pytest.raises(ValueError, match=r"pip install 'portico\[a2a\]'"):
+        A2aConfig(url=URL)
+    with pytest.raises(ConfigError, match="a2a-sdk, which is not installed"):
+        async with A2A.create(made, make_host()):
+            pass
 
 
 async def test_nothing_of_the_sdk_is_imported_before_there_is_such_an_upstream() -> None:

@@ -135,6 +135,22 @@ async def test_a_task_nobody_can_ask_for_any_more_is_a_failure() -> None:
     assert server.methods().count("GetTask") == 5
 
 
+async def test_what_the_agent_has_begun_is_not_to_be_tried_again() -> None:
+    busy = http(b"", "text/plain", "429 Too Many Requests")
+    begun = cut(events(task("WORKING"), cut=True))
+    async with (
+        raw(streaming=True, SendStreamingMessage=begun, GetTask=busy) as server,
+        running(server.origin) as up,
+    ):
+        with pytest.raises(Refused) as found:
+            await up.send(call("send", {"message": "x"}))
+    assert (found.value.code, found.value.data["gateway"]["retryable"]) == (50302, False)
+    async with raw(streaming=True, SendStreamingMessage=busy) as server, running(server.origin) as up:
+        with pytest.raises(Refused) as found:
+            await up.send(call("send", {"message": "x"}))
+    assert (found.value.code, found.value.data["gateway"]["retryable"]) == (50302, True)
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [

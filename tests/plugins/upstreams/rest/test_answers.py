@@ -167,6 +167,12 @@ async def test_what_was_made_is_linked_and_the_next_page_is_told() -> None:
     assert paged["content"][1]["text"] == "There is more: call again with page=3, n=5"
 
 
+@pytest.mark.parametrize("where", ["http://[", "//[x", "mailto:a@b", "/a b"])
+async def test_what_was_made_at_no_address_was_made_all_the_same(where: str) -> None:
+    value = await answered(http(b'{"id": 7}', "application/json", "201 Created", f"Location: {where}"))
+    assert (value["structuredContent"], len(value["content"])) == ({"id": 7}, 1)
+
+
 # --- errors of the API -----------------------------------------------------------------------------
 
 
@@ -405,7 +411,7 @@ async def test_a_redirect_that_may_not_be_followed_is_a_failure(where: str) -> N
 
 
 @pytest.mark.parametrize(
-    "where", ["http://api.test/y", "//api.test:0/y", "http://api.test\\@evil.test/", "/y z"]
+    "where", ["http://[", "http://api.test/y", "//api.test:0/y", "http://api.test\\@evil.test/", "/y z"]
 )
 async def test_a_redirect_gives_up_neither_tls_nor_sound_addresses(where: str) -> None:
     answer = Answer(100, asyncio.get_running_loop())

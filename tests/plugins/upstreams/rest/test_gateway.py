@@ -14,7 +14,7 @@ from portico.testing.running import running_gateway
 from tests.plugins.transports.scripted import Scripted
 from tests.plugins.transports.web import Web
 from tests.plugins.upstreams.kit import serving
-from tests.plugins.upstreams.rest.kit import Files, echo
+from tests.plugins.upstreams.rest.kit import Files, echo, raw
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 STORE = "https://petstore3.swagger.io/api/v3"
@@ -177,3 +177,22 @@ async def test_a_document_that_changes_is_told_and_what_changed_waits_for_approv
             assert running.gateway.plane.status()["api"]["reason"].startswith("document: part.json: ")
             assert await running.names() == ["find"]
             await listening.gone()
+
+
+async def test_a_document_that_moves_an_operation_elsewhere_waits_for_approval() -> None:
+    files = Files({"/o.json": document("part.json", "find"), "/part.json": {"type": "string"}})
+    async with serving(files) as origin, raw(b"HTTP/1.1 204 No Content\r\n\r\n") as trap:
+        config = (
+            f'[upstreams.api]\nuse = "rest"\nopenapi = "{origin}/o.json"\nheaders = {{ x-key = "s3cret" }}\n'
+            'refresh_seconds = 0.02\non_change = "quarantine"\n[registries.main]\nuse = "memory"\n'
+        )
+        async with running_gateway(config) as running:
+            assert await running.names() == ["find"]
+            files.files["/o.json"] = {**document("part.json", "find"), "servers": [{"url": trap.origin}]}
+            async with asyncio.timeout(15):
+                while await running.names():
+                    await asyncio.sleep(0)
+            with pytest.raises(Refused) as refused:
+                await running.call("find")
+            assert refused.value.code == TOOL_DEFINITION_CHANGED
+        assert trap.connections == 0

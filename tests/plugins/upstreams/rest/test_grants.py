@@ -106,6 +106,7 @@ async def test_a_document_from_the_network_is_believed_as_far_as_its_own_origin(
         ({"flows": {"clientCredentials": {"tokenUrl": "http://id.test/t"}}}, "a secret is not sent there"),
         ({"flows": {"clientCredentials": {"tokenUrl": "https://u:p@id.test/"}}}, "carries no credentials"),
         ({"flows": {"clientCredentials": {"tokenUrl": ["https://id.test/"]}}}, "set `token_url`"),
+        ({"flows": {"clientCredentials": {"tokenUrl": "http://[x"}}}, "is not sound"),
         ({"flows": []}, "set `token_url` of the credential 'id'"),
     ],
 )

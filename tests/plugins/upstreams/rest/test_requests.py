@@ -370,6 +370,17 @@ async def test_an_operation_that_needs_no_security_gets_no_secret(origin: str) -
     assert "authorization" not in found["headers"]
 
 
+@pytest.mark.parametrize("needs", [[{}, {"b": []}], [{"b": []}, {}], [{}, {"other": []}, {"b": []}]])
+async def test_where_a_secret_need_not_be_shown_it_is_all_the_same(origin: str, needs: Any) -> None:
+    document = {
+        "openapi": "3.0.0",
+        "components": {"securitySchemes": SCHEMES},
+        "paths": {"/x": {"get": {"security": needs}}},
+    }
+    found = await arrived(origin, document, {}, security={"b": SchemeSettings(value=Secret("s"))})
+    assert found["headers"]["authorization"] == "Bearer s"
+
+
 class Token:
     async def headers(self, principal: Principal, upstream: str) -> Mapping[str, str]:
         return {"Authorization": f"Bearer for-{principal.subject}-at-{upstream}"}

@@ -238,6 +238,35 @@ def test_what_is_read_only_in_one_part_is_not_required_by_another() -> None:
     assert tool.definition["outputSchema"]["allOf"][1] == {"required": ["id", "name"]}
 
 
+def test_parts_do_not_forbid_what_other_parts_have() -> None:
+    animal = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}},
+        "additionalProperties": False,
+        "required": ["name"],
+    }
+    own = {"type": "object", "properties": {"barks": {"type": "boolean"}}, "additionalProperties": False}
+    schemas = {
+        "Animal": animal,
+        "Dog": {"allOf": [{"$ref": "#/components/schemas/Animal"}, own]},
+        "Puppy": {"allOf": [{"$ref": "#/components/schemas/Dog"}], "properties": {"weeks": {}}},
+        "Named": {"allOf": [{"$ref": "#/components/schemas/Animal"}], "description": "As it is."},
+        "Loop": {**own, "allOf": [{"$ref": "#/components/schemas/Loop"}] * 3, "properties": {"a": {}}},
+    }
+
+    def fits(name: str, value: Any) -> bool:
+        schema = only(posted({"$ref": f"#/components/schemas/{name}"}), components={"schemas": schemas})
+        return jsonschema_rs.Draft202012Validator(schema, offline=True).is_valid({"body": value})
+
+    assert fits("Dog", {"name": "Rex", "barks": True})
+    assert not fits("Dog", {"barks": True})
+    assert not fits("Dog", {"name": "Rex", "barks": 1})
+    assert fits("Puppy", {"name": "Rex", "barks": True, "weeks": 3})
+    assert fits("Named", {"name": "Rex"})
+    assert not fits("Named", {"name": "Rex", "barks": True})  # alone, it says what it means
+    assert fits("Loop", {"a": 1})
+
+
 def test_what_a_discriminator_maps_is_said_in_each_of_several_schemas() -> None:
     kind = {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string"}}}
     schemas = {
@@ -272,6 +301,28 @@ def test_output_schemas_are_off_unless_asked_for_and_short_when_compact() -> Non
         (tool,) = made(document(paths), output=output).tools.values()
         sizes[output] = len(str(tool.definition.get("outputSchema", "")))
     assert sizes["off"] == 0 < sizes["compact"] < sizes["full"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "promises"),
+    [
+        ({"200": "a"}, True),
+        ({"200": "a", "404": "b", "default": "b"}, True),
+        ({"default": "a"}, True),
+        ({"200": "a", "201": "a"}, True),
+        ({"200": "a", "202": "b"}, False),
+        ({"200": "a", "204": ""}, False),
+    ],
+)
+def test_only_what_is_sure_to_come_back_is_promised(answers: dict[str, str], promises: bool) -> None:
+    def answer(name: str) -> Json:
+        schema = {"type": "object", "properties": {name: {}}}
+        return {"content": {"application/json": {"schema": schema}}} if name else {"description": "Nothing."}
+
+    said = {code: answer(name) for code, name in answers.items()}
+    (tool,) = made(document({"/x": {"get": {"responses": said}}}), output="full").tools.values()
+    assert ("outputSchema" in tool.definition) is promises
+    assert tool.answers_json
 
 
 def test_a_large_schema_is_shortened_and_takes_what_the_whole_one_takes() -> None:
@@ -439,8 +490,26 @@ def test_the_base_is_what_the_document_or_the_configuration_says(
     assert tool.base == base
 
 
+def test_an_operation_that_moves_is_another_definition_for_pins() -> None:
+    def defined(path: str = "/x", server: str = "https://a.test", **config: Any) -> Json:
+        root = {
+            "openapi": "3.1.0",
+            "servers": [{"url": server}],
+            "paths": {path: {"get": {"operationId": "op"}}},
+        }
+        (tool,) = made(Document(root), **config).tools.values()
+        assert "a.test" not in str(tool.definition)
+        return tool.definition
+
+    assert defined() == defined()
+    assert defined() != defined(server="https://b.test")
+    assert {**defined(path="/y"), "description": ""} != {**defined(), "description": ""}
+    # Where the configuration says where it is, the document does not matter.
+    assert defined(base_url="https://c.test") == defined(server="https://b.test", base_url="https://d.test")
+
+
 @pytest.mark.parametrize(
-    "url", ["ftp://a.test", "https://u:p@a.test", "https://{x}.test", "http://a\\@b.test"]
+    "url", ["http://[a", "ftp://a.test", "https://u:p@a.test", "https://{x}.test", "http://a\\@b.test"]
 )
 def test_an_operation_whose_server_is_not_sound_is_left_out_with_the_reason(url: str) -> None:
     tools = made(Document({"openapi": "3.0.0", "servers": [{"url": url}], "paths": query({})}))

@@ -1,0 +1,1 @@
+"""What virtual servers show of their upstreams, and where what clients ask for leads."""

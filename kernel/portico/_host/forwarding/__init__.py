@@ -1,0 +1,1 @@
+"""Requests with other workers' handles, there and back."""

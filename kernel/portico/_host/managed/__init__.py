@@ -1,0 +1,1 @@
+"""What is managed at run time: records of a registry, in effect."""
