@@ -15,8 +15,9 @@ import attrs
 
 from bench.load import Round, Shape, median
 from bench.measure import Plan, one_round, progress, served
-from bench.processes import CannotRun, Running, ask, free_port, inherited, started
+from bench.processes import CannotRun, Running, ask, inherited, started
 from bench.scale import CONNECTIONS, LONG_LIST
+from tests.ports import free_port
 
 
 @attrs.frozen

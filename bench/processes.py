@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import attrs
 
 from bench.machine import on_cores
 from bench.native import Tools
+from tests.ports import free_port
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -281,13 +281,6 @@ def ask(
         raise ConnectionError(f"not an HTTP answer: {error!r}") from error
     finally:
         connection.close()
-
-
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def end(process: subprocess.Popen[str]) -> None:

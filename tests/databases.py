@@ -12,11 +12,9 @@ import contextlib
 import importlib.util
 import os
 import pwd
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -26,6 +24,8 @@ from typing import IO, Any
 from urllib.parse import quote
 
 import psutil
+
+from tests.ports import free_port
 
 PASSWORD = "s3cret/@:%+ x"
 """Of every server's user; has what must be quoted in a URL."""
@@ -53,7 +53,7 @@ class Server(abc.ABC):
     def __init__(self, tmp: Path | None = None, *, durable: bool = True) -> None:
         self.durable = durable
         self.options: list[str] = []
-        self.port = _free_port()
+        self.port = free_port()
         self.home = Path(tempfile.mkdtemp(prefix=f"portico-{self.name}-"))
         self.data = self.home / "data"
         self.log = (tmp or self.home) / f"{self.name}.log"
@@ -287,15 +287,6 @@ class MariaDB(Server):
 
 def _mariadbd() -> str | None:
     return shutil.which("mariadbd", path=os.environ.get("PATH", "") + ":/usr/sbin")
-
-
-def _free_port() -> int:
-    """A port nobody has, below those that clients get: it must be free again after an outage under load."""
-    for port in random.sample(range(15000, 32000), 100):
-        with socket.socket() as tried, contextlib.suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no port is free")
 
 
 SERVERS: dict[str, type[PostgreSQL | MariaDB]] = {"postgresql": PostgreSQL, "mariadb": MariaDB}

@@ -18,7 +18,8 @@ from bench.measure import Plan, progress, settled_rss
 from bench.peers.client import WrongAnswer, first_call
 from bench.peers.install import CannotInstall, programs
 from bench.peers.peer import Launch, Peer, Site
-from bench.processes import CannotRun, Running, free_port, started, stub_upstream
+from bench.processes import CannotRun, Running, started, stub_upstream
+from tests.ports import free_port
 
 ERAS = ("legacy", "modern")
 START_SECONDS = 180.0

@@ -13,8 +13,9 @@ import attrs
 
 from bench.machine import family
 from bench.measure import Plan
-from bench.processes import CannotRun, Running, filled, free_port, inherited, started
+from bench.processes import CannotRun, Running, filled, inherited, started
 from bench.registry.line import Line
+from tests.ports import free_port
 
 TOOLS = 20
 PAGE = 100

@@ -60,7 +60,7 @@ def test_a_real_run_has_every_figure(kind: str, capsys: pytest.CaptureFixture[st
     except CannotBuild as error:
         pytest.skip(str(error))
     command = f"{sys.executable} -m portico serve --config {{config}}"
-    options = ["--upstreams", "12", "--changes", "2", "--rounds", "1", "--seconds", "0.2", "--json"]
+    options = ["--upstreams", "12", "--changes", "2", "--rounds", "1", "--seconds", "0.5", "--json"]
     main([*options, "--kept-in", kind, "--command", command])
     (found,) = json.loads(capsys.readouterr().out)["found"]
     assert found["kind"] == kind

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.commands import ROOT, blocks, reader
+from tests.ports import free_port
 
 README = ROOT / "README.md"
 COMMANDS = [
@@ -24,12 +24,6 @@ def checkout(tmp_path: Path) -> Path:
         copy.parent.mkdir(exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy)
     return tmp_path
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def test_every_command_of_the_readme_works_in_the_order_it_is_read(checkout: Path) -> None:

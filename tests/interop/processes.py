@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 """The repository: fixtures are run from here."""
@@ -43,13 +44,6 @@ class Running:
     url: str
     log: Path
     process: subprocess.Popen[bytes]
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on right now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -19,9 +19,10 @@ from mcp.shared.exceptions import MCPError
 
 from portico._host.rundir import folder_of
 from tests.interop.passing import PATIENCE, SERVER, gone
-from tests.interop.processes import ROOT, free_port
+from tests.interop.processes import ROOT
 from tests.interop.test_wrapper import Heard, said
 from tests.interop.tunnelling import NEXT, SECRET, Gateway, begun, gateway, tunnel
+from tests.ports import free_port
 
 LATEST = "2026-07-28"
 BRIEFLY = ("--stdio", SERVER, "--set", "transports.tunnel_client.refused_seconds=0.1")

@@ -18,7 +18,8 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 
 from tests.interop.passing import GATEWAY, PATIENCE, SERVER, bridge, gone, wrapper
-from tests.interop.processes import fixture, free_port, gateway
+from tests.interop.processes import fixture, gateway
+from tests.ports import free_port
 
 MODES = ["legacy", "2026-07-28"]
 HELLO = {

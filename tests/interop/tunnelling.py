@@ -18,7 +18,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.interop.passing import GATEWAY, PATIENCE, SERVER
-from tests.interop.processes import free_port
+from tests.ports import free_port
 
 SECRET = "current-0123456789abcdef0123456789"
 NEXT = "next-0123456789abcdef0123456789ab"

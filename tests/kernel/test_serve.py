@@ -18,6 +18,7 @@ from portico._host.logs.log import configure
 from portico._host.serve import serve_io
 from portico.api import ConfigError
 from tests.kernel.doubles import ALICE, Anybody, StubUpstream, composed, modern_params, offer
+from tests.ports import free_port
 
 # --- binding -------------------------------------------------------------------------------------------
 
@@ -61,9 +62,7 @@ def test_a_host_that_is_not_ours_is_named(host: str) -> None:
 
 
 def test_every_problem_is_named_and_nothing_stays_bound(taken: str) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = f"127.0.0.1:{probe.getsockname()[1]}"
+    free = f"127.0.0.1:{free_port()}"
     with pytest.raises(ConfigError) as caught:
         bind([free, taken, "192.0.2.1:0"])
     assert [path for path, _ in caught.value.problems] == ["gateway.listen[1]", "gateway.listen[2]"]
@@ -184,9 +183,7 @@ async def test_what_only_starting_shows_frees_the_addresses_again() -> None:
         def __init__(self, host: Any) -> None:
             raise ConfigError([("listeners.x", "no such certificate")])
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     with pytest.raises(ConfigError, match="no such certificate"):
         await serve(settings(listeners=Bad, gateway={"listen": (address,)}), lambda gateway, addresses: None)
     for sock in bind([address]):

@@ -10,7 +10,8 @@ from pathlib import Path
 import attrs
 import msgspec
 
-from tests.interop.processes import Running, fixture, free_port, served
+from tests.interop.processes import Running, fixture, served
+from tests.ports import free_port
 
 
 @contextlib.contextmanager

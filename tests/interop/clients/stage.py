@@ -18,7 +18,8 @@ from pathlib import Path
 import attrs
 
 from tests.interop.clients.install import Installed
-from tests.interop.processes import START_SECONDS, STOP_SECONDS, NotReady, free_port
+from tests.interop.processes import START_SECONDS, STOP_SECONDS, NotReady
+from tests.ports import free_port
 
 
 @attrs.frozen

@@ -13,8 +13,9 @@ import attrs
 
 from tests.interop.carriers import CARRIERS
 from tests.interop.client_wrapper import answer
-from tests.interop.processes import fixture, free_port, serving
+from tests.interop.processes import fixture, serving
 from tests.interop.speaking import MODERN, Json, Speaker
+from tests.ports import free_port
 
 LEGACY: Final = "2025-11-25"
 ERAS: Final = ("legacy", "modern")

@@ -15,7 +15,7 @@ from tests.plugins.transports.kit import META
 from tests.plugins.transports.test_http_sockets import Served, Socket, served
 from tests.plugins.transports.web import BASE, PATIENCE, frame
 
-LIMITS = "unread_frames = 4\nunread_seconds = 0.05"
+LIMITS = "unread_frames = 4\nunread_seconds = 0.5"
 ORDINARY = """
 [listeners.slow]
 use = "hypercorn"

@@ -44,12 +44,15 @@ class Both:
     pair: Pair
     way: str
     stack: AsyncExitStack
+    ports: dict[int, int] = attrs.field(factory=dict)
 
     async def connect(self, web: Web, headers: Json | None = None) -> Client:
         if self.way == "sse":
             session = await opened(web, headers, greet=False)
             return Client(session.say, session.stream.message)
-        _, port = await self.stack.enter_async_context(listening(web))
+        if id(web) not in self.ports:
+            _, self.ports[id(web)] = await self.stack.enter_async_context(listening(web))
+        port = self.ports[id(web)]
         http = await self.stack.enter_async_context(aiohttp.ClientSession())
         socket = await self.stack.enter_async_context(
             http.ws_connect(f"http://127.0.0.1:{port}/ws", headers=headers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from portico.api import Era, Refused, State
 from portico_plugins.upstreams.mcp.config import McpConfig
 from tests.plugins.upstreams.kit import ALICE, Client, Running, accept, call, exchange, running, serving, text
 from tests.plugins.upstreams.scripted import Scripted, Seen, error, notice, result, stream
+from tests.ports import free_port
 
 
 def names(up: Running) -> list[str]:
@@ -183,9 +183,7 @@ async def test_a_server_replaced_by_one_of_the_other_era_is_found_out() -> None:
 
 
 async def test_an_unreachable_server_is_unavailable_answers_fast_and_comes_back_alone() -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     async with running(url=f"http://127.0.0.1:{port}") as up:
         assert (up.upstream.state, up.upstream.reason) == (State.UNAVAILABLE, "connection_refused")
         with pytest.raises(Refused) as caught:

@@ -63,7 +63,7 @@ async def log_outside_of_calls(up: Running, headers: dict[str, str]) -> list[Pri
     before = len(up.wiring.announced)
     client = Client()
     hanging = asyncio.create_task(up.send(call("hang", client=client, headers=headers)))
-    await client.news.wait()
+    await asyncio.wait_for(client.news.wait(), 60)
     hanging.cancel()
     await up.wiring.until(lambda: len(up.wiring.announced) > before)
     return [whose for whose, _, _ in up.wiring.announced[before:]]

@@ -387,7 +387,7 @@ async def test_cancelling_a_request_closes_its_connection() -> None:
     async with peer(silent) as server:
         with client(server.port) as connections:
             task = asyncio.create_task(connections.send(ASK))
-            await server.news.wait()
+            await asyncio.wait_for(server.news.wait(), 60)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -132,7 +132,7 @@ def ending(question: str, app: Scripted, client: Client) -> None:
     async def answer(seen: Seen) -> Response:
         async def events() -> AsyncIterator[bytes]:
             yield event({"jsonrpc": "2.0", "id": "q", "method": question, "params": {}})
-            await client.news.wait()
+            await asyncio.wait_for(client.news.wait(), 60)
             yield event({"jsonrpc": "2.0", "id": seen.id, "result": {"content": []}})
 
         return stream(events())
@@ -296,7 +296,7 @@ async def test_cancelling_a_call_is_said_to_the_server() -> None:
     app.on["tools/call"] = answer
     async with serving(app) as origin, running(url=origin) as up:
         task = asyncio.create_task(up.send(call("t", client=client, progress_token=1)))
-        await client.news.wait()
+        await asyncio.wait_for(client.news.wait(), 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -296,7 +296,7 @@ async def test_cancelling_a_call_closes_its_stream() -> None:
     app.on["tools/call"] = answer
     async with serving(app) as origin, running(url=origin) as up:
         task = asyncio.create_task(up.send(call("t", era=Era.MODERN, client=client)))
-        await client.news.wait()
+        await asyncio.wait_for(client.news.wait(), 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

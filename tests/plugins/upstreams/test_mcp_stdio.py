@@ -137,7 +137,7 @@ async def test_a_shared_servers_question_is_put_to_the_only_caller_and_else_to_n
         got = await up.send(call("ask", client=client, capabilities={"elicitation": {}}))
         assert json.loads(text(got))["result"]["action"] == "accept"
         hanging = asyncio.create_task(up.send(call("hang", client=other, principal=BOB)))
-        await other.news.wait()
+        await asyncio.wait_for(other.news.wait(), 60)
         got = await up.send(call("ask", client=client, capabilities={"elicitation": {}}))
         hanging.cancel()
     assert json.loads(text(got))["error"]["code"] == -32601
@@ -149,7 +149,7 @@ async def test_cancelling_a_call_is_said_to_the_server() -> None:
     client = Client()
     async with running(command=server()) as up:
         task = asyncio.create_task(up.send(call("hang", client=client)))
-        await client.news.wait()
+        await asyncio.wait_for(client.news.wait(), 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -174,7 +174,7 @@ async def test_a_server_that_breaks_fails_its_call_and_is_started_anew(
     async with running(command=server(), max_message_bytes=4096) as up:
         first = await pid(up)
         hanging = asyncio.create_task(up.send(call("hang", client=(client := Client()))))
-        await client.news.wait()
+        await asyncio.wait_for(client.news.wait(), 60)
         for failing in (up.send(call(tool, arguments)), hanging):
             with pytest.raises(Refused) as caught:
                 await failing

@@ -165,8 +165,10 @@ async def behind(
         """
         running = await stack.enter_async_context(running_gateway(config, plugins=[scripted], base=folder))
         url = await stack.enter_async_context(listening(running))
-        yield Behind(found, f"{url}/a2a/default/agents/scripted", running)
-        found.script.go.set()
+        try:
+            yield Behind(found, f"{url}/a2a/default/agents/scripted", running)
+        finally:
+            found.script.go.set()
 
 
 def saying(ident: str, words: str = "hello", **more: Any) -> SendMessageRequest:

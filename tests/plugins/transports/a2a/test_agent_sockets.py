@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -49,6 +50,9 @@ async def test_the_example_is_an_agent_with_the_skills_of_its_server() -> None:
     config = (EXAMPLES / "agents.toml").read_text("utf-8")
     async with running_gateway(config, base=EXAMPLES) as running:
         web = Web(running.gateway, None, running.log)  # type: ignore[arg-type]
+        async with asyncio.timeout(60):
+            while "list_notes" not in await running.names():
+                await asyncio.sleep(0.05)
         async with sdk_client(web, streaming=False) as client:
             task = await task_of(client, order("list_notes"))
         assert task.status.state == TaskState.TASK_STATE_COMPLETED

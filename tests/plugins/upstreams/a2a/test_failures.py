@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from tests.plugins.upstreams.a2a.agent_server import agent
 from tests.plugins.upstreams.a2a.kit import running, structured
 from tests.plugins.upstreams.a2a.raw import Raw, card_for, events, http, raw, rpc, task
 from tests.plugins.upstreams.kit import Running, call, text
+from tests.ports import free_port
 
 
 async def refused(up: Running, tool: str = "send") -> tuple[int, str]:
@@ -225,9 +225,7 @@ async def test_a_message_larger_than_may_be_sent_is_not() -> None:
 
 
 async def test_an_agent_that_is_not_there_is_unavailable_and_comes_back() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     async with running(f"http://127.0.0.1:{port}") as up:
         assert (up.upstream.state, up.upstream.reason) == (State.UNAVAILABLE, "connection_refused")
         assert await refused(up) == (50300, "connection_refused")
@@ -236,10 +234,9 @@ async def test_an_agent_that_is_not_there_is_unavailable_and_comes_back() -> Non
         assert probed.value.code == 50300
         made = Raw(origin=f"http://127.0.0.1:{port}", answers={"SendMessage": rpc(task())})
         made.card = card_for(f"{made.origin}/rpc")
-        server = await asyncio.start_server(made.serve, "127.0.0.1", port)
-        await up.until_state(State.READY)
-        assert structured(await up.send(call("send", {"message": "x"})))["state"] == "completed"
-        server.close()
+        async with await asyncio.start_server(made.serve, "127.0.0.1", port):
+            await up.until_state(State.READY)
+            assert structured(await up.send(call("send", {"message": "x"})))["state"] == "completed"
 
 
 async def test_an_agent_that_goes_away_keeps_its_tools() -> None:

@@ -283,14 +283,13 @@ async def test_cancelling_a_call_closes_its_connection() -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with running(openapi_inline=simple(), base_url=origin) as up:
+    async with server, running(openapi_inline=simple(), base_url=origin) as up:
         task = asyncio.create_task(up.send(call("op")))
-        await asked.wait()
+        await asyncio.wait_for(asked.wait(), 30)
         task.cancel()
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 30)
         with pytest.raises(asyncio.CancelledError):
             await task
-    server.close()
 
 
 async def test_nobody_listening_and_no_such_name_are_told_apart() -> None:

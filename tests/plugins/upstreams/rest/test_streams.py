@@ -224,11 +224,11 @@ async def test_a_stream_that_has_ended_leaves_its_connection_for_the_next_call()
     gone = asyncio.Event()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with running(openapi_inline=simple(), base_url=origin) as up:
-        for _ in range(3):
-            assert (await up.send(call("op"))).value["structuredContent"] == {"items": [1]}
-    await asyncio.wait_for(gone.wait(), 30)
-    server.close()
+    async with server:
+        async with running(openapi_inline=simple(), base_url=origin) as up:
+            for _ in range(3):
+                assert (await up.send(call("op"))).value["structuredContent"] == {"items": [1]}
+        await asyncio.wait_for(gone.wait(), 30)
     assert connections == 1
 
 
