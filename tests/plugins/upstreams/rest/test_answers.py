@@ -199,6 +199,36 @@ async def test_retry_after_is_told() -> None:
     assert "Retry-After: 7" in value["content"][0]["text"]
 
 
+NEARLY = [
+    b'{"a": NaN}',
+    b"[-Infinity, 1]",
+    b"1e400",
+    b'{"a": "\\ud800"}',
+    b'\xef\xbb\xbf{"a": "\\udc00\\ud800"}',
+]
+
+
+@pytest.mark.parametrize("body", NEARLY)
+async def test_what_only_some_take_for_json_is_text(body: bytes) -> None:
+    value = await answered(http(body))
+    assert value["content"] == [{"type": "text", "text": body.decode()}]
+    assert "structuredContent" not in value
+    assert value["isError"] is False
+
+
+@pytest.mark.parametrize("body", NEARLY)
+async def test_where_json_is_promised_it_is_an_error_with_that_text(body: bytes) -> None:
+    value = await answered(http(body), simple(**JSON), output="full")
+    assert value["isError"] is True
+    assert value["content"][-1] == {"type": "text", "text": body.decode()}
+    assert "structuredContent" not in value
+
+
+@pytest.mark.parametrize("body", [b"NaNo", b"{a: NaN}", b"{'a': NaN}", b'{"a": NaN', "NaN".encode("utf-16")])
+async def test_what_nobody_takes_for_json_is_still_none(body: bytes) -> None:
+    assert reason(await refused(http(body))) == "bad_json"
+
+
 # --- the failure table -----------------------------------------------------------------------------
 
 
