@@ -6,9 +6,11 @@ import asyncio
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
+from starlette.responses import JSONResponse
 
 from portico._config.components import Component
 from portico._host.known import Known
@@ -208,6 +210,23 @@ async def test_a_gateway_that_starts_while_an_upstream_is_away_lists_what_it_off
                     await asyncio.sleep(0)
             assert await gw.names() == ["other"]
     assert "catalog.conflict" not in gw.log.events
+
+
+async def test_what_a_rest_upstream_offered_is_listed_while_its_document_is_away(tmp_path: Path) -> None:
+    async def document(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            answer = JSONResponse({"openapi": "3.1.0", "paths": {"/t": {"get": {"operationId": "t"}}}})
+            await answer(scope, receive, send)
+
+    def rest(url: str) -> str:
+        lines = ["[gateway]", f"state = '{tmp_path}/state'", "[upstreams.a]", "use = 'rest'"]
+        return "\n".join([*lines, f"openapi = '{url}/openapi.json'"])
+
+    async with serving(document) as url, running_gateway(rest(url), base=tmp_path) as gw:
+        assert await gw.names() == ["t"]
+    async with running_gateway(rest(url), base=tmp_path) as gw:
+        assert await gw.names() == ["t"]
+        assert (await refused(gw)).data["gateway"]["reason"] == "no_document"
 
 
 async def test_another_server_of_the_same_name_has_nothing_to_list(tmp_path: Path) -> None:

@@ -226,6 +226,21 @@ def test_a_class_that_refuses_its_combination_is_reported_at_its_table() -> None
     assert wrong({"url": "a", "command": "b"}, Exclusive) == {"": "either url or command, not both"}
 
 
+def test_a_class_that_says_where_its_combination_is_wrong_is_reported_there() -> None:
+    @attrs.frozen
+    class Related:
+        known: tuple[str, ...] = ()
+        used: dict[str, int] = attrs.field(factory=dict)
+
+        def __attrs_post_init__(self) -> None:
+            odd = [(("used", name), "not known") for name in self.used if name not in self.known]
+            if odd:
+                raise Wrong(odd)
+
+    given = {"known": ["a"], "used": {"a": 1, "b": 2, "c": 3}}
+    assert wrong(given, Related) == {"used.b": "not known", "used.c": "not known"}
+
+
 def test_a_wrong_secret_is_never_shown() -> None:
     shown = wrong({"token": 12345678, "count": Text("hunter2", "${env:PASSWORD}")})
     assert shown == {

@@ -201,6 +201,8 @@ def _class(cls: type, c: Converter) -> Hook:
         if not found:
             try:
                 return cls(**{fields[name].alias or name: item for name, item in done.items()})
+            except Wrong as exc:
+                found = _invalid(cls, done, absent) or list(exc.problems)
             except Exception as exc:
                 found = _invalid(cls, done, absent) or [((), _reason(exc))]
         else:

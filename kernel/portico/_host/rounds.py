@@ -22,7 +22,6 @@ from portico._core.timers import timers
 from portico._host.known import Known, visits
 from portico._host.seen import Due, Seen
 
-_NOTHING: Final = Offer()
 _COMES_WITHIN: Final = 30.0
 """Seconds after which one that comes by itself is not about to come any more."""
 
@@ -168,7 +167,8 @@ class Rounds:
     def offer(self, name: str) -> Offer:
         """What an upstream offers; what it offered last, if it has been away since this process began."""
         seen, offer = self._seen.get(name), self._plane.upstreams[name].offer
-        return seen.last if seen is not None and seen.last is not None and offer == _NOTHING else offer
+        something = offer.tools or offer.resources or offer.templates or offer.prompts
+        return offer if something or seen is None or seen.last is None else seen.last
 
     async def refresh(self, name: str) -> bool:
         """Have an upstream's lists fetched again, by all workers; whether there is one that can."""

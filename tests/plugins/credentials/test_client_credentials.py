@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from joserfc.jwk import ECKey, RSAKey
 from portico.api import GATEWAY, UPSTREAM_UNAVAILABLE, Credential, FlowCredential, Json, Refused, Secret
 from portico.testing import FakeClock
 from tests.plugins.credentials.token_server import SECRET, TokenServer, client, granted, settings
+from tests.plugins.upstreams.a2a.agent_server import certified, hypercorn
 from tests.plugins.upstreams.kit import ALICE, Log, serving
 from tests.plugins.upstreams.rest.kit import raw
 
@@ -218,7 +220,8 @@ async def test_a_caller_who_leaves_takes_the_token_from_nobody() -> None:
         assert tokens.hold is not None
         tokens.hold.set()
         assert await second == "token-1"
-        assert first.cancelled() or (await asyncio.wait([first]) and first.cancelled())
+        with pytest.raises(asyncio.CancelledError):
+            await first
     assert len(tokens.forms) == 1
 
 
@@ -254,6 +257,19 @@ async def test_a_forbidden_address_is_never_connected_to(host: str) -> None:
         assert server.connections == 0
     gateway = refused.value.data["gateway"]
     assert (gateway["reason"], gateway["retryable"]) == ("token_unavailable", False)
+
+
+async def test_the_server_shows_a_certificate_that_is_trusted_or_hears_nothing(tmp_path: Path) -> None:
+    tokens, log, tls = TokenServer(), Log(), certified(tmp_path)
+    async with hypercorn(tokens, tls) as port:
+        url = f"https://localhost:{port}/token"
+        async with client(token_url=url, ca_file=tls.authority) as own:
+            assert await shown(own) == "token-1"
+        async with client(log=log, token_url=url) as own:
+            with pytest.raises(Refused):
+                await shown(own)
+    assert [facts["why"] for _, _, facts in log.lines] == ["tls_failed"]
+    assert len(tokens.forms) == 1
 
 
 async def test_a_metadata_address_is_never_connected_to() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portico.api import Era, Json, Ref, Refused, State
+from portico.api import Era, Json, Ref, Refused, State, Target
 from portico.testing.running import running_gateway
 from portico_plugins.upstreams.rest.config import HandTool
 from tests.plugins.credentials.token_server import GrpcGate, TokenServer, granted
@@ -157,6 +157,53 @@ async def test_a2a_asks_for_the_card_with_a_token_and_with_another() -> None:
         tokens.valid = "revoked"
         async with a2a_kit.running(served.url, own, credential=OWN) as up:
             assert up.upstream.state is State.READY
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_an_a2a_operation_that_is_relayed_is_sent_again_with_another_token(streaming: bool) -> None:
+    tokens = TokenServer()
+    async with (
+        granted(tokens) as own,
+        agent(wrap=tokens.gate) as served,
+        a2a_kit.running(served.url, own, credential=OWN) as up,
+    ):
+        tokens.valid = "revoked"
+        message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "say hello"}]}
+        method = "a2a/SendStreamingMessage" if streaming else "a2a/SendMessage"
+        relayed = kit.exchange(method, {"message": message}, foreign=True)
+        result = await up.upstream.send(relayed, Target("up"))
+        said = [params for _, params in relayed.client.frames] if streaming else [result.value]  # type: ignore[attr-defined]
+        assert said[0]["message"]["parts"][0]["text"] == "hello"
+    assert len(tokens.forms) == 2
+
+
+async def test_a_call_says_why_there_is_no_other_token() -> None:
+    tokens = TokenServer()
+    handlers = [*shop_handlers(Shop()), *reflection(SERVICES, shop())]
+    tools = {"op": HandTool(path="/x")}
+    async with (
+        granted(tokens) as own,
+        agent(wrap=tokens.gate) as served,
+        serving(tokens.gate(echo)) as api,
+        serving(tokens.gate(Scripted())) as mcp,
+        grpc_server(handlers, interceptors=[GrpcGate(tokens)]) as port,
+        a2a_kit.running(served.url, own, credential=OWN) as by_a2a,
+        rest_running(own, base_url=api, tools=tools, credential=OWN) as by_rest,
+        kit.running(own, url=mcp, credential=OWN) as by_mcp,
+        grpc_upstream(port, own, credential=OWN) as by_grpc,
+    ):
+        tokens.valid, tokens.answer = "revoked", (400, {"error": "invalid_client"})
+        calls = (
+            (by_a2a, call("greet", {"message": "you"})),
+            (by_rest, call("op")),
+            (by_mcp, call("t", era=Era.MODERN)),
+            (by_grpc, call("Orders_Shout", {"value": "hey"})),
+        )
+        for up, asked in calls:
+            with pytest.raises(Refused) as refused:
+                await up.send(asked)
+            assert (refused.value.code, reason(refused.value)) == (50300, "token_refused")
+    assert served.script.heard == []
 
 
 async def test_upstreams_say_why_there_is_no_token() -> None:

@@ -20,6 +20,7 @@ OUTPUT_MODES: Final = ("application/json", "text/plain")
 """What every result can be had as."""
 
 _JSON, _TEXT = OUTPUT_MODES
+_encode = msgspec.json.Encoder(order="sorted").encode
 _MOST: Final = 64
 _LONGEST: Final = 255
 
@@ -116,8 +117,8 @@ def _as(part: Part, value: Any, modes: Modes) -> Part:
     elif part.HasField("text"):
         made = text_part(part.text)
     else:
-        # Sorted: protobuf's maps have no order of their own.
-        said = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+        # Maps of protobuf have no order of their own.
+        said = value if isinstance(value, str) else _encode(value).decode()
         made = text_part(said)
     if part.HasField("metadata"):
         made.metadata.CopyFrom(part.metadata)

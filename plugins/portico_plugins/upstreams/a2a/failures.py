@@ -56,6 +56,8 @@ def failure_of(error: Exception, upstream: str, about: About = None) -> Refused 
         upstream: The upstream's name.
         about: What was to be done.
     """
+    if isinstance(error, Refused):
+        return error  # of a credential that was to give others
     if isinstance(error, HttpError):
         return of_http(error, upstream, about)
     if isinstance(error, TooLarge):

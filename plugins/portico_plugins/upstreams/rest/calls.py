@@ -66,7 +66,9 @@ class Calls:
             Unfit: Nobody says where the tokens of one of the schemes are had.
         """
         for name, credential in self._flows.items():
-            own = placed[name]
+            own = placed.get(name)
+            if own is None:
+                continue  # the document has no such scheme
             try:
                 credential.for_flow(own.token_url, ())
             except ValueError as error:

@@ -13,6 +13,7 @@ from portico.api import Credential, Json, Ref, Secret, Wrong, doc, nearest
 from portico_plugins.fields import number, operator_file, private_addresses, seconds
 from portico_plugins.upstreams import checks
 
+from .mistakes import mistakes_at_start
 from .options import HandParameter, HandTool, Match, OperationSettings, SchemeSettings, Shape, ShapeRule
 from .shaping import problems
 
@@ -253,6 +254,9 @@ class RestConfig:
             raise ValueError("`server_variables` mean nothing with a `base_url`")
         if not any(given):
             self._of_hand_tools()
+        wrong = mistakes_at_start(self)
+        if wrong:
+            raise Wrong(wrong)
 
     def _of_hand_tools(self) -> None:
         """Refuse what is said of a document that there is not."""

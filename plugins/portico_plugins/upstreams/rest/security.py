@@ -47,19 +47,16 @@ def fixed(config: RestConfig) -> Additions:
 
 
 def placed(schemes: Mapping[str, Json], config: RestConfig) -> dict[str, Additions]:
-    """What each configured security scheme adds.
+    """What each configured security scheme adds that the document has.
 
     Raises:
-        Unfit: The document has no such scheme, or one that a secret cannot fill.
+        Unfit: One is such that its secret cannot fill it.
     """
-    out = {}
-    for name, own in config.security.items():
-        if name not in schemes:
-            raise Unfit(
-                f"the document has no security scheme {name[:50]!r}; it has: {', '.join(schemes) or 'none'}"
-            )
-        out[name] = _addition(name, schemes[name], own, config)
-    return out
+    return {
+        name: _addition(name, schemes[name], own, config)
+        for name, own in config.security.items()
+        if name in schemes
+    }
 
 
 def _addition(name: str, scheme: Json, own: SchemeSettings, config: RestConfig) -> Additions:

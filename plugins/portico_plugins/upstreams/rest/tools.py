@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import attrs
 
-from portico.api import Json, Secret, nearest
+from portico.api import Json, Secret
 from portico_plugins.upstreams.checks import header_problem
 
 from . import naming
 from .config import OperationSettings, RestConfig, Shape
 from .document import Document, Unfit, mapping, text_of
 from .inputs import Arguments, input_schema
+from .mistakes import mistakes_in
 from .operations import (
     Operation,
     answer_schema,
@@ -27,7 +28,7 @@ from .payloads import EVENTS, Body
 from .request_bodies import body, flattened
 from .schemas import Schemas
 from .selection import selected, shape_of
-from .servers import base_of, sound_base, variables_of
+from .servers import base_of, sound_base
 from .streams import result_schema
 
 _LONGEST: Final = 2000
@@ -89,7 +90,8 @@ class Tools:
         tools: Tools by name.
         schemes: The security schemes of the document, by name.
         skipped: What became no tool, and why: `(operation, reason)`; mistakes of the configuration first.
-        lack: Why there is none, although the document has operations; "" otherwise.
+        lack: Why there is none, although the document has operations, or which name in the configuration it
+            has nothing for; "" otherwise.
     """
 
     tools: Mapping[str, Tool]
@@ -109,6 +111,8 @@ class Lot:
     Attributes:
         operations: By the names that their tools have, in the order of the document.
         schemes: The security schemes of the document, by name.
+        document: The document.
+        config: What is wanted of it.
     """
 
     def __init__(self, document: Document, config: RestConfig, at: str = "") -> None:
@@ -125,8 +129,8 @@ class Lot:
         ]
         names = naming.unique(wanted, keys)
         self._settings = dict(zip(names, settings, strict=True))
-        self._config = config
-        self._document = document
+        self.config = config
+        self.document = document
         self._maker = _Maker(document, config, at)
         self.operations = dict(zip(names, chosen, strict=True))
         self.schemes: Mapping[str, Json] = self._maker.schemes
@@ -143,35 +147,19 @@ class Lot:
         """What a tool says of what it does."""
         return self._settings[name].annotations(self.operations[name].method)
 
-    def unknown(self) -> list[tuple[str, str]]:
-        """What is configured of operations that there are not, and why that is of no use."""
-        config, every = self._config, self.operations.values()
-        there = {one.id for one in every} | {one.key for one in every}
-        variables: set[str] = set()
-        if config.server_variables:
-            variables.update(*(variables_of(self._document, one) for one in every))
-        return [
-            *(
-                (f"operations.{key}", f"no such operation is selected{nearest(key, there)}")
-                for key in config.operations
-                if key not in there
-            ),
-            *(
-                (f"server_variables.{key}", f"no server has such a variable{nearest(key, variables)}")
-                for key in config.server_variables
-                if key not in variables
-            ),
-        ]
-
-    def lack(self, skipped: Sequence[tuple[str, str]]) -> str:
-        """Why nothing came of the document; "" if there is nothing in it.
+    def lack(self, skipped: Sequence[tuple[str, str]], *, made: bool) -> str:
+        """Why nothing came of the document, or not what the configuration says; "" if there is nothing in it.
 
         Args:
-            skipped: What became no tool, and why.
+            skipped: What became no tool, and why; mistakes of the configuration first.
+            made: Whether something came of it.
         """
+        if made:
+            wrong = mistakes_in(self)
+            return ": ".join((".".join(wrong[0][0]), wrong[0][1])) if wrong else ""
         if self.operations:
             return f"none of its operations ({len(self.operations)}) can be a tool: {skipped[0][1]}"
-        found = sum(1 for _ in operations(self._document))
+        found = sum(1 for _ in operations(self.document))
         return f"`include` and `exclude` leave none of its operations ({found})" if found else ""
 
 
@@ -199,12 +187,9 @@ def tools_of(document: Document, config: RestConfig, at: str = "") -> Tools:
             tools[name] = lot.tool(name)
         except Unfit as reason:
             skipped.append((one.key, str(reason)))
-    return Tools(
-        dict(sorted(tools.items())),
-        lot.schemes,
-        (*lot.unknown(), *skipped),
-        "" if tools else lot.lack(skipped),
-    )
+    lack = lot.lack(skipped, made=bool(tools))
+    wrong = ((".".join(place), reason) for place, reason in mistakes_in(lot))
+    return Tools(dict(sorted(tools.items())), lot.schemes, (*wrong, *skipped), lack)
 
 
 def _settings(operation: Operation, config: RestConfig) -> OperationSettings:

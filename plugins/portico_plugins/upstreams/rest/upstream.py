@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from typing import Final
 
 import attrs
 
@@ -30,11 +31,23 @@ from .client import Client
 from .config import RestConfig
 from .directory import Directory
 from .document import Document, Unfit
+from .mistakes import mistakes_in
 from .requests import Request
 from .security import placed
 from .selection import by_hand
 from .source import Source
 from .tools import Lot, Tool, Tools, tools_of
+
+_NO_DOCUMENT: Final[Json] = {
+    "openapi": "",
+    "openapi_file": None,
+    "openapi_inline": {},
+    "ref_origins": (),
+    "include": (),
+    "exclude": (),
+    "security": {},
+}
+"""What the configuration of tools written by hand does not have."""
 
 
 class RestUpstream(Refreshed):
@@ -56,10 +69,16 @@ class RestUpstream(Refreshed):
         self._refresher = Refresher(host, self._look, "loading")
         self._pause = 1.0
         self._lack = ""
+        self._loaded = not self._source.given
         self.offer = Offer(capabilities={"tools": {"listChanged": True}}, eras=frozenset(Era))
 
     async def start(self) -> None:
-        """Read the document; of one that has a URL, wait a little for the first attempt."""
+        """Read the document; of one that has a URL, wait a little for the first attempt.
+
+        Tools written by hand need no document, and are there before it is.
+        """
+        if self._config.tools and self._source.given:
+            self._show(*await asyncio.to_thread(self._made, None))
         if self._source.remote:
             await self._refresher.start(self._config.start_grace)
         else:
@@ -92,7 +111,7 @@ class RestUpstream(Refreshed):
             document = await self._source.read()
             await self._take(document)
         except Refused as refusal:
-            away = refusal.code in (UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT)
+            away = refusal.code in (UPSTREAM_UNAVAILABLE, UPSTREAM_TIMEOUT) and not self._config.tools
             state = State.UNAVAILABLE if away else State.DEGRADED
             self._refresher.set(state, f"document: {reason_of(refusal)}")
             return False
@@ -117,16 +136,19 @@ class RestUpstream(Refreshed):
         found, directory = await asyncio.to_thread(self._made, document)
         self._calls.take(placed(found.schemes, self._config))
         before = self.offer.tools
+        self._show(found, directory)
+        for key, reason in found.skipped[:20]:
+            self._host.log.warning("operation_left_out", operation=key, reason=reason)
+        self._host.log.info("upstream_ready", tools=len(self.offer.tools), left_out=len(found.skipped))
+        self._lack, self._loaded = found.lack, True
+        self._settle(("tools",) if before != self.offer.tools else ())
+
+    def _show(self, found: Tools, directory: Directory | None) -> None:
         self._tools, self._directory = found.tools, directory
         definitions = [tool.definition for tool in found.tools.values()]
         if directory is not None:
             definitions += directory.definitions
         self.offer = attrs.evolve(self.offer, tools=tuple(definitions))
-        for key, reason in found.skipped[:20]:
-            self._host.log.warning("operation_left_out", operation=key, reason=reason)
-        self._host.log.info("upstream_ready", tools=len(definitions), left_out=len(found.skipped))
-        self._lack = found.lack
-        self._settle(("tools",) if before != self.offer.tools else ())
 
     def _settle(self, changed: Collection[str] = ()) -> None:
         """The document was read: what came of it?"""
@@ -148,8 +170,9 @@ class RestUpstream(Refreshed):
             if config.mode == "search":
                 lot = Lot(document, own, config.openapi)
                 directory = Directory(document, lot, self._calls, self._host.log)
-                schemes, skipped = lot.schemes, tuple(lot.unknown())
-                lack = "" if lot.operations else lot.lack(skipped)
+                schemes = lot.schemes
+                skipped = tuple((".".join(place), reason) for place, reason in mistakes_in(lot))
+                lack = lot.lack(skipped, made=bool(lot.operations))
             else:
                 found = tools_of(document, own, config.openapi)
                 tools, schemes, skipped = dict(found.tools), found.schemes, found.skipped
@@ -157,7 +180,7 @@ class RestUpstream(Refreshed):
             self._source.settle(document)
         for name, tool in config.tools.items():
             settings = {key: one for key, one in config.operations.items() if key == name}
-            own = attrs.evolve(config, include=(), exclude=(), operations=settings)
+            own = attrs.evolve(config, **_NO_DOCUMENT, operations=settings)
             found = tools_of(by_hand(name, tool), own)
             skipped += found.skipped
             for made, one in found.tools.items():
@@ -193,7 +216,7 @@ class RestUpstream(Refreshed):
         """
         if exchange.method != "tools/call":
             raise Refused(METHOD_NOT_FOUND, "Method not found")
-        if not self._refresher.settled.is_set():
+        if target.name not in self._tools and not self._refresher.settled.is_set():
             await self._refresher.settled.wait()
         if self._directory is not None and target.name in self._directory.names:
             return await self._directory.send(exchange, target.name)
@@ -203,6 +226,6 @@ class RestUpstream(Refreshed):
         return await self._calls.send(exchange, tool)
 
     def _unknown(self, exchange: Exchange, name: str) -> Refused:
-        if self.offer.tools:
+        if self.offer.tools and self._loaded:
             return Refused(INVALID_PARAMS, f"Unknown tool: {name[:64]}")
         return unavailable(self._host.name, "no_document", exchange)

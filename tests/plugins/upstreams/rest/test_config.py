@@ -73,3 +73,49 @@ async def test_a_table_that_means_nothing_is_refused_with_the_reason(
             pass
     assert said in refused.value.render()
     assert "upstreams.api" in refused.value.render()
+
+
+INLINE = """
+base_url = 'http://a.test'
+openapi_inline.openapi = '3.1.0'
+openapi_inline.components.securitySchemes.key = { type = 'apiKey', in = 'header', name = 'X-Key' }
+openapi_inline.paths.'/x'.get = { operationId = 'find' }
+openapi_inline.paths.'/y'.get = { operationId = 'other' }
+"""
+
+
+async def test_what_a_document_in_the_configuration_has_nothing_for_is_refused_at_its_place(
+    tmp_path: Path,
+) -> None:
+    more = """
+    exclude = [{ operations = ['other'] }]
+    operations.fnid = { timeout = 1 }
+    operations.other = { timeout = 1 }
+    security.kye = { value = 's' }
+    """
+    with pytest.raises(ConfigError) as refused:
+        async with running_gateway(toml(INLINE + more), base=tmp_path):
+            pass
+    found = refused.value.render()
+    for place, said in (
+        ("upstreams.api.operations.fnid", "no such operation is selected; did you mean 'find'?"),
+        ("upstreams.api.operations.other", "no such operation is selected"),
+        ("upstreams.api.security.kye", "the document has no such security scheme; did you mean 'key'?"),
+    ):
+        assert any(place in line and said in line for line in found.splitlines())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "operations.'GET /x' = { timeout = 1 }\nsecurity.key = { value = 's' }",
+        "operations.mine = { timeout = 1 }\ntools.mine = { path = '/mine' }",
+        # What is in other files, or in none of any use, is not known before they are read.
+        "operations.elsewhere = { timeout = 1 }\nref_origins = ['http://127.0.0.1:9']",
+        "operations.elsewhere = { timeout = 1 }\nopenapi_inline.swagger = '9'",
+    ],
+)
+async def test_what_it_has_or_may_have_is_no_mistake(tmp_path: Path, more: str) -> None:
+    text = toml(INLINE.replace("openapi_inline.openapi = '3.1.0'", "") + more) if "swagger" in more else ""
+    async with running_gateway(text or toml(INLINE + more), base=tmp_path):
+        pass

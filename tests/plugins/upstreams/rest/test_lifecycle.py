@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from portico.api import INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_UNAVAILABLE, Json, Refused, Secret, State
-from portico_plugins.upstreams.rest.config import HandTool, Match, SchemeSettings
+from portico_plugins.upstreams.rest.config import HandTool, Match, OperationSettings, SchemeSettings
 from tests.plugins.upstreams.kit import Running, call, exchange, serving
-from tests.plugins.upstreams.rest.kit import http, raw, running, simple
+from tests.plugins.upstreams.rest.kit import echo, http, raw, running, simple
 
 
 def named(*names: str) -> Json:
@@ -93,14 +93,95 @@ async def test_a_document_of_no_use_degrades_with_a_precise_reason(document: Any
         )
 
 
-async def test_a_file_that_is_not_there_and_a_scheme_that_is_unknown_are_reasons(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_there_is_a_reason(tmp_path: Path) -> None:
     async with running(openapi_file=tmp_path / "nothing.json") as up:
         assert up.upstream.state is State.DEGRADED
         assert "No such file" in up.upstream.reason
         assert str(tmp_path) not in up.upstream.reason
-    keys = {"key": SchemeSettings(value=Secret("s"))}
-    async with running(openapi_inline=simple(), security=keys, base_url="http://127.0.0.1:9") as up:
-        assert "no security scheme 'key'" in up.upstream.reason
+
+
+@pytest.mark.parametrize("mode", ["tools", "search"])
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (
+            {"security": {"kye": SchemeSettings(value=Secret("s"))}},
+            "security.kye: the document has no such security scheme; did you mean 'key'?",
+        ),
+        (
+            {"operations": {"GET /y": OperationSettings()}},
+            "operations.GET /y: no such operation is selected; did you mean 'GET /x'?",
+        ),
+        (
+            {"base_url": "", "server_variables": {"stgae": "a"}},
+            "server_variables.stgae: no server has such a variable; did you mean 'stage'?",
+        ),
+    ],
+)
+async def test_a_name_that_the_document_has_nothing_for_degrades_and_the_tools_are_there(
+    mode: str, more: Any, reason: str, tmp_path: Path
+) -> None:
+    path, root = tmp_path / "api.json", simple()
+    root["components"] = {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}}}
+    async with serving(echo) as origin:
+        root["servers"] = [{"url": f"{origin}/{{stage}}", "variables": {"stage": {"default": "b"}}}]
+        path.write_text(json.dumps(root))
+        config = {"openapi_file": path, "base_url": origin, "mode": mode, **more}
+        async with running(**config) as up:
+            assert (up.upstream.state, up.upstream.reason) == (State.DEGRADED, f"document: {reason}")
+            assert up.log.events().count("operation_left_out") == 1
+            asked = call("op") if mode == "tools" else call("call_operation", {"name": "op"})
+            assert (await up.send(asked)).value["structuredContent"]["method"] == "GET"
+            path.write_text(json.dumps(root | {"paths": {"/y": root["paths"]["/x"]}}))
+            await up.upstream.refresh()
+            assert (up.upstream.state is State.READY) is ("operations" in more)
+
+
+async def test_tools_by_hand_work_while_the_document_has_never_come() -> None:
+    own = {"mine": HandTool(path="/mine")}
+    async with serving(Documents(named("a"))) as gone:
+        port = int(gone.rpartition(":")[2])
+    async with serving(echo) as api:
+        config: Json = {"openapi": f"{gone}/o.json", "tools": own, "base_url": api, "refresh_seconds": 0.02}
+        async with running(**config) as up:
+            assert (up.upstream.state, tools(up)) == (State.DEGRADED, ["mine"])
+            assert up.upstream.reason == "document: connection_refused"
+            assert (await up.send(call("mine"))).value["structuredContent"]["path"] == "/mine"
+            with pytest.raises(Refused) as refused:
+                await up.send(call("a"))
+            gateway = refused.value.data["gateway"]
+            assert (refused.value.code, gateway["reason"]) == (UPSTREAM_UNAVAILABLE, "no_document")
+            async with serving(Documents(named("a")), port):
+                await up.until_state(State.READY)
+            assert tools(up) == ["a", "mine"]
+            assert {"tools"} in up.wiring.offers
+            assert (await up.send(call("a"))).value["structuredContent"]["path"] == "/a"
+
+
+async def test_tools_by_hand_wait_for_no_document() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(head: bytes, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await go_on.wait()
+
+    own = {"mine": HandTool(path="/mine")}
+    async with raw(slow) as server, serving(echo) as api:
+        config: Json = {"openapi": server.origin, "tools": own, "base_url": api, "start_grace": 0.0}
+        async with running(**config) as up:
+            await begun.wait()
+            assert (up.upstream.state, up.upstream.reason, tools(up)) == (State.STARTING, "loading", ["mine"])
+            assert (await up.send(call("mine"))).value["structuredContent"]["path"] == "/mine"
+            go_on.set()
+
+
+async def test_tools_by_hand_work_beside_a_file_that_is_not_there(tmp_path: Path) -> None:
+    own = {"mine": HandTool(path="/mine")}
+    async with serving(echo) as api:
+        config: Json = {"openapi_file": tmp_path / "nothing.json", "tools": own, "base_url": api}
+        async with running(**config) as up:
+            assert up.upstream.state is State.DEGRADED
+            assert (await up.send(call("mine"))).value["structuredContent"]["path"] == "/mine"
 
 
 async def test_a_changed_document_is_taken_in_and_an_unchanged_one_not_sent_again() -> None:
