@@ -80,7 +80,8 @@ def test_a_file_is_no_folder_and_a_folder_no_file(tmp_path: Path) -> None:
 
 def test_a_file_that_may_not_be_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").touch(mode=0o000)
-    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root, whom CI runs as, may read everything
+    if os.geteuid() == 0:  # who may read everything
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert absence(tmp_path / "a") == f"expected a file, but {tmp_path / 'a'} may not be read"
 
 

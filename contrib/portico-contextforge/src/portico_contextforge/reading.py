@@ -106,7 +106,7 @@ class Fields:
             shown: The thing, in camel case.
             why: What to say of others.
         """
-        known = {each.lower(): value for each, value in shown.items()}
+        known = {each.replace("_", "").lower(): value for each, value in shown.items()}
         for name, value in self.body.items():
             if name in allowed or value is None:
                 continue

@@ -134,6 +134,7 @@ def _part(name: str, value: Any, field: Field) -> bytes:
         if not _TYPE.fullmatch(media_type):
             raise Unfit("the media type of a part is not sound")
         head += f"Content-Type: {media_type}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in field.headers)
     return head.encode() + b"\r\n" + data + b"\r\n"
 
 

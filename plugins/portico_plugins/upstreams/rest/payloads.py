@@ -31,6 +31,7 @@ class Field:
         media_types: The types it may have in a multipart body; none for by its value.
         file: Whether it is a file, or a list of them.
         many: Whether it is a list of files.
+        headers: What stands above it in a multipart body, besides the usual.
     """
 
     style: str = ""
@@ -38,6 +39,7 @@ class Field:
     media_types: tuple[str, ...] = ()
     file: bool = False
     many: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @attrs.frozen(eq=False)

@@ -110,8 +110,26 @@ def _fields(document: Document, schema: Any, encoding: Mapping[str, Any]) -> dic
             explode if isinstance(explode, bool) else style in ("", "form", "deepObject"),
             types,
             *file_in(document, properties.get(name), types),
+            _headers(document, said),
         )
     return out
+
+
+def _headers(document: Document, encoding: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The headers of a part, as far as the document leaves no choice what they say."""
+    found = []
+    for name, node in mapping(encoding.get("headers")).items():
+        schema = document.resolved(document.resolved(node).get("schema"))
+        choices = items(schema.get("enum"))
+        value = schema.get("const", choices[0] if len(choices) == 1 else schema.get("default"))
+        text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        # The type is said elsewhere (OpenAPI, Encoding Object), and the disposition is ours.
+        if text and name.lower() not in _OURS and header_problem(name, text) is None:
+            found.append((name, text))
+    return tuple(found)
+
+
+_OURS: Final = frozenset({"content-type", "content-disposition", "content-length"})
 
 
 def _old_body(document: Document, operation: Operation) -> Body | None:

@@ -269,6 +269,30 @@ async def test_a_part_has_one_of_the_types_the_document_allows(origin: str) -> N
     }
 
 
+async def test_a_part_has_the_headers_that_the_document_leaves_no_choice_about(origin: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}
+    headers = {
+        "X-Const": {"schema": {"const": "c"}},
+        "X-Only": {"schema": {"enum": [7]}},
+        "X-Default": {"schema": {"type": "string", "default": "d"}},
+        "X-Open": {"schema": {"type": "string"}},
+        "X-Either": {"schema": {"enum": ["a", "b"]}},
+        "X-Odd": {"schema": {"const": "a\r\nX-More: b"}},
+        "X-Odd\r\n": {"schema": {"const": "a"}},
+        "Content-Type": {"schema": {"const": "text/x"}},
+        "Content-Disposition": {"schema": {"const": "form-data; name=c"}},
+    }
+    operation = with_body("multipart/form-data", schema, encoding={"a": {"headers": headers}})
+    found = parts(await arrived(origin, operation, {"body": {"a": "1", "b": "2"}}))
+    assert dict(found["a"].items()) == {
+        "Content-Disposition": 'form-data; name="a"',
+        "X-Const": "c",
+        "X-Only": "7",
+        "X-Default": "d",
+    }
+    assert dict(found["b"].items()) == {"Content-Disposition": 'form-data; name="b"'}
+
+
 @pytest.mark.parametrize(
     ("media_type", "written"),
     [("application/jsonl", b'{"a":1}\n[2]\n'), ("application/json-seq", b'\x1e{"a":1}\n\x1e[2]\n')],
