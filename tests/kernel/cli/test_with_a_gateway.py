@@ -54,15 +54,9 @@ async def test_what_the_commands_do_is_what_clients_see(cli: Cli, monkeypatch: p
         await run("secrets", "set", "docs-key", "--from-env", "DOCS_KEY")
         assert "hush" not in await run("secrets", "list")
         await run("upstreams", "edit", "docs", "--set", "headers.X-Key=${secret:docs-key}")
-<<<<<<< HEAD
-        async with asyncio.timeout(60):  # what the gateway pinned comes a moment later
-            while "Wrote 4 records" not in await run("export", "-o", "backup.toml"):
-                await asyncio.sleep(0)
-=======
         async with asyncio.timeout(30):
             while "Wrote 4 records" not in await run("export", "-o", "backup.toml"):
                 await asyncio.sleep(0)  # one of them, the definitions that were seen, is written later
->>>>>>> main
         await run("servers", "rm", "people")
         await run("upstreams", "disable", "docs")
         assert "disabled" in await run("upstreams", "list")
