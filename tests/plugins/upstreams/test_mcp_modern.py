@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -242,6 +244,31 @@ async def test_an_answer_of_no_use_fails_the_call_and_nothing_else(bad: Any, cod
     assert (caught.value.code, gateway["reason"]) == (code, reason)
     assert (gateway["upstream"], gateway["request_id"]) == ("up", request.id)
     assert "127.0.0.1" not in str(caught.value.body())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_answer_that_is_compressed_unasked_is_understood(streamed: bool) -> None:
+    app = Scripted()
+
+    async def answer(seen: Seen) -> Response:
+        whole = result(seen, {"content": [{"type": "text", "text": "packed"}]})
+        coding = {"Content-Encoding": "gzip"}
+        if not streamed:
+            return Response(gzip.compress(bytes(whole.body)), media_type="application/json", headers=coding)
+
+        async def events() -> AsyncIterator[bytes]:
+            packing = zlib.compressobj(wbits=31)
+            yield packing.compress(b": hello\n\n") + packing.flush(zlib.Z_SYNC_FLUSH)
+            yield packing.compress(b"data: %b\n\n" % bytes(whole.body)) + packing.flush()
+
+        said = stream(events())
+        said.headers.update(coding)
+        return said
+
+    app.on["tools/call"] = answer
+    async with serving(app) as origin, running(url=origin) as up:
+        for _ in range(2):
+            assert text(await up.send(call("t", era=Era.MODERN))) == "packed"
 
 
 async def test_a_stream_cut_before_its_answer_fails_the_call() -> None:
