@@ -10,6 +10,8 @@ from typing import Final, Protocol
 
 from portico.api import AddressNotAllowed
 
+from .coding import Garbled, Unpacker
+
 EVENTS: Final = frozenset({b"text/event-stream"})
 _MOST_UNREAD: Final = 256 * 1024
 """Bytes of a stream that may wait for their reader before the server is made to wait."""
@@ -114,7 +116,7 @@ class Answer:
 
     __slots__ = (
         "_discarding", "_ended", "_error", "_farewell", "_loop", "_paused", "_pieces", "_size",
-        "_waiter", "begun", "body", "cap", "headers", "source", "status", "stream",
+        "_unpacker", "_waiter", "begun", "body", "cap", "headers", "source", "status", "stream",
         "streams",
     )  # fmt: skip
 
@@ -133,14 +135,18 @@ class Answer:
         self._ended = False
         self._discarding = False
         self._paused = False
+        self._unpacker: Unpacker | None = None
         self._error: HttpError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._farewell: asyncio.TimerHandle | None = None
 
     # --- for the connection ----------------------------------------------------------------------
 
-    def head(self, status: int, headers: dict[bytes, bytes], stream: bool) -> None:
-        """The head has come."""
+    def head(
+        self, status: int, headers: dict[bytes, bytes], stream: bool, unpacker: Unpacker | None = None
+    ) -> None:
+        """The head has come, with what unpacks the body if it is compressed."""
+        self._unpacker = unpacker
         self.status = status
         self.headers = headers
         self.stream = stream
@@ -148,7 +154,13 @@ class Answer:
             self.begun.set_result(None)
 
     def piece(self, data: bytes) -> bool:
-        """A piece of the body has come; False when it is too much."""
+        """A piece of the body has come; False when it is too much.
+
+        Raises:
+            Garbled: It cannot be unpacked.
+        """
+        if self._unpacker is not None and not self.stream:
+            return self._unpacked(data, self._unpacker)
         self._size += len(data)
         if self._discarding:
             return self._size <= _MOST_DISCARDED
@@ -161,6 +173,14 @@ class Answer:
             self.source.pause()
         return True
 
+    def _unpacked(self, data: bytes, unpacker: Unpacker) -> bool:
+        for piece in unpacker.feed(data):
+            self._size += len(piece)
+            if self._size > self.cap:
+                return False
+            self._pieces.append(piece)
+        return True
+
     def end(self) -> None:
         """It is complete."""
         if self._paused and self.source is not None:
@@ -169,6 +189,9 @@ class Answer:
         self._ended = True
         if self.stream:
             self._over()
+            return
+        if self._unpacker is not None and not self._unpacker.finished:
+            self.fail(Unusable("bad_compression"))
             return
         pieces = self._pieces
         self.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -199,18 +222,29 @@ class Answer:
         """What comes of a stream, until it ends.
 
         Raises:
-            HttpError: It was cut off.
+            HttpError: It was cut off, or cannot be unpacked.
         """
+        unpacker = self._unpacker
         while True:
             if self._pieces:
                 data, self._pieces, self._size = b"".join(self._pieces), [], 0
                 if self._paused and self.source is not None:
                     self._paused = False
                     self.source.resume()
-                yield data
+                if unpacker is None:
+                    yield data
+                    continue
+                try:  # only now, so that no more of it is in memory than its reader has asked for
+                    for piece in unpacker.feed(data):
+                        yield piece
+                except Garbled:
+                    self.close()
+                    raise Unusable("bad_compression") from None
             elif self._error is not None:
                 raise self._error
             elif self._ended:
+                if unpacker is not None and not unpacker.finished:
+                    raise Unusable("bad_compression")
                 return
             else:
                 self._waiter = self._loop.create_future()

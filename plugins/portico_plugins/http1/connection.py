@@ -11,6 +11,7 @@ from typing import Final, cast
 import httptools
 
 from .answer import Answer, Broken, HttpError, Unusable
+from .coding import Garbled, Unpacker
 from .repeated import Repeated, repeated
 
 _MOST_HEAD: Final = 64 * 1024
@@ -224,8 +225,12 @@ class Connection(asyncio.Protocol):
         self._headed = True
         if parser.get_http_version() not in _VERSIONS:
             self._fault = "not_http"
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            self._fault = "encoded_body"
+        unpacker = None
+        coding = headers.get(b"content-encoding", b"identity")
+        if coding.lower() != b"identity":
+            unpacker = Unpacker.of(coding)
+            if unpacker is None:
+                self._fault = "encoded_body"
         if b"transfer-encoding" in headers:
             # A final coding other than `chunked`, or one below it, is as good as an encoded body.
             if headers[b"transfer-encoding"].lower() != b"chunked" or b"content-length" in headers:
@@ -237,13 +242,18 @@ class Connection(asyncio.Protocol):
         if not (stream or self._bodiless or status in _NO_BODY) and _length(headers) > answer.cap:
             self._fault = self._fault or "message_too_large"  # known before a byte of it has come
         if not self._fault:
-            answer.head(status, headers, stream and not self._bodiless)
+            answer.head(status, headers, stream and not self._bodiless, unpacker)
             self._over = self._bodiless  # whatever length it says; the parser would wait for that
 
     def on_body(self, data: bytes) -> None:
         """Pass on a piece of the body."""
-        if self._answer is not None and not (self._over or self._fault) and not self._answer.piece(data):
-            self._fault = "message_too_large"
+        if self._answer is None or self._over or self._fault:
+            return
+        try:
+            if not self._answer.piece(data):
+                self._fault = "message_too_large"
+        except Garbled:
+            self._fault = "bad_compression"
 
     def on_message_complete(self) -> None:
         """The answer is complete, or an interim one is."""

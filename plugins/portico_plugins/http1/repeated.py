@@ -10,6 +10,7 @@ from portico.api import RepeatedHead
 
 _FINE: Final = (b"HTTP/1.1 200 ", b"HTTP/1.0 200 ")
 _LONGEST: Final = 2048
+_CODED: Final = frozenset({b"content-encoding", b"transfer-encoding"})
 
 
 @attrs.frozen(eq=False)
@@ -43,7 +44,7 @@ def repeated(data: bytes, status: int, headers: dict[bytes, bytes]) -> Repeated 
         headers: The fields that matter.
     """
     end = data.find(b"\r\n\r\n", 0, _LONGEST)
-    if status != 200 or end < 0 or b"transfer-encoding" in headers or not data.startswith(_FINE):
+    if status != 200 or end < 0 or not _CODED.isdisjoint(headers) or not data.startswith(_FINE):
         return None
     shape = RepeatedHead.of(data[: end + 4])
     # Of an interim head, for one, what follows is not the body.

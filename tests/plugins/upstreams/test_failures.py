@@ -7,6 +7,7 @@ afterwards, the catalog stays, the caller learns nothing of addresses, and neith
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import sys
@@ -138,7 +139,8 @@ def moved(where: str, status: str = "302 Found") -> Failure:
 
 
 BAD, LATE, AWAY = UPSTREAM_BAD_RESPONSE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE
-BOMB = b"\x1f\x8b\x08\x00" + b"\x00" * 100
+GARBLED = b"\x1f\x8b\x08\x00" + b"\x00" * 100
+BOMB = gzip.compress(b"data: " + b"x" * 50_000_000, 1)
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 HTML = b"<html><body>canary</body></html>"
 
@@ -185,14 +187,32 @@ ROWS: dict[str, tuple[Failure, int, str, str]] = {
         "",
     ),
     "too much, until the end": (then(HEAD + b"\r\n", "flood", b" " * 1000), BAD, "message_too_large", ""),
-    "compressed": (
+    "compressed badly": (
+        says(answer(GARBLED, "application/json", "200 OK", "Content-Encoding: gzip")),
+        BAD,
+        "bad_compression",
+        "",
+    ),
+    "a bomb": (
         says(answer(BOMB, "application/json", "200 OK", "Content-Encoding: gzip")),
+        BAD,
+        "message_too_large",
+        "",
+    ),
+    "a bomb in a stream": (
+        says(answer(BOMB, "text/event-stream", "200 OK", "Content-Encoding: gzip")),
+        BAD,
+        "message_too_large",
+        "",
+    ),
+    "compressed by what nobody knows": (
+        says(answer(GARBLED, "application/json", "200 OK", "Content-Encoding: br")),
         BAD,
         "encoded_body",
         "",
     ),
     "compressed twice": (
-        says(answer(BOMB, "application/json", "200 OK", "Content-Encoding: gzip, br")),
+        says(answer(GARBLED, "application/json", "200 OK", "Content-Encoding: gzip, br")),
         BAD,
         "encoded_body",
         "",

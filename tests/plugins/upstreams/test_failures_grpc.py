@@ -137,8 +137,9 @@ class World:
         """How a call fails over a connection made after this: one just cut may still seem to be open."""
         before = self.relay.accepted
         while True:
+            anew = self.relay.accepted > before  # and not by somebody else while this call was under way
             refused = await self.refused(name, arguments)
-            if self.relay.accepted > before:
+            if anew:
                 return refused
 
     async def well(self) -> None:

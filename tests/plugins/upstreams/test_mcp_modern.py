@@ -190,6 +190,12 @@ def _zipped(seen: Seen) -> Response:
     return answer
 
 
+def _packed(seen: Seen) -> Response:
+    answer = result(seen, {"content": []})
+    answer.headers["Content-Encoding"] = "br"
+    return answer
+
+
 def _long(seen: Seen) -> Response:
     return result(seen, {"content": [], "pad": "x" * 5000})
 
@@ -204,7 +210,8 @@ def _other(seen: Seen) -> Response:
     [
         (_redirect, 50200, "redirect"),
         (_html, 50200, "malformed_message"),
-        (_zipped, 50200, "encoded_body"),
+        (_zipped, 50200, "bad_compression"),
+        (_packed, 50200, "encoded_body"),
         (_long, 50200, "message_too_large"),
         (_other, 50200, "no_answer"),
         (lambda s: result(s, "[1]"), 50200, "malformed_message"),

@@ -51,10 +51,8 @@ BAD = [
     (http(b"x" * 5000, "application/json"), "message_too_large"),
     (http(b"", "text/html", "302 Found", "Location: http://127.0.0.1:9/"), "redirect"),
     (http(b"", "application/json", "307 Temporary Redirect", "Location: /rpc2"), "redirect"),
-    (
-        http(b"x", "application/json", "200 OK", "Content-Encoding: gzip"),
-        "encoded_body",
-    ),
+    (http(b"x", "application/json", "200 OK", "Content-Encoding: br"), "encoded_body"),
+    (http(b"x", "application/json", "200 OK", "Content-Encoding: gzip"), "bad_compression"),
     (b"NOT HTTP AT ALL\r\n\r\n", "not_http"),
 ]
 

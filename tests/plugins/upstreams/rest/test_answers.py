@@ -226,7 +226,7 @@ async def test_retry_after_is_told() -> None:
             "message_too_large",
         ),
         (
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 0\r\n\r\n",
             UPSTREAM_BAD_RESPONSE,
             "encoded_body",
         ),
