@@ -1,18 +1,8 @@
 """The public API: everything a plugin may use. `portico._core` is private and may change in any release."""
 
-from portico._config.exchange.catalog import (
-    Catalog,
-    CatalogDown,
-    CatalogPage,
-    NoCatalog,
-    as_upstream,
-    catalog_at,
-    ways_to_have,
-)
-from portico._config.exchange.items import Item, OnConflict, Planned, Taken
-from portico._config.exchange.items import plan as plan_import
-from portico._config.exchange.reading import read_import
-from portico._config.exchange.toml import dumps as write_toml
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from portico._config.validators import at_least, positive
 from portico._config.wording import Wrong, absence, nearest
 from portico._core.addresses import AddressNotAllowed, judge, resolve, spelled
@@ -170,6 +160,21 @@ from portico._core.specs import (
     hookimpl,
 )
 from portico._core.timers import Timer, timers
+
+if TYPE_CHECKING:
+    from portico._config.exchange.catalog import (
+        Catalog,
+        CatalogDown,
+        CatalogPage,
+        NoCatalog,
+        as_upstream,
+        catalog_at,
+        ways_to_have,
+    )
+    from portico._config.exchange.items import Item, OnConflict, Planned, Taken
+    from portico._config.exchange.items import plan as plan_import
+    from portico._config.exchange.reading import read_import
+    from portico._config.exchange.toml import dumps as write_toml
 
 __all__ = [
     "API_VERSION",
@@ -368,3 +373,35 @@ __all__ = [
     "ways_to_have",
     "write_toml",
 ]
+
+_EXCHANGE: Final = "portico._config.exchange."
+_LATE: Final = {
+    "Catalog": ("catalog", "Catalog"),
+    "CatalogDown": ("catalog", "CatalogDown"),
+    "CatalogPage": ("catalog", "CatalogPage"),
+    "NoCatalog": ("catalog", "NoCatalog"),
+    "as_upstream": ("catalog", "as_upstream"),
+    "catalog_at": ("catalog", "catalog_at"),
+    "ways_to_have": ("catalog", "ways_to_have"),
+    "Item": ("items", "Item"),
+    "OnConflict": ("items", "OnConflict"),
+    "Planned": ("items", "Planned"),
+    "Taken": ("items", "Taken"),
+    "plan_import": ("items", "plan"),
+    "read_import": ("reading", "read_import"),
+    "write_toml": ("toml", "dumps"),
+}
+"""What few plugins want and every gateway would have in memory -> its module, and its name there."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for late, once.
+
+    Raises:
+        AttributeError: There is no such name.
+    """
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, there = _LATE[name]
+    globals()[name] = found = getattr(import_module(_EXCHANGE + module), there)
+    return found

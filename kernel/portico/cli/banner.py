@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,7 +48,7 @@ def announce(settings: Settings, upstreams: Json, addresses: Sequence[str]) -> N
         f"  {name:<{width}}  {url}{'  (token needed)' if needs_token(settings, name) else ''}"
         for name in settings.servers
         for base in bases
-        for url in urls_of(base, name, ends)
+        for url in (*urls_of(base, name, ends), *_agents(base, name, uses))
     ]
     entries = _http_entries(settings, bases[0]) if "streamable_http" in uses else {}
     _print(settings.source, where, upstreams, entries, err=False)
@@ -103,6 +103,13 @@ def urls_of(base: str, server: str, ends: Iterable[tuple[str, str]]) -> list[str
     """
     before = "" if server == "default" else f"/servers/{server}"
     return [f"{base.replace('http', scheme, 1)}{before}{end}" for scheme, end in ends]
+
+
+def _agents(base: str, server: str, uses: Collection[str]) -> list[str]:
+    """The URL of a virtual server as an A2A agent, where it is one."""
+    if "a2a" not in uses:
+        return []
+    return [f"{base}/a2a" if server == "default" else f"{base}/a2a/{server}"]
 
 
 def path_of(server: str) -> str:

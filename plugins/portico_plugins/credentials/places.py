@@ -2,56 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
-import attrs
+from portico.api import Credential, CredentialParts, Factory, Host, Later, Principal
 
-from portico.api import Credential, CredentialParts, Factory, Host, Principal, Secret, doc
-
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_COOKIE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
-
-
-def _cookie_name(_: Any, __: Any, value: str) -> None:
-    if not _TOKEN.fullmatch(value):
-        raise ValueError("expected the name of a cookie (RFC 6265, 4.1.1)")
-
-
-def _cookie_value(_: Any, __: Any, value: Secret) -> None:
-    if not _COOKIE.fullmatch(value.reveal()):
-        raise ValueError("expected a cookie's value: no spaces, quotes, commas and semicolons")
-
-
-def _given(_: Any, __: Any, value: Any) -> None:
-    text = value.reveal() if isinstance(value, Secret) else value
-    if not text:
-        raise ValueError("it is empty")
-    if any(ord(char) < 32 or 127 <= ord(char) < 160 or 0xD800 <= ord(char) < 0xE000 for char in text):
-        raise ValueError("it has characters that belong into no URL")
-
-
-@attrs.frozen(kw_only=True)
-class QueryConfig:
-    """A query parameter that authenticates. Only `rest` upstreams can send it."""
-
-    name: str = attrs.field(validator=_given, metadata=doc("The parameter's name.", example="api_key"))
-    value: Secret = attrs.field(
-        validator=_given,
-        metadata=doc("Its value, as it is: it is percent-encoded when sent.", example="${env:UPSTREAM_KEY}"),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class CookieConfig:
-    """A cookie that authenticates."""
-
-    name: str = attrs.field(validator=_cookie_name, metadata=doc("The cookie's name.", example="session"))
-    value: Secret = attrs.field(
-        validator=_cookie_value, metadata=doc("Its value.", example="${env:UPSTREAM_SESSION}")
-    )
+if TYPE_CHECKING:
+    from .fixed_config import CookieConfig, QueryConfig
 
 
 class FixedParts:
@@ -100,17 +58,29 @@ async def cookie(config: CookieConfig, host: Host) -> AsyncIterator[Credential]:
     yield FixedParts(CredentialParts(cookies={config.name: value}), {"Cookie": f"{config.name}={value}"})
 
 
+def _query_config() -> type[QueryConfig]:
+    from .fixed_config import QueryConfig
+
+    return QueryConfig
+
+
+def _cookie_config() -> type[CookieConfig]:
+    from .fixed_config import CookieConfig
+
+    return CookieConfig
+
+
 QUERY = Factory(
     name="query",
     summary="A fixed query parameter, such as an API key, for a `rest` upstream.",
-    config=QueryConfig,
+    config=Later(_query_config),
     create=query,
     posture="hardened",
 )
 COOKIE = Factory(
     name="cookie",
     summary="A fixed cookie for an upstream.",
-    config=CookieConfig,
+    config=Later(_cookie_config),
     create=cookie,
     posture="hardened",
 )

@@ -193,6 +193,16 @@ def test_the_banner_has_the_urls_of_all_ways_in_and_of_no_other(capsys: pytest.C
     )
 
 
+def test_the_banner_has_the_urls_of_virtual_servers_as_agents(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "[transports.agents]\nuse = 'a2a'\n[servers.default]\n[servers.x]"
+    said, _ = _announced(text, capsys)
+    lines = [line.split() for line in said.splitlines()]
+    assert [line for line in lines if "/a2a" in line[1]] == [
+        ["default", "http://127.0.0.1:1/a2a"],
+        ["x", "http://127.0.0.1:1/a2a/x"],
+    ]
+
+
 def test_a_transport_is_served_beside_the_default_one(serve_in: Serve, tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text("[transports.jsonrpc]\n")
     with serve_in() as served:

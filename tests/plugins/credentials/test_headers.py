@@ -6,15 +6,8 @@ from typing import Any
 import pytest
 
 from portico.api import GATEWAY, Credential, Factory, Host, Secret
-from portico_plugins.credentials.headers import (
-    BASIC,
-    BEARER,
-    HEADER,
-    BasicConfig,
-    BearerConfig,
-    HeaderConfig,
-    gateway_credentials,
-)
+from portico_plugins.credentials.fixed_config import BasicConfig, BearerConfig, HeaderConfig
+from portico_plugins.credentials.headers import BASIC, BEARER, HEADER, gateway_credentials
 
 unused: Any = None
 HOST = Host("c", "credentials", unused, unused, Path(), unused, unused)

@@ -17,7 +17,8 @@ from portico.api import (
     Refused,
     Secret,
 )
-from portico_plugins.credentials.places import COOKIE, QUERY, CookieConfig, QueryConfig
+from portico_plugins.credentials.fixed_config import CookieConfig, QueryConfig
+from portico_plugins.credentials.places import COOKIE, QUERY
 
 unused: Any = None
 HOST = Host("c", "credentials", unused, unused, Path(), unused, unused)
