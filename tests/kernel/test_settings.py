@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import enum
 import json
 from collections.abc import Mapping
@@ -144,6 +145,20 @@ def right(**values: Any) -> Everything:
 )
 def test_a_value_of_the_wrong_type_is_refused_not_converted(key: str, value: Any, message: str) -> None:
     assert wrong({key: value}) == {key: message}
+
+
+def test_what_may_be_anything_is_anything_that_json_has() -> None:
+    document = {
+        "a": [1, {"b": float("inf")}],
+        "c": float("nan"),
+        "d": datetime.date(2026, 1, 2),
+        "e": [True, 1.5, "x"],
+    }
+    assert wrong({"extra": document}) == {
+        "extra.a[1].b": "expected a finite number, got the number inf",
+        "extra.c": "expected a finite number, got the number nan",
+        "extra.d": "expected what JSON has, got datetime.date(2026, 1, 2); write it as a string",
+    }
 
 
 def test_values_of_the_right_types_are_taken() -> None:

@@ -11,6 +11,7 @@ import functools
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -109,11 +110,24 @@ def _ref(value: Any, hint: Any) -> Ref[Any]:
 
 
 def _plain(value: Any, _: Any = None) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Text) else value
+    """Anything, as long as it is JSON: whoever takes it need not know that TOML has more."""
+    found: list[tuple[Place, str]] = []
+
+    def copied(item: Any, place: Place) -> Any:
+        if isinstance(item, Mapping):
+            return {str(key): copied(each, (*place, key)) for key, each in item.items()}
+        if isinstance(item, list | tuple):
+            return [copied(each, (*place, index)) for index, each in enumerate(item)]
+        if isinstance(item, float) and not math.isfinite(item):
+            found.append((place, f"expected a finite number, got {shown(item)}"))
+        elif isinstance(item, date | time):
+            found.append((place, f"expected what JSON has, got {shown(item)}; write it as a string"))
+        return str(item) if isinstance(item, Text) else item
+
+    plain = copied(value, ())
+    if found:
+        raise Wrong(found)
+    return plain
 
 
 def _each(items: Iterable[tuple[str | int, Any]], hint: Any, c: Converter) -> list[Any]:

@@ -36,9 +36,10 @@ async def it(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
 
 async def until(it: Served, condition: Callable[[], bool]) -> None:
     """Wait for something, while others are served."""
+    wire = await it.connect()
     async with asyncio.timeout(PATIENCE):
         while not condition():
-            assert "result" in await (await it.modern("echo")).body()
+            assert "result" in await (await it.modern("echo", on=wire)).body()
 
 
 @asynccontextmanager

@@ -85,6 +85,22 @@ async def test_messages_that_are_no_objects_go_both_ways() -> None:
         ("Orders_Total", {"messages": ["a"]}, "messages[0]"),
         ("Orders_Total", {"messages": [None]}, "messages[0]: expected an object"),
         ("Orders_Create", {"blob": "hello world!"}, "blob stands for bytes: expected base64"),
+        ("Orders_Create", {"byFloor": {"1": None}}, 'byFloor["1"]: null is no value of a map'),
+        ("Orders_Create", {"by_floor": {"1": {}, "2": 5}}, 'by_floor["2"]: expected an object, got a number'),
+        ("Orders_Create", {"byFloor": [1]}, "byFloor: expected an object, got an array"),
+        ("Orders_Create", {"counts": {"a": None}}, 'counts["a"]: null is no value of a map'),
+        (
+            "Orders_Create",
+            {"flags": {"true": "x", "false": None}},
+            'flags["false"]: null is no value of a map',
+        ),
+        ("Orders_Create", {"address": "x"}, "address: expected an object, got a string"),
+        (
+            "Orders_Create",
+            {"tree": {"children": [{}, {"children": [True]}]}},
+            "tree.children[1].children[0]: expected an",
+        ),
+        ("Orders_Create", {"tree": {"children": [None]}}, "tree.children[0]: expected an object, got null"),
     ],
 )
 async def test_arguments_that_do_not_fit_are_said_to_the_model(name: str, arguments: Any, said: str) -> None:
@@ -92,6 +108,13 @@ async def test_arguments_that_do_not_fit_are_said_to_the_model(name: str, argume
         result = await running.send(call(name, arguments))
         assert result.value["isError"] is True
         assert said in text(result)
+
+
+async def test_null_is_a_value_where_protojson_has_it() -> None:
+    async with shop_upstream() as running:
+        given = {"address": None, "counts": None, "anyJson": None, "meta": {"a": None}, "lst": [None]}
+        order = content(await running.send(call("Orders_Create", given)))["order"]
+        assert (order["meta"], order["lst"], order["anyJson"]) == ({"a": None}, [None], None)
 
 
 async def test_arguments_nested_without_end_are_refused() -> None:

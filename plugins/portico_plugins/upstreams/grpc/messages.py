@@ -14,6 +14,7 @@ from portico.api import Json
 
 from .base64s import not_base64
 from .methods import MESSAGES, Method
+from .objects import misplaced
 from .schemas import WRAPPED, is_object
 
 _BIG: Final = 64 * 1024
@@ -113,12 +114,21 @@ def _one(method: Method, given: Any, where: str) -> bytes:
         message = ParseDict(given, method.input(), descriptor_pool=cast("DescriptorPool", types))
         encoded = bytes(message.SerializeToString())
     except (ParseError, *_BROKEN) as error:
-        said = str(error) if not isinstance(error, RecursionError) else "it is nested too deeply"
-        raise BadArguments(f"{where}{said}"[:2000], types.lacking) from None
+        raise BadArguments(f"{where}{_why(method, given, error)}"[:2000], types.lacking) from None
     spoilt = not_base64(method.input.DESCRIPTOR, given) if method.bytes_in else ""
     if spoilt:
         raise BadArguments(f"{where}{spoilt} stands for bytes: expected base64"[:2000])
     return encoded
+
+
+def _why(method: Method, given: Any, error: Exception) -> str:
+    """Why arguments were refused."""
+    try:
+        if not isinstance(error, RecursionError):
+            return misplaced(method.input.DESCRIPTOR, given) or str(error)
+    except RecursionError:
+        pass
+    return "it is nested too deeply"
 
 
 async def decode(method: Method, raw: bytes) -> Any:

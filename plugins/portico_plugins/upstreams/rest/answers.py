@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import json
 import re
 from collections.abc import Callable
 from http import HTTPStatus
@@ -66,7 +67,7 @@ def result_of(
         page: The next page, where the answer can no longer tell.
 
     Raises:
-        WrongAnswer: It says that it is JSON and is not, or is a page where there should be JSON.
+        WrongAnswer: It says that it is JSON and is not even nearly, or is a page where there should be JSON.
     """
     media_type = answer.headers.get(b"content-type", b"").decode("latin-1")
     if answer.status >= 400 or answer.status < 200:
@@ -84,7 +85,11 @@ def result_of(
         try:
             value = _decoded(answer.body)
         except _NOT_JSON:
-            raise WrongAnswer("bad_json") from None
+            if not _nearly_json(answer.body):
+                raise WrongAnswer("bad_json") from None
+            text = {"type": "text", "text": answer.body.decode("utf-8", "replace")}
+            hints = _hints(next_page(answer, None, tool, request), meta)
+            return _finished([text, *hints], msgspec.UNSET, meta, faults)
         return _structured(answer, tool, request, value, meta, faults, page)
     content = _content(answer.body, name, media_type, tool)
     if content["type"] == "text" and tool.answers_json:
@@ -131,6 +136,15 @@ def misshapen(answer: Answer, shape: Shape, why: str) -> Result:
 
 def _decoded(body: bytes) -> Any:
     return msgspec.json.decode(body.removeprefix(_BOM))
+
+
+def _nearly_json(body: bytes) -> bool:
+    """Whether some libraries take it for JSON: with NaN, numbers like 1e400 or half a surrogate pair."""
+    try:
+        json.loads(body.removeprefix(_BOM).decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _as_utf8(answer: Answer, media_type: str) -> None:

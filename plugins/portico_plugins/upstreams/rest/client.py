@@ -15,6 +15,7 @@ from portico_plugins.http1.proxy import Proxy
 
 from .config import RestConfig
 from .payloads import STREAMS
+from .redirects import NotFollowed
 from .requests import Request
 from .servers import sound_base
 
@@ -78,9 +79,12 @@ class Client:
                 request = redirected(request, answer)
                 answer = await self._elsewhere(request, take)
             if answer.status in _REDIRECTS:
-                raise Unusable("redirect")
+                raise NotFollowed(request, answer)
         except HttpError as error:
-            raise of_http(error, self._host.name, request_id) from None
+            refused = of_http(error, self._host.name, request_id)
+            if isinstance(error, NotFollowed) and error.to:
+                refused.data["gateway"]["location"] = error.to
+            raise refused from None
         return answer
 
     async def _once(self, request: Request, take: Take | None) -> Answer:
@@ -134,18 +138,18 @@ def redirected(request: Request, answer: Answer) -> Request:
     """The request that a redirect asks for.
 
     Raises:
-        Unusable: It asks for one that is not made.
+        NotFollowed: It asks for one that is not made.
     """
     said = answer.headers.get(b"location", b"").decode("latin-1")
     try:
         url = urljoin(request.origin + request.target, said)
         sound_base(url.partition("?")[0])
     except ValueError:  # or Unfit, which is one
-        raise Unusable("redirect") from None
+        raise NotFollowed(request, answer) from None
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}"
     if not url.isascii() or not said or (request.origin.startswith("https:") and parts.scheme != "https"):
-        raise Unusable("redirect")
+        raise NotFollowed(request, answer)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     same = origin.lower() == request.origin.lower()
     return Request("GET", origin, target, request.headers if same else {}, None)

@@ -12,6 +12,7 @@ import pytest
 
 from portico.api import UPSTREAM_BAD_RESPONSE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE, Era, Json, Refused
 from portico_plugins.http1 import Answer, Unusable
+from portico_plugins.upstreams.rest import redirects
 from portico_plugins.upstreams.rest.client import redirected
 from portico_plugins.upstreams.rest.config import OperationSettings
 from portico_plugins.upstreams.rest.requests import Request
@@ -196,6 +197,36 @@ async def test_the_body_of_an_error_is_trimmed_and_binary_ones_are_not_shown() -
 async def test_retry_after_is_told() -> None:
     value = await answered(http(b"", "", "429 Too Many Requests", "Retry-After: 7"))
     assert "Retry-After: 7" in value["content"][0]["text"]
+
+
+NEARLY = [
+    b'{"a": NaN}',
+    b"[-Infinity, 1]",
+    b"1e400",
+    b'{"a": "\\ud800"}',
+    b'\xef\xbb\xbf{"a": "\\udc00\\ud800"}',
+]
+
+
+@pytest.mark.parametrize("body", NEARLY)
+async def test_what_only_some_take_for_json_is_text(body: bytes) -> None:
+    value = await answered(http(body))
+    assert value["content"] == [{"type": "text", "text": body.decode()}]
+    assert "structuredContent" not in value
+    assert value["isError"] is False
+
+
+@pytest.mark.parametrize("body", NEARLY)
+async def test_where_json_is_promised_it_is_an_error_with_that_text(body: bytes) -> None:
+    value = await answered(http(body), simple(**JSON), output="full")
+    assert value["isError"] is True
+    assert value["content"][-1] == {"type": "text", "text": body.decode()}
+    assert "structuredContent" not in value
+
+
+@pytest.mark.parametrize("body", [b"NaNo", b"{a: NaN}", b"{'a': NaN}", b'{"a": NaN', "NaN".encode("utf-16")])
+async def test_what_nobody_takes_for_json_is_still_none(body: bytes) -> None:
+    assert reason(await refused(http(body))) == "bad_json"
 
 
 # --- the failure table -----------------------------------------------------------------------------
@@ -428,3 +459,66 @@ async def test_a_post_is_never_sent_twice_by_a_redirect() -> None:
                 await up.send(call("op"))
         assert reason(found.value) == "redirect"
         assert len(server.heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("/v2/x?token=s3cret#top", "/v2/x"),
+        ("", ""),
+        ("y", "/y"),
+        ("?page=2", "/x"),
+        ("/login;jsessionid=s3cret", "/login"),
+        ("https://api.test:443/new", "/new"),
+        ("http://api.test/x", "http://api.test/x"),
+        ("https://user:s3cret@www.example.com/x", "https://www.example.com/x"),
+        ("//www.example.com:8443", "https://www.example.com:8443/"),
+        ("https://93.184.216.34/x", "https://93.184.216.34/x"),
+        ("https://[2606:4700::1111]/x", "https://[2606:4700::1111]/x"),
+        *(
+            (f"http://{host}/x", "")
+            for host in (
+                "127.0.0.1",
+                "10.1.2.3:8080",
+                "169.254.169.254",
+                "0x7f.1",
+                "2130706433",
+                "[::1]",
+                "[::ffff:10.0.0.1]",
+                "localhost",
+                "intranet",
+                "db.internal",
+                "printer.local",
+                "db.internal.",
+                "a b.example.com",
+                "[",
+                "x:99999",
+            )
+        ),
+        ("file:///etc/passwd", ""),
+        ("javascript:alert(1)", ""),
+        ("/é", ""),
+        ("/a b", ""),
+        ("/" + "x" * 300, ""),
+    ],
+)
+def test_of_where_a_redirect_leads_only_what_is_public_is_told(where: str, told: str) -> None:
+    assert redirects.told(Request("GET", "https://api.test", "/x", {}, None), where) == told
+
+
+@pytest.mark.parametrize("redirects", [0, 1])
+async def test_a_redirect_that_is_not_followed_says_where_it_led(redirects: int) -> None:
+    async with (
+        raw([moved("/y"), moved("https://www.example.com/z?k=s3cret")][1 - redirects :]) as server,
+        running(openapi_inline=simple(), base_url=server.origin, redirects=redirects) as up,
+    ):
+        with pytest.raises(Refused) as found:
+            await up.send(call("op"))
+    assert reason(found.value) == "redirect"
+    assert found.value.data["gateway"]["location"] == "https://www.example.com/z"
+    assert len(server.heads) == 1 + redirects
+
+
+async def test_a_redirect_to_a_private_address_says_nothing_of_it() -> None:
+    found = await refused(moved("http://10.0.0.1/x"))
+    assert "location" not in found.data["gateway"]
