@@ -52,7 +52,9 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, in parallel; `nox -s tests -- -k word` for some of them."""
     session.install(*editable("test"))
-    session.run("pytest", *(session.posargs or ("-n", "auto", "tests", "contrib", "examples/plugins")))
+    report = Path(session.create_tmp()).resolve() / "report.xml"
+    everything = ("-n", "auto", f"--junitxml={report}", "tests", "contrib", "examples/plugins")
+    session.run("pytest", *(session.posargs or everything))
 
 
 @nox.session

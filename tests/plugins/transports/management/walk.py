@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import tempfile
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -104,7 +105,10 @@ def whole(catalog: Path) -> AbstractAsyncContextManager[str]:
 
 
 async def walk(*arguments: str) -> int:
-    """Run it; gives schemathesis' exit status."""
+    """Run it; gives schemathesis' exit status.
+
+    What it prints is set off: its last line looks like that of a pytest which ran nothing.
+    """
     words = [word for word in arguments if word not in ("--short", "--long", "--whole")]
     bounds = SHORT if "--short" in arguments else words or BOUNDS
     with tempfile.TemporaryDirectory() as name:
@@ -121,7 +125,12 @@ async def walk(*arguments: str) -> int:
                 f"--header=Authorization: {ALICE['authorization']}",
                 *bounds,
                 cwd=folder,
+                stdout=PIPE,
+                stderr=STDOUT,
             )
+            assert process.stdout is not None
+            async for line in process.stdout:
+                print("|", line.decode("utf-8", "replace").rstrip(), flush=True)
             return await process.wait()
 
 
