@@ -127,6 +127,7 @@ async def walk(*arguments: str) -> int:
                 cwd=folder,
                 stdout=PIPE,
                 stderr=STDOUT,
+                limit=2**24,
             )
             assert process.stdout is not None
             async for line in process.stdout:
