@@ -64,6 +64,7 @@ class ClientCredentialsConfig:
             "is used then.",
             example="https://id.example.com/oauth2/token",
             outbound=True,
+            needed=True,
         ),
     )
     client_id: str = attrs.field(validator=_client, metadata=doc("The client.", example="portico"))
