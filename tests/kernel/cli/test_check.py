@@ -139,11 +139,14 @@ def test_files_that_are_not_there_or_no_good_are_told_with_the_problems_of_the_t
     cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "petstore.json").write_text("{")
+    (tmp_path / "new.json").write_text('{"openapi": "4.0.0"}')
     (tmp_path / "empty.pem").touch()
     (tmp_path / "protos").mkdir()
     (tmp_path / "gateway.toml").write_text(
         "[upstreams.typo]\nuse = 'rest'\nopenapi_file = 'petstor.json'\n"
         "[upstreams.cut]\nuse = 'rest'\nopenapi_file = 'petstore.json'\nca_file = 'empty.pem'\n"
+        "[upstreams.new]\nuse = 'rest'\nopenapi_file = 'new.json'\n"
+        "[upstreams.inline]\nuse = 'rest'\nopenapi_inline = { openapi = '3.0.0' }\n"
         "[upstreams.wrong]\nuse = 'rest'\nopenapi_fil = 'petstore.json'\n"
         "[upstreams.rpc]\nuse = 'grpc'\nurl = 'grpc://127.0.0.1:9'\nprotos = ['proto', 'protos']\n"
         "[upstreams.rpc2]\nuse = 'grpc'\nurl = 'grpcs://127.0.0.1:9'\ndescriptors = 'set.pb'\n"
@@ -168,6 +171,8 @@ def test_files_that_are_not_there_or_no_good_are_told_with_the_problems_of_the_t
         "auth.token.file": f"{tmp_path}/tokens",
     }
     assert wrong["upstreams.cut.openapi_file"].startswith("the document is not JSON")
+    assert wrong["upstreams.new.openapi_file"].startswith("OpenAPI '4.0.0' is not supported")
+    assert wrong["upstreams.inline.openapi_inline"] == "`paths` is missing"
     assert wrong["upstreams.cut.ca_file"].startswith("expected certificates in PEM form")
     assert wrong["upstreams.rpc.protos[1]"].startswith("expected .proto files, but there is none in ")
     assert wrong["upstreams.rpc2.client_cert"].startswith("cannot be used with its key: ")
