@@ -180,6 +180,24 @@ def test_files_that_are_not_there_or_no_good_are_told_with_the_problems_of_the_t
     assert wrong["upstreams.wrong.openapi_fil"] == "unknown key; did you mean 'openapi_file'?"
 
 
+def test_keys_and_descriptor_sets_of_no_use_are_told(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "set.pb").write_bytes(b"\x0a\xff")
+    (tmp_path / "sign.pem").write_text("-----BEGIN CERTIFICATE-----")
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "gateway.toml").write_text(
+        "[upstreams.rpc]\nuse = 'grpc'\nurl = 'grpc://127.0.0.1:9'\ndescriptors = 'set.pb'\n"
+        "[transports.a2a]\nsigning_key = 'sign.pem'\n[transports.a2a.grpc]\nlisten = '127.0.0.1:0'\n"
+        "certfile = 'empty.pem'\nkeyfile = 'empty.pem'\nca_certs = 'empty.pem'\n"
+    )
+    wrong = _problems(cli("check", "--json"))
+    assert wrong.pop("transports.a2a.grpc.certfile").startswith("cannot be used with its key: ")
+    assert wrong.pop("transports.a2a.grpc.ca_certs").startswith("expected certificates in PEM form")
+    assert wrong == {
+        "upstreams.rpc.descriptors": "the file is no descriptor set",
+        "transports.a2a.signing_key": "no private key in PEM form, or one with a password",
+    }
+
+
 def test_an_extra_that_is_not_installed_is_told_where_it_is_needed(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
