@@ -101,7 +101,8 @@ def pairs_of(name: str, value: Any, field: Field) -> styles.Pairs:
     if field.file and not isinstance(value, str):
         value = content(value)[0].decode("utf-8", "replace")
     if field.style:
-        return styles.pairs(name, value, field.style, field.explode)
+        safe = styles.RESERVED if field.reserved else ""
+        return styles.pairs(name, value, field.style, field.explode, safe)
     own = quote(name, safe="")
     values: Iterable[Any] = value if isinstance(value, list) else [value]
     return [(own, styles.quoted(item)) for item in values]

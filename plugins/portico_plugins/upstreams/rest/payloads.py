@@ -32,6 +32,7 @@ class Field:
         file: Whether it is a file, or a list of them.
         many: Whether it is a list of files.
         headers: What stands above it in a multipart body, besides the usual.
+        reserved: Whether reserved characters stay as they are, where any are encoded.
     """
 
     style: str = ""
@@ -40,6 +41,7 @@ class Field:
     file: bool = False
     many: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    reserved: bool = False
 
 
 @attrs.frozen(eq=False)

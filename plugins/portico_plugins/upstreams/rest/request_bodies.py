@@ -111,6 +111,7 @@ def _fields(document: Document, schema: Any, encoding: Mapping[str, Any]) -> dic
             types,
             *file_in(document, properties.get(name), types),
             _headers(document, said),
+            said.get("allowReserved") is True,
         )
     return out
 

@@ -209,6 +209,31 @@ async def test_a_form_arrives_with_lists_objects_and_styles(origin: str) -> None
     ]
 
 
+async def test_reserved_characters_stay_in_a_form_only_where_they_cannot_end_the_field(origin: str) -> None:
+    schema = {"type": "object", "properties": {"a": {}, "l": {}, "d": {}, "plain": {}}}
+    encoding: Json = {
+        "a": {"allowReserved": True},
+        "l": {"allowReserved": True, "explode": False},
+        "d": {"allowReserved": True, "style": "deepObject"},
+        "plain": {"allowReserved": False},
+    }
+    document = with_body("application/x-www-form-urlencoded", schema, encoding=encoding)
+    said = "a/b:c?@!$'()*;&q=1#x+y%2F"
+    body = {"a": said, "l": ["x/y", "z&"], "d": {"k": "v/w"}, "plain": "a/b"}
+    found = base64.b64decode((await arrived(origin, document, {"body": body}))["body"]).decode()
+    ended = "a/b:c?@!$'()*;%26q%3D1%23x%2By%252F"
+    assert found == f"a={ended}&l=x/y,z%26&d%5Bk%5D=v/w&plain=a%2Fb"
+    assert parse_qsl(found)[0] == ("a", said)
+
+
+async def test_reserved_characters_are_never_encoded_in_parts(origin: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    for reserved in (True, False):
+        document = with_body("multipart/form-data", schema, encoding={"a": {"allowReserved": reserved}})
+        found = parts(await arrived(origin, document, {"body": {"a": "a/b&c=%2F #"}}))
+        assert found["a"].get_content() == "a/b&c=%2F #"
+
+
 def parts(found: Json) -> dict[str, Any]:
     head = f"Content-Type: {found['headers']['content-type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + base64.b64decode(found["body"]), policy=email.policy.HTTP)
