@@ -51,7 +51,7 @@ def summary(item: Json) -> str:
         return line(said)
     if isinstance(config.get("command"), list):
         return line(" ".join(map(str, config["command"])))
-    for key in ("url", "uri", "title", "description"):
+    for key in ("url", "openapi", "base_url", "uri", "title", "description"):
         if config.get(key):
             return line(config[key])
     if isinstance(config.get("upstreams"), list):

@@ -54,6 +54,17 @@ def test_every_problem_is_reported_in_one_run_and_for_machines(cli: Cli, tmp_pat
     ]
 
 
+def test_a_credential_that_lacks_what_its_upstream_cannot_say_is_a_problem(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text(
+        "[credentials.id]\nuse = 'client_credentials'\nclient_id = 'me'\nclient_secret = 'x'\n"
+        "[upstreams.two]\nuse = 'mcp'\nurl = 'http://127.0.0.1:9/mcp'\ncredential = 'id'\n"
+    )
+    result = cli("check")
+    assert result.exit_code == 2
+    assert "upstreams.two.credential" in result.stderr
+    assert "set credentials.id.token_url" in result.stderr
+
+
 def test_connect_reports_state_era_and_counts(process: Process, tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text(
         ONE + "[upstreams.two]\nuse = 'mcp'\ncommand = ['no-such-program-here']\n"
@@ -139,11 +150,14 @@ def test_files_that_are_not_there_or_no_good_are_told_with_the_problems_of_the_t
     cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "petstore.json").write_text("{")
+    (tmp_path / "new.json").write_text('{"openapi": "4.0.0"}')
     (tmp_path / "empty.pem").touch()
     (tmp_path / "protos").mkdir()
     (tmp_path / "gateway.toml").write_text(
         "[upstreams.typo]\nuse = 'rest'\nopenapi_file = 'petstor.json'\n"
         "[upstreams.cut]\nuse = 'rest'\nopenapi_file = 'petstore.json'\nca_file = 'empty.pem'\n"
+        "[upstreams.new]\nuse = 'rest'\nopenapi_file = 'new.json'\n"
+        "[upstreams.inline]\nuse = 'rest'\nopenapi_inline = { openapi = '3.0.0' }\n"
         "[upstreams.wrong]\nuse = 'rest'\nopenapi_fil = 'petstore.json'\n"
         "[upstreams.rpc]\nuse = 'grpc'\nurl = 'grpc://127.0.0.1:9'\nprotos = ['proto', 'protos']\n"
         "[upstreams.rpc2]\nuse = 'grpc'\nurl = 'grpcs://127.0.0.1:9'\ndescriptors = 'set.pb'\n"
@@ -168,11 +182,31 @@ def test_files_that_are_not_there_or_no_good_are_told_with_the_problems_of_the_t
         "auth.token.file": f"{tmp_path}/tokens",
     }
     assert wrong["upstreams.cut.openapi_file"].startswith("the document is not JSON")
+    assert wrong["upstreams.new.openapi_file"].startswith("OpenAPI '4.0.0' is not supported")
+    assert wrong["upstreams.inline.openapi_inline"] == "`paths` is missing"
     assert wrong["upstreams.cut.ca_file"].startswith("expected certificates in PEM form")
     assert wrong["upstreams.rpc.protos[1]"].startswith("expected .proto files, but there is none in ")
     assert wrong["upstreams.rpc2.client_cert"].startswith("cannot be used with its key: ")
     assert wrong["listeners.http.certfile"].startswith("cannot be used with its key: ")
     assert wrong["upstreams.wrong.openapi_fil"] == "unknown key; did you mean 'openapi_file'?"
+
+
+def test_keys_and_descriptor_sets_of_no_use_are_told(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "set.pb").write_bytes(b"\x0a\xff")
+    (tmp_path / "sign.pem").write_text("-----BEGIN CERTIFICATE-----")
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "gateway.toml").write_text(
+        "[upstreams.rpc]\nuse = 'grpc'\nurl = 'grpc://127.0.0.1:9'\ndescriptors = 'set.pb'\n"
+        "[transports.a2a]\nsigning_key = 'sign.pem'\n[transports.a2a.grpc]\nlisten = '127.0.0.1:0'\n"
+        "certfile = 'empty.pem'\nkeyfile = 'empty.pem'\nca_certs = 'empty.pem'\n"
+    )
+    wrong = _problems(cli("check", "--json"))
+    assert wrong.pop("transports.a2a.grpc.certfile").startswith("cannot be used with its key: ")
+    assert wrong.pop("transports.a2a.grpc.ca_certs").startswith("expected certificates in PEM form")
+    assert wrong == {
+        "upstreams.rpc.descriptors": "the file is no descriptor set",
+        "transports.a2a.signing_key": "no private key in PEM form, or one with a password",
+    }
 
 
 def test_an_extra_that_is_not_installed_is_told_where_it_is_needed(

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from portico._core.contracts.json import Json
 from portico._core.errors import ConfigError
 from portico.cli.api import Api, running_url
 from portico.cli.failures import Misuse
-from portico.cli.records import changes, difference
+from portico.cli.records import changes, difference, summary
 from tests.kernel.cli.conftest import Served
 from tests.kernel.cli.small_api import TOKEN, SmallApi, merged
 
@@ -54,6 +55,22 @@ def test_every_noun_can_be_added_listed_shown_changed_and_removed(
     assert api.records[noun, "one"]["about"]["enabled"] is True
     assert manage(noun, "rm", "one").exit_code == 0
     assert api.records == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        (
+            {"use": "rest", "openapi": "https://a.test/o.json", "base_url": "https://b"},
+            "https://a.test/o.json",
+        ),
+        ({"use": "rest", "base_url": "https://b.test", "tools": {"x": {"path": "/"}}}, "https://b.test"),
+        ({"use": "grpc", "url": "grpc://c.example:1"}, "grpc://c.example:1"),
+        ({"use": "tunnel", "secrets": ["***"]}, "use, secrets"),
+    ],
+)
+def test_a_list_says_where_an_upstream_is(config: Json, what: str) -> None:
+    assert summary({"config": config, "about": {}}) == what
 
 
 def test_an_upstream_is_added_by_its_url_in_one_line(manage: Cli, api: SmallApi) -> None:

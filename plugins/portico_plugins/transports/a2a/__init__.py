@@ -112,11 +112,23 @@ def settings() -> type[A2aConfig]:
 
 
 def check(config: A2aConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Whether the extra is installed."""
+    """Whether the extra is installed, and what is wrong with keys and certificates that are there."""
     from portico_plugins.a2a.missing import missing
+    from portico_plugins.pem import pem
 
+    if config.grpc is not None:
+        ours = {"ca_file": "ca_certs", "client_cert": "certfile"}
+        for place, text in pem(config.grpc.ca_certs, config.grpc.certfile, config.grpc.keyfile):
+            yield ("grpc", ours[str(place[0])]), text
     if missing():
         yield (), f"this transport {missing()}"
+    elif config.signing_key is not None and (base / config.signing_key).is_file():
+        from portico_plugins.transports.a2a.signing import BadKey, Signer
+
+        try:
+            Signer.of(base / config.signing_key)
+        except BadKey as problem:
+            yield ("signing_key",), str(problem)
 
 
 @asynccontextmanager

@@ -13,10 +13,11 @@ from portico_plugins.transports.a2a.grpc_config import GrpcConfig
 
 
 def _level(instance: Any, attribute: attrs.Attribute[Any], value: str) -> None:
-    from portico.api import LOG_LEVELS
+    from portico.api import LOG_LEVELS, nearest
 
     if value and value not in LOG_LEVELS:
-        raise ValueError(f"expected one of {', '.join(LOG_LEVELS)}, or nothing, got {value!r}")
+        near = nearest(value, LOG_LEVELS)
+        raise ValueError(f"expected one of {', '.join(LOG_LEVELS)}, or nothing, got {value!r}{near}")
 
 
 @attrs.frozen

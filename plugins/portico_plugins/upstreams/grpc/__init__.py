@@ -36,6 +36,13 @@ def check(config: GrpcConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...
     for at, each in enumerate(base / proto for proto in config.protos):
         if each.is_dir() and next(each.rglob("*.proto"), None) is None:
             yield ("protos", at), f"expected .proto files, but there is none in {each}"
+    if config.descriptors is not None and (base / config.descriptors).is_file():
+        from .descriptors import Unusable, from_set
+
+        try:
+            from_set((base / config.descriptors).read_bytes(), config.max_descriptor_bytes)
+        except (Unusable, OSError) as reason:
+            yield ("descriptors",), str(reason)
 
 
 @asynccontextmanager

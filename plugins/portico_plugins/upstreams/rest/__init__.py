@@ -24,18 +24,23 @@ def settings() -> type[RestConfig]:
 
 
 def check(config: RestConfig, base: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What is wrong with files that are there: the document, certificates."""
+    """What is wrong with the document, if it is here, and with certificates."""
     from portico_plugins.pem import pem
 
-    from .document import Unfit, parse
+    from .document import Document, Unfit, parse
     from .files import read_file
 
     yield from pem(config.ca_file, config.client_cert, config.client_key)
     if config.openapi_file is not None:
         try:
-            parse(read_file((base / config.openapi_file).as_uri(), None, config.max_document_bytes))
+            Document(parse(read_file((base / config.openapi_file).as_uri(), None, config.max_document_bytes)))
         except Unfit as reason:
             yield ("openapi_file",), str(reason)
+    if config.openapi_inline:
+        try:
+            Document(config.openapi_inline)
+        except Unfit as reason:
+            yield ("openapi_inline",), str(reason)
 
 
 @asynccontextmanager

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
 
 from portico.api import nearest
 
 from .document import Document, Unfit
+from .operations import operations
 from .servers import variables_of
 
 if TYPE_CHECKING:
     from .config import RestConfig
+    from .options import Match
     from .tools import Lot
 
 Mistakes = list[tuple[tuple[str, str], str]]
 """Where it is said, and why that is of no use."""
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"})
+"""One of these may well be in no operation, and be meant."""
 
 
 def mistakes_in(lot: Lot) -> Mistakes:
@@ -54,3 +61,29 @@ def mistakes_at_start(config: RestConfig) -> Mistakes:
         return mistakes_in(Lot(Document(config.openapi_inline), config))
     except (Unfit, RecursionError):
         return []  # it is of no use at all, and the upstream says why
+
+
+def idle_patterns(document: Document, config: RestConfig) -> Iterator[tuple[str, str, str]]:
+    """Patterns that fit no operation of the document: where they stand, the pattern, the nearest name."""
+    matches: list[tuple[str, Match]] = [
+        *((f"include[{n}]", one) for n, one in enumerate(config.include)),
+        *((f"exclude[{n}]", one) for n, one in enumerate(config.exclude)),
+        *((f"shapes[{n}].match", one.match) for n, one in enumerate(config.shapes) if one.match),
+    ]
+    if not matches:
+        return
+    every = list(operations(document))
+    tags = {tag for one in every for tag in one.tags}
+    ids, paths = {one.id for one in every if one.id}, {one.path for one in every}
+    methods = {one.method for one in every} | _METHODS
+    for place, match in matches:
+        upper = tuple(method.upper() for method in match.methods)
+        for key, patterns, names in (
+            ("tags", match.tags, tags),
+            ("operations", match.operations, ids),
+            ("paths", match.paths, paths),
+            ("methods", upper, methods),
+        ):
+            for pattern in patterns:
+                if not any(fnmatchcase(name, pattern) for name in names):
+                    yield f"{place}.{key}", pattern, nearest(pattern, names)[2:]

@@ -92,12 +92,14 @@ class Tools:
         skipped: What became no tool, and why: `(operation, reason)`; mistakes of the configuration first.
         lack: Why there is none, although the document has operations, or which name in the configuration it
             has nothing for; "" otherwise.
+        idle: Patterns that fit nothing: `(where, pattern, the nearest name)`.
     """
 
     tools: Mapping[str, Tool]
     schemes: Mapping[str, Json]
     skipped: tuple[tuple[str, str], ...]
     lack: str = ""
+    idle: tuple[tuple[str, str, str], ...] = ()
 
 
 class Lot:

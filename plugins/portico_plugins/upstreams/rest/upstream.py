@@ -31,7 +31,7 @@ from .client import Client
 from .config import RestConfig
 from .directory import Directory
 from .document import Document, Unfit
-from .mistakes import mistakes_in
+from .mistakes import idle_patterns, mistakes_in
 from .requests import Request
 from .security import placed
 from .selection import by_hand
@@ -137,6 +137,8 @@ class RestUpstream(Refreshed):
         self._calls.take(placed(found.schemes, self._config))
         before = self.offer.tools
         self._show(found, directory)
+        for place, pattern, hint in found.idle[:20]:
+            self._host.log.warning("pattern_fits_nothing", key=place, pattern=pattern, hint=hint)
         for key, reason in found.skipped[:20]:
             self._host.log.warning("operation_left_out", operation=key, reason=reason)
         self._host.log.info("upstream_ready", tools=len(self.offer.tools), left_out=len(found.skipped))
@@ -164,7 +166,9 @@ class RestUpstream(Refreshed):
         schemes: Mapping[str, Json] = {}
         skipped: tuple[tuple[str, str], ...] = ()
         lack = ""
+        idle: tuple[tuple[str, str, str], ...] = ()
         if document is not None:
+            idle = tuple(idle_patterns(document, config))
             settings = {key: one for key, one in config.operations.items() if key not in config.tools}
             own = attrs.evolve(config, operations=settings)
             if config.mode == "search":
@@ -188,7 +192,7 @@ class RestUpstream(Refreshed):
                     skipped += ((f"tools.{name}", f"the document has an operation {made!r} too"),)
                 else:
                     tools[made] = one
-        return Tools(tools, schemes, skipped, lack), directory
+        return Tools(tools, schemes, skipped, lack, idle), directory
 
     # --- calls ------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from a2a.utils.errors import (
 )
 from google.protobuf import json_format
 
+from portico_plugins.transports.a2a.config import A2aConfig
 from tests.plugins.transports.a2a.kinds import BLOCKS, HUGE, NAME, SIZE
 from tests.plugins.transports.a2a.peers import (
     BINDINGS,
@@ -176,6 +177,11 @@ async def test_which_log_messages_are_told_is_configured(level: str, logs: int) 
     told = [json_format.MessageToDict(event.status_update.metadata) for event in events]
     assert len([each for each in told if "log" in each]) == logs
     assert len([each for each in told if "progress" in each]) == 2
+
+
+def test_a_log_level_that_there_is_not_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(ValueError, match=r"got 'warn'; did you mean 'warning'\?"):
+        A2aConfig(log_level="warn")
 
 
 async def test_a_tool_is_told_which_message_it_is_called_for() -> None:

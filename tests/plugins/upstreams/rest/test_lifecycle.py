@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from portico.api import INVALID_PARAMS, METHOD_NOT_FOUND, UPSTREAM_UNAVAILABLE, Json, Refused, Secret, State
-from portico_plugins.upstreams.rest.config import HandTool, Match, OperationSettings, SchemeSettings
+from portico_plugins.upstreams.rest.config import (
+    HandTool,
+    Match,
+    OperationSettings,
+    SchemeSettings,
+    Shape,
+    ShapeRule,
+)
 from tests.plugins.upstreams.kit import Running, call, exchange, serving
 from tests.plugins.upstreams.rest.kit import echo, http, raw, running, simple
 
@@ -280,6 +287,28 @@ async def test_a_selection_that_selects_nothing_is_told(mode: str, more: Any, re
         assert (up.upstream.state, up.upstream.reason) == (State.DEGRADED, f"document: {reason}")
         await up.upstream.refresh()
         assert up.upstream.reason == f"document: {reason}"
+
+
+@pytest.mark.parametrize("mode", ["tools", "search"])
+async def test_patterns_that_fit_no_operation_are_told_with_the_nearest_name(mode: str) -> None:
+    paths = {"/pets": {"get": {"operationId": "listPets", "tags": ["pets"]}}, "/x": {"lock": {}}}
+    root = {"openapi": "3.2.0", "paths": paths}
+    config: Json = {
+        "include": (Match(tags=("pest", "pets")), Match(methods=("GTE", "get", "HEAD"))),
+        "exclude": (Match(operations=("lisPets", "delete*")), Match(paths=("/pet",))),
+        "shapes": (ShapeRule(match=Match(operations=("list*", "add")), shape=Shape(jsonpath="$.a")),),
+    }
+    async with running(openapi_inline=root, base_url="http://127.0.0.1:9", mode=mode, **config) as up:
+        assert up.upstream.state is State.READY
+        told = [facts for _, event, facts in up.log.lines if event == "pattern_fits_nothing"]
+        assert told == [
+            {"key": "include[0].tags", "pattern": "pest", "hint": "did you mean 'pets'?"},
+            {"key": "include[1].methods", "pattern": "GTE", "hint": "did you mean 'GET'?"},
+            {"key": "exclude[0].operations", "pattern": "lisPets", "hint": "did you mean 'listPets'?"},
+            {"key": "exclude[0].operations", "pattern": "delete*", "hint": ""},
+            {"key": "exclude[1].paths", "pattern": "/pet", "hint": "did you mean '/pets'?"},
+            {"key": "shapes[0].match.operations", "pattern": "add", "hint": ""},
+        ]
 
 
 async def test_a_document_that_gives_no_tool_says_why() -> None:
