@@ -104,6 +104,8 @@ from portico._core.protocol.eras import (
     META_VERSION,
     MODERN_VERSIONS,
     NAME_PARAM,
+    RELATED_TASK,
+    TASKS_EXTENSION,
     is_modern,
 )
 from portico._core.protocol.headers import (
@@ -207,9 +209,11 @@ __all__ = [
     "POLICY_DENIED",
     "PROXIED",
     "RATE_LIMITED",
+    "RELATED_TASK",
     "RESOURCE_NOT_FOUND_LEGACY",
     "ROUTING_HEADERS",
     "SHUTTING_DOWN",
+    "TASKS_EXTENSION",
     "TOOL_DEFINITION_CHANGED",
     "UNSUPPORTED_VERSION",
     "UPSTREAM_BAD_RESPONSE",

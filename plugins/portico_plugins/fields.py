@@ -1,4 +1,4 @@
-"""Fields that many config tables have: lower bounds, files, URLs, and whether addresses may be private."""
+"""Fields that many config tables have: lower bounds, files, URLs, proxies, which addresses may be private."""
 
 from __future__ import annotations
 
@@ -51,3 +51,29 @@ def private_addresses(whose: str) -> Any:
         "`gateway.managed_private` decides. Cloud metadata addresses are refused either way."
     )
     return attrs.field(default=True, metadata=doc(text, managed=False))
+
+
+def proxy_url() -> Any:
+    """A field for the HTTP proxy to connect through, with `proxy_secret` and `proxy_resolving` beside it."""
+    from portico_plugins.urls import proxy  # a gateway without such tables never imports it
+
+    text = (
+        "The HTTP proxy through which to connect; the environment is not asked. It must take CONNECT to the "
+        "port that is connected to."
+    )
+    metadata = doc(text, example="http://proxy.example.com:3128", operator_only=True)
+    return attrs.field(default="", validator=proxy, metadata=metadata)
+
+
+def proxy_secret() -> Any:
+    """A field for what the proxy wants to know."""
+    return attrs.field(default=None, metadata=doc("`user:password` for the proxy.", operator_only=True))
+
+
+def proxy_resolving() -> Any:
+    """A field for who resolves names where there is a proxy."""
+    text = (
+        "Whether names are left to the proxy to resolve, and with them the judgement of addresses. Without "
+        "it, the proxy is told addresses that were judged here."
+    )
+    return attrs.field(default=False, metadata=doc(text, operator_only=True))

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from portico.api import Secret
+
 
 def port_of(value: str) -> int | None:
     """A URL's port, if it has one; `{port}` stands for a free one, where a program is to be launched.
@@ -52,3 +54,9 @@ def proxy(_: Any, __: Any, value: str) -> None:
         raise ValueError("expected http://HOST:PORT; proxies that speak TLS or SOCKS are not supported")
     if parts.port == 0:
         raise ValueError("expected a port from 1 to 65535")
+
+
+def proxied(proxy: str, credentials: Secret | None, resolves: bool) -> None:
+    """Validate what is said about a proxy: there is one."""
+    if not proxy and (credentials is not None or resolves):
+        raise ValueError("`proxy_credentials` and `proxy_resolves` mean nothing without `proxy`")

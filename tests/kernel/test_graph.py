@@ -9,7 +9,7 @@ import pytest
 from portico._config import graph
 from portico._config.components import Component, refs, resolve
 from portico._config.wording import dotted
-from portico.api import AuthScheme, ConfigError, Factory, Ref, Registry, Store, Upstream
+from portico.api import AuthScheme, ConfigError, Factory, Ref, Registry, Store, Upstream, doc
 
 
 @attrs.frozen
@@ -37,6 +37,23 @@ def component(key: str, config: Any = None) -> tuple[tuple[str, str], Component]
     unused: Any = None
     factory: Factory[Any, Any] = Factory(name="x", summary="", config=type(config), create=unused)
     return (kind, name), Component(kind, name, "x", config, factory, "p")
+
+
+@attrs.frozen
+class Open:
+    url: str = attrs.field(default="", metadata=doc("Where.", needed=True))
+    more: str = ""
+
+
+@attrs.frozen
+class Giving:
+    store: Ref[Store] | None = attrs.field(default=None, metadata=doc("Which.", gives=("url",)))
+
+
+@attrs.frozen
+class Outer:
+    by_name: dict[str, Giving | Inner] = attrs.field(factory=dict)
+    several: tuple[Inner, ...] = ()
 
 
 def order(*components: tuple[tuple[str, str], Component]) -> list[str]:
@@ -143,3 +160,16 @@ def test_a_reference_without_a_kind_is_the_plugins_mistake() -> None:
 
     with pytest.raises(TypeError, match="thing must be typed Ref"):
         list(refs(Loose()))
+
+
+def test_what_a_component_lacks_is_a_problem_of_every_field_that_does_not_give_it() -> None:
+    to = Ref[Store]("s")
+    outer = Outer({"a": Giving(to), "b.c": Inner(to)}, (Inner(), Inner(to)))
+    found = [component("upstreams.u", outer), component("upstreams.v", Inner(Ref("fine")))]
+    found += [component("stores.s", Open()), component("stores.fine", Open(url="x"))]
+    said = "store 's' has no `url`, which nothing else says here: set stores.s.url"
+    assert graph.lacking(dict(found)) == [
+        ('upstreams.u.by_name."b.c".store', said),
+        ("upstreams.u.several[1].store", said),
+    ]
+    assert graph.lacking(dict(found[:2])) == []

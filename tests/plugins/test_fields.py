@@ -8,7 +8,17 @@ from typing import Any
 import attrs
 import pytest
 
-from portico_plugins.fields import number, operator_file, private_addresses, public_url, seconds
+from portico.api import Secret
+from portico_plugins.fields import (
+    number,
+    operator_file,
+    private_addresses,
+    proxy_resolving,
+    proxy_secret,
+    proxy_url,
+    public_url,
+    seconds,
+)
 
 
 @attrs.frozen
@@ -20,6 +30,9 @@ class Table:
     url: str = public_url("Where clients are.")
     file: Path | None = operator_file("A file.")
     private: bool = private_addresses("it")
+    proxy: str = proxy_url()
+    proxy_credentials: Secret | None = proxy_secret()
+    proxy_resolves: bool = proxy_resolving()
 
 
 @pytest.mark.parametrize(
@@ -31,6 +44,7 @@ class Table:
         ({"more": -1}, "expected at least 0, got -1"),
         ({"url": "gateway.example.com"}, "expected a URL such as https://gateway.example.com"),
         ({"url": "https://gateway.example.com/?a"}, "expected a URL such as https://gateway.example.com"),
+        ({"proxy": "socks5://proxy.example.com:1080"}, "expected http"),
     ],
 )
 def test_a_value_that_a_field_cannot_have_is_refused(given: dict[str, Any], said: str) -> None:
@@ -39,7 +53,9 @@ def test_a_value_that_a_field_cannot_have_is_refused(given: dict[str, Any], said
 
 
 def test_fields_have_defaults_that_are_fine_and_say_who_may_set_them() -> None:
-    assert attrs.astuple(Table()) == (1.0, None, 10, 0, "", None, True)
+    assert attrs.astuple(Table()) == (1.0, None, 10, 0, "", None, True, "", None, False)
     about = {field.name: field.metadata for field in attrs.fields(Table)}
     assert all(metadata["doc"] for metadata in about.values())
-    assert (about["file"]["operator_only"], about["private"]["managed"]) == (True, False)
+    assert about["private"]["managed"] is False
+    ours = {name for name, metadata in about.items() if metadata.get("operator_only")}
+    assert ours == {"file", "proxy", "proxy_credentials", "proxy_resolves"}

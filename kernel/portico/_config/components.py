@@ -45,6 +45,13 @@ class Component:
         """What its config refers to; see `refs`."""
         return tuple(refs(self.config))
 
+    @property
+    def left_open(self) -> list[str]:
+        """What its config leaves for those who refer to it to say; they do not always."""
+        fields = attrs.fields(type(self.config))
+        needed = [field.name for field in fields if field.metadata.get("needed")]
+        return [name for name in needed if not getattr(self.config, name)]
+
 
 Look = Callable[[Component, Path], Iterable[tuple[Place, str]]]
 """Looks at a component and the folder its relative paths are relative to; gives what is wrong."""
@@ -72,6 +79,18 @@ def _refs(value: Any, hint: Any, place: Place) -> Iterator[tuple[Place, str, Ref
     elif isinstance(value, list | tuple | set | frozenset):
         for index, item in enumerate(value):
             yield from _refs(item, hint, (*place, index))
+
+
+def metadata(config: Any, place: Place) -> Mapping[Any, Any]:
+    """The metadata of the field that a place in a config is in."""
+    found: Mapping[Any, Any] = {}
+    for step in place:
+        if attrs.has(type(config)):
+            found = attrs.fields_dict(type(config))[str(step)].metadata
+            config = getattr(config, str(step))
+        else:
+            config = config[step]
+    return found
 
 
 def resolve(config: Any, ref: Ref[Any]) -> Key:

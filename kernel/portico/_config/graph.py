@@ -6,7 +6,7 @@ import graphlib
 import heapq
 from collections.abc import Iterable, Mapping
 
-from portico._config.components import Component, Key
+from portico._config.components import Component, Key, metadata
 from portico._config.wording import dotted, nearest
 from portico._core.errors import ConfigError
 from portico._core.specs import KINDS
@@ -29,6 +29,29 @@ def dangling(
                 hint = nearest(ref.name, names, "configured")
                 message = f"no {KINDS[kind].noun} {ref.name!r} is configured{hint}"
                 problems.append((dotted((*key, *place)), message))
+    return problems
+
+
+def lacking(components: Mapping[Key, Component]) -> list[tuple[str, str]]:
+    """The `(path, message)` of every reference to something that cannot be used there, for what it lacks.
+
+    Args:
+        components: By key.
+    """
+    problems = []
+    for key, component in components.items():
+        for place, kind, ref in component.refs:
+            found = components.get((kind, ref.name))
+            if found is None or not (left := found.left_open):
+                continue
+            given = metadata(component.config, place).get("gives", ())
+            for name in left:
+                if name not in given:
+                    message = (
+                        f"{KINDS[kind].noun} {ref.name!r} has no `{name}`, which nothing else says here: "
+                        f"set {dotted((kind, ref.name, name))}"
+                    )
+                    problems.append((dotted((*key, *place)), message))
     return problems
 
 

@@ -247,7 +247,7 @@ def load(
     for kind, name in off:
         del raw[kind][name]
     made_before.forget_all_but(components)
-    problems += graph.dangling(components, raw)
+    problems += graph.dangling(components, raw) + graph.lacking(components)
     if not problems:
         problems += graph.cycle(components)
     if gateway is not None:

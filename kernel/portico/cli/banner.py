@@ -41,14 +41,13 @@ def announce(settings: Settings, upstreams: Json, addresses: Sequence[str]) -> N
         addresses: What is listened on.
     """
     bases = base_urls(settings, addresses)
-    uses = [each.use for (kind, _), each in settings.components.items() if kind == "transports"]
-    ends = [WAYS[way] for way in WAYS if way in uses]
+    uses = transports_of(settings)
     width = max(map(len, settings.servers))
     where = [
         f"  {name:<{width}}  {url}{'  (token needed)' if needs_token(settings, name) else ''}"
         for name in settings.servers
         for base in bases
-        for url in (*urls_of(base, name, ends), *_agents(base, name, uses))
+        for url in ways_in(base, name, uses)
     ]
     entries = _http_entries(settings, bases[0]) if "streamable_http" in uses else {}
     _print(settings.source, where, upstreams, entries, err=False)
@@ -91,6 +90,17 @@ def base_urls(settings: Settings, addresses: Sequence[str]) -> list[str]:
 def _reachable(address: str) -> str:
     host, _, port = address.rpartition(":")
     return f"{_ANY_HOST.get(host, host)}:{port}"
+
+
+def transports_of(settings: Settings) -> list[str]:
+    """What transports are there, those that are turned off left out."""
+    return [each.use for (kind, _), each in settings.components.items() if kind == "transports"]
+
+
+def ways_in(base: str, server: str, uses: Collection[str]) -> list[str]:
+    """The URLs of a virtual server, one for each of these transports that has one."""
+    ends = [WAYS[way] for way in WAYS if way in uses]
+    return [*urls_of(base, server, ends), *_agents(base, server, uses)]
 
 
 def urls_of(base: str, server: str, ends: Iterable[tuple[str, str]]) -> list[str]:

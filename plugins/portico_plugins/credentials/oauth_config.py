@@ -13,7 +13,14 @@ from attrs.validators import deep_iterable
 
 from portico.api import Secret, doc
 from portico_plugins import urls
-from portico_plugins.fields import number, operator_file, seconds
+from portico_plugins.fields import (
+    number,
+    operator_file,
+    proxy_resolving,
+    proxy_secret,
+    proxy_url,
+    seconds,
+)
 
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _TEXT: Final = re.compile(r"[\x20-\x7e]*")
@@ -64,6 +71,7 @@ class ClientCredentialsConfig:
             "is used then.",
             example="https://id.example.com/oauth2/token",
             outbound=True,
+            needed=True,
         ),
     )
     client_id: str = attrs.field(validator=_client, metadata=doc("The client.", example="portico"))
@@ -131,31 +139,14 @@ class ClientCredentialsConfig:
     )
     client_cert: Path | None = operator_file("PEM file with the certificate to show (mTLS), chain included.")
     client_key: Path | None = operator_file("PEM file with its private key, without a password.")
-    proxy: str = attrs.field(
-        default="",
-        validator=urls.proxy,
-        metadata=doc(
-            "The HTTP proxy through which to connect; the environment is not asked.",
-            example="http://proxy.example.com:3128",
-            operator_only=True,
-        ),
-    )
-    proxy_credentials: Secret | None = attrs.field(
-        default=None, metadata=doc("`user:password` for the proxy.", operator_only=True)
-    )
-    proxy_resolves: bool = attrs.field(
-        default=False,
-        metadata=doc(
-            "Whether names are left to the proxy to resolve, and with them the judgement of addresses.",
-            operator_only=True,
-        ),
-    )
+    proxy: str = proxy_url()
+    proxy_credentials: Secret | None = proxy_secret()
+    proxy_resolves: bool = proxy_resolving()
 
     def __attrs_post_init__(self) -> None:
         """Refuse combinations that mean nothing."""
         urls.identity(self.client_cert, self.client_key)
-        if not self.proxy and (self.proxy_credentials is not None or self.proxy_resolves):
-            raise ValueError("`proxy_credentials` and `proxy_resolves` mean nothing without `proxy`")
+        urls.proxied(self.proxy, self.proxy_credentials, self.proxy_resolves)
         if self.token_url and not (self.allow_http or is_guarded(self.token_url)):
             raise ValueError(
                 "`token_url` is http://, where anybody on the way can read the secret: make it https://, or "

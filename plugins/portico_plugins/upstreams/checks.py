@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from portico.api import Secret
-from portico_plugins.urls import identity, port_of, proxy, url
+from portico_plugins.urls import identity, port_of, proxied, url
 
 __all__ = [
     "COOKIE",
@@ -16,7 +16,7 @@ __all__ = [
     "headers",
     "identity",
     "port_of",
-    "proxy",
+    "proxied",
     "url",
 ]
 

@@ -54,6 +54,17 @@ def test_every_problem_is_reported_in_one_run_and_for_machines(cli: Cli, tmp_pat
     ]
 
 
+def test_a_credential_that_lacks_what_its_upstream_cannot_say_is_a_problem(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text(
+        "[credentials.id]\nuse = 'client_credentials'\nclient_id = 'me'\nclient_secret = 'x'\n"
+        "[upstreams.two]\nuse = 'mcp'\nurl = 'http://127.0.0.1:9/mcp'\ncredential = 'id'\n"
+    )
+    result = cli("check")
+    assert result.exit_code == 2
+    assert "upstreams.two.credential" in result.stderr
+    assert "set credentials.id.token_url" in result.stderr
+
+
 def test_connect_reports_state_era_and_counts(process: Process, tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text(
         ONE + "[upstreams.two]\nuse = 'mcp'\ncommand = ['no-such-program-here']\n"

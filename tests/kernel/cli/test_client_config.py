@@ -77,6 +77,68 @@ def test_the_url_may_come_from_the_environment(cli: Cli, monkeypatch: pytest.Mon
     assert "https://elsewhere/mcp" in cli("client-config", "codex").stdout
 
 
+def url_in(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    url: str = json.loads(result.stdout)["mcpServers"]["portico"]["url"]
+    return url
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("", URL),
+        ("[gateway]\nlisten = ['0.0.0.0:9000', '[::1]:9001']\n", "http://127.0.0.1:9000/mcp"),
+        ("[gateway]\nlisten = ['127.0.0.1:0']\n", URL),
+        ("[gateway]\npublic_url = 'https://mcp.example.com'\n", "https://mcp.example.com/mcp"),
+        ("[transports.sse]\n", URL),
+    ],
+)
+def test_the_url_is_that_of_the_configuration_file(cli: Cli, tmp_path: Path, text: str, url: str) -> None:
+    (tmp_path / "gateway.toml").write_text(text)
+    assert url_in(cli("client-config", "cursor")) == url
+    assert url_in(cli("client-config", "cursor", "--url", "http://h:1")) == "http://h:1/mcp"
+
+
+def test_a_virtual_server_of_the_configuration_file_has_its_own_url(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("[gateway]\nlisten = ['127.0.0.1:9000']\n")
+    result = cli("client-config", "cursor", "--config", "own.toml", "--server", "team")
+    entry = json.loads(result.stdout)["mcpServers"]["portico-team"]
+    assert entry == {"url": "http://127.0.0.1:9000/servers/team/mcp"}
+
+
+@pytest.mark.parametrize(
+    ("text", "ways"),
+    [
+        ("", "none at all"),
+        ("[transports.sse]\n[transports.websocket]\n", "http://127.0.0.1:4444/sse, ws://127.0.0.1:4444/ws"),
+        (
+            "[transports.jsonrpc]\n[transports.management_api]\n",
+            "http://127.0.0.1:4444/rpc, management_api",
+        ),
+    ],
+)
+@pytest.mark.parametrize("client", ["claude-code", "stdio"])
+def test_without_the_transport_the_ways_in_that_are_there_are_named(
+    cli: Cli, tmp_path: Path, client: str, text: str, ways: str
+) -> None:
+    (tmp_path / "gateway.toml").write_text(f"[transports.streamable_http]\nenabled = false\n{text}")
+    result = cli("client-config", client)
+    assert (result.exit_code, result.stdout) == (2, "")
+    said = "has no transport `streamable_http`, through which these clients come in; it has"
+    assert result.stderr == f"gateway: gateway.toml {said} {ways}\n"
+    assert cli("client-config", client, "--url", URL).exit_code == 0
+
+
+def test_a_file_with_problems_is_no_reason_for_no_snippet_unless_it_was_named(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "gateway.toml").write_text("[auth.token]\ntokens = '${env:NOT_IN_THIS_SHELL}'\n")
+    result = cli("client-config", "cursor")
+    assert url_in(result) == URL
+    assert "gateway.toml has problems" in result.stderr
+    assert cli("client-config", "cursor", "--config", "gateway.toml").exit_code == 2
+
+
 def test_a_shell_cannot_be_reached_through_the_options(cli: Cli) -> None:
     assert cli("client-config", "claude-code", "--token-env", "$(id)").exit_code == 2
     words = shlex.split(cli("client-config", "claude-code", "--url", "http://h/mcp;id").stdout)

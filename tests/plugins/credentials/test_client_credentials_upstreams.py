@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from portico.api import Era, Json, Ref, Refused, State, Target
+from portico.api import ConfigError, Era, Json, Ref, Refused, State, Target
 from portico.testing.running import running_gateway
 from portico_plugins.upstreams.rest.config import HandTool
 from tests.plugins.credentials.token_server import GrpcGate, TokenServer, granted
@@ -239,3 +240,50 @@ path = "/x"
             answer = await gateway.request("tools/call", {"name": "op", "arguments": {}})
     assert answer["structuredContent"]["headers"]["authorization"] == "Bearer token-1"
     assert tokens.clients() == [("me", "canary")]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'use = "mcp"\nurl = "http://127.0.0.1:9/mcp"',
+        'use = "grpc"\nurl = "grpc://127.0.0.1:9"',
+        'use = "a2a"\nurl = "http://127.0.0.1:9"',
+        'use = "rest"\nbase_url = "http://127.0.0.1:9"\ntools.op.path = "/x"',
+    ],
+)
+async def test_a_credential_without_a_token_url_is_an_error_where_no_document_says_one(
+    table: str, tmp_path: Any
+) -> None:
+    own = '[credentials.id]\nuse = "client_credentials"\nclient_id = "me"\nclient_secret = "canary"\n'
+    config = f'{own}[upstreams.up]\n{table}\ncredential = "id"\n'
+    with pytest.raises(ConfigError) as refused:
+        async with running_gateway(config, base=tmp_path):
+            pass
+    said = "credential 'id' has no `token_url`, which nothing else says here: set credentials.id.token_url"
+    assert refused.value.problems == [("upstreams.up.credential", said)]
+
+
+async def test_a_credential_without_a_token_url_is_none_where_a_document_says_one(tmp_path: Any) -> None:
+    tokens = TokenServer()
+    async with serving(tokens) as id_, serving(tokens.gate(echo)) as origin:
+        flows = {"clientCredentials": {"tokenUrl": f"{id_}/token", "scopes": {}}}
+        document = {
+            "openapi": "3.1.0",
+            "components": {"securitySchemes": {"o": {"type": "oauth2", "flows": flows}}},
+            "paths": {"/x": {"get": {"operationId": "op", "security": [{"o": []}]}}},
+        }
+        (tmp_path / "openapi.json").write_text(json.dumps(document))
+        config = f"""
+[credentials.id]
+use = "client_credentials"
+client_id = "me"
+client_secret = "canary"
+[upstreams.up]
+use = "rest"
+openapi_file = "openapi.json"
+base_url = "{origin}"
+security.o.credential = "id"
+"""
+        async with running_gateway(config, base=tmp_path) as gateway:
+            answer = await gateway.request("tools/call", {"name": "op", "arguments": {}})
+    assert answer["structuredContent"]["headers"]["authorization"] == "Bearer token-1"

@@ -40,7 +40,8 @@ def doc(text: str, **extra: Any) -> dict[str, Any]:
     Args:
         text: One or two sentences; Markdown is fine.
         extra: Further metadata, `example=` among others. `exists="file"` (or `"folder"`, `"either"`) says of
-            a `Path`, or of several, that it has to be there: `gateway check` looks.
+            a `Path`, or of several, that it has to be there: `gateway check` looks. `needed=True` says that
+            a component without it can only be referred to by fields with `gives=("its_name",)`.
     """
     return {"doc": text, **extra}
 

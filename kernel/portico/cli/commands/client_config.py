@@ -12,7 +12,10 @@ from typing import Any, Final
 import attrs
 import click
 
+from portico._core.errors import ConfigError
+from portico.cli.compose import DEFAULT, Sources, compose, config_file, installed
 from portico.cli.connect import DEFAULT_URL, endpoint
+from portico.cli.failures import Misuse
 
 
 @attrs.frozen
@@ -121,9 +124,15 @@ _CLIENTS: Final[dict[str, tuple[str, Callable[[Wanted], str]]]] = {
 @click.option(
     "--url",
     envvar="PORTICO_URL",
-    default=DEFAULT_URL,
-    show_default=True,
-    help="The gateway's MCP endpoint. [env: PORTICO_URL]",
+    help="The gateway's MCP endpoint. By default what the configuration file says, without one "
+    f"{DEFAULT_URL}. [env: PORTICO_URL]",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="PORTICO_CONFIG",
+    help=f"Where there is no --url: the configuration file. By default ./{DEFAULT} where there is one. "
+    "[env: PORTICO_CONFIG]",
 )
 @click.option("--server", default="", metavar="NAME", help="A virtual server of it, by name.")
 @click.option(
@@ -132,11 +141,46 @@ _CLIENTS: Final[dict[str, tuple[str, Callable[[Wanted], str]]]] = {
     metavar="VARIABLE",
     help="The gateway wants a token; this environment variable holds it.",
 )
-def command(client: str, url: str, server: str, token_env: str) -> None:
+def command(client: str, url: str | None, config: Path | None, server: str, token_env: str) -> None:
     """Print the configuration snippet for an MCP client; where it goes is said on stderr."""
     place, make = _CLIENTS[client]
     name = f"portico-{server}" if server and server != "default" else "portico"
     if token_env and not token_env.isidentifier():
         raise click.UsageError(f"expected the name of an environment variable, got {token_env!r}")
+    where = endpoint(url, server) if url else _configured(config, server)
     click.echo(f"# {place}", err=True)
-    click.echo(make(Wanted(name, endpoint(url, server), token_env)))
+    click.echo(make(Wanted(name, where, token_env)))
+
+
+def _configured(config: Path | None, server: str) -> str:
+    """The MCP endpoint that the configuration file has.
+
+    Raises:
+        Misuse: It has none.
+        ConfigError: It was named, and has problems.
+    """
+    sources = Sources(config=config)
+    if config_file(sources) is None:
+        return endpoint(DEFAULT_URL, server)
+    from portico.cli import banner
+
+    try:
+        settings = compose(sources, installed(None))
+    except ConfigError as error:
+        if config is not None:
+            raise
+        count = len(error.problems)
+        said = f"{error.source} has problems ({count}; see `gateway check`), so the address is the usual one"
+        click.echo(f"gateway: {said}", err=True)
+        return endpoint(DEFAULT_URL, server)
+    addresses = [each for each in settings.gateway.listen if not each.endswith(":0")]
+    base = next(iter(banner.base_urls(settings, addresses)), DEFAULT_URL.removesuffix("/mcp"))
+    uses = banner.transports_of(settings)
+    if "streamable_http" in uses:
+        return f"{base}{banner.path_of(server or 'default')}"
+    ways = banner.ways_in(base, server or "default", uses)
+    others = [use for use in uses if use not in banner.WAYS and use != "a2a"]
+    raise Misuse(
+        f"{settings.source} has no transport `streamable_http`, through which these clients come in; "
+        f"it has {', '.join([*ways, *others]) or 'none at all'}"
+    )

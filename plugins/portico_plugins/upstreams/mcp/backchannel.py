@@ -12,6 +12,7 @@ from portico.api import (
     GATEWAY,
     INVALID_PARAMS,
     INVALID_REQUEST,
+    META_SUBSCRIPTION,
     METHOD_NOT_FOUND,
     Exchange,
     Host,
@@ -269,7 +270,7 @@ class Backchannel:
             return self._about(wire.task_of(message.arguments()))
         if b"subscriptionId" in bytes(message.params):
             meta = message.arguments().get("_meta")
-            ident = meta.get(wire.SUBSCRIPTION_KEY) if isinstance(meta, dict) else None
+            ident = meta.get(META_SUBSCRIPTION) if isinstance(meta, dict) else None
             if ident is not None:
                 return self.calls.get(ident) if isinstance(ident, int) else None
         clients = [call for call in self.calls.values() if call.exchange is not None]

@@ -11,6 +11,9 @@ import msgspec
 
 from portico.api import (
     GATEWAY,
+    LATEST_MODERN,
+    LEGACY_VERSIONS,
+    META_SERVER_INFO,
     UNSUPPORTED_VERSION,
     UPSTREAM_BAD_RESPONSE,
     UPSTREAM_UNAVAILABLE,
@@ -22,7 +25,6 @@ from portico.api import (
 )
 from portico_plugins.failures import bad_response, reason_of, unavailable
 
-from . import wire
 from .call import Call
 from .http import gateway_caller
 from .legacy import extended
@@ -140,11 +142,11 @@ def _discovered(raw: bytes, host: Host) -> Offer:
         said = msgspec.json.decode(raw, type=_Discovered)
     except (ValueError, RecursionError):
         raise LegacyOnly from None
-    if wire.MODERN not in said.versions:
-        if any(version in wire.LEGACY for version in said.versions):
+    if LATEST_MODERN not in said.versions:
+        if any(version in LEGACY_VERSIONS for version in said.versions):
             raise LegacyOnly
         raise _unsupported(host)
-    info = (said.meta or {}).get(wire.SERVER_KEY)
+    info = (said.meta or {}).get(META_SERVER_INFO)
     return Offer(
         capabilities=said.capabilities,
         instructions=said.instructions or "",
@@ -155,7 +157,7 @@ def _discovered(raw: bytes, host: Host) -> Offer:
 
 def _names_ours(refusal: Refused) -> bool:
     supported = refusal.data.get("supported") if isinstance(refusal.data, dict) else None
-    return refusal.code == UNSUPPORTED_VERSION and isinstance(supported, list) and wire.MODERN in supported
+    return refusal.code == UNSUPPORTED_VERSION and isinstance(supported, list) and LATEST_MODERN in supported
 
 
 def _judge_version_error(refusal: Refused, host: Host) -> None:
@@ -168,7 +170,7 @@ def _judge_version_error(refusal: Refused, host: Host) -> None:
     if refusal.code != UNSUPPORTED_VERSION:
         return
     supported = refusal.data.get("supported") if isinstance(refusal.data, dict) else None
-    if isinstance(supported, list) and any(version in wire.LEGACY for version in supported):
+    if isinstance(supported, list) and any(version in LEGACY_VERSIONS for version in supported):
         raise LegacyOnly
     raise _unsupported(host)
 

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from portico.api import Era, Exchange, Host, Json, Refused, Result, Target
+from portico.api import (
+    LEGACY_VERSIONS,
+    LOG_LEVELS,
+    TASKS_EXTENSION,
+    Era,
+    Exchange,
+    Host,
+    Json,
+    Refused,
+    Result,
+    Target,
+)
 from portico_plugins.failures import bad_response
 
 from . import wire
@@ -27,9 +38,9 @@ def offered(capabilities: Json) -> Json:
     """What a legacy server is told of a client's capabilities: what can be bridged, in a stable order."""
     told = {name: capabilities[name] for name in sorted(_OFFERED) if name in capabilities}
     extensions = told.get("extensions")
-    if isinstance(extensions, dict) and wire.TASKS_KEY in extensions:
+    if isinstance(extensions, dict) and TASKS_EXTENSION in extensions:
         # Nothing that this era has; and what a task was begun in must be where it is asked for.
-        told["extensions"] = {name: each for name, each in extensions.items() if name != wire.TASKS_KEY}
+        told["extensions"] = {name: each for name, each in extensions.items() if name != TASKS_EXTENSION}
         if not told["extensions"]:
             del told["extensions"]
     return told
@@ -49,7 +60,7 @@ def extended(capabilities: Json) -> Json:
         return capabilities
     extensions = capabilities.get("extensions")
     known = extensions if isinstance(extensions, dict) else {}
-    return {**capabilities, "extensions": {**known, wire.TASKS_KEY: {}}}
+    return {**capabilities, "extensions": {**known, TASKS_EXTENSION: {}}}
 
 
 class _Initialized(msgspec.Struct):
@@ -85,7 +96,7 @@ class LegacySession(Session):
         """Shake hands; any revision of the era will do."""
         await self.wire.open()
         params = {
-            "protocolVersion": wire.LEGACY[0],
+            "protocolVersion": LEGACY_VERSIONS[0],
             "capabilities": self._offered,
             "clientInfo": self._client_info,
         }
@@ -94,7 +105,7 @@ class LegacySession(Session):
             said = msgspec.json.decode(raw, type=_Initialized)
         except (ValueError, RecursionError):
             raise bad_response(self._host.name, "bad_initialize_result") from None
-        if said.version not in wire.LEGACY:
+        if said.version not in LEGACY_VERSIONS:
             raise bad_response(self._host.name, "unsupported_protocol_version")
         self.capabilities = said.capabilities
         self.info = said.info
@@ -124,12 +135,13 @@ class LegacySession(Session):
 
     async def _set_level(self, level: str) -> None:
         """Have the server send messages down to this level: once, the lowest in use; the kernel filters."""
-        rank = wire.LEVELS.index(level) if level in wire.LEVELS else 0
+        level = level if level in LOG_LEVELS else "debug"
+        rank = LOG_LEVELS[level]
         if "logging" not in self.capabilities or (self._level is not None and self._level <= rank):
             return
         self._level = rank
         try:
-            await self.request("logging/setLevel", {"level": wire.LEVELS[rank]})
+            await self.request("logging/setLevel", {"level": level})
         except Refused as refusal:
             self._host.log.debug("upstream_log_level_refused", reason=refusal.message)
 

@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from portico.api import (
+    LATEST_MODERN,
+    NAME_PARAM,
     Era,
     Exchange,
     Host,
@@ -133,13 +135,13 @@ class ModernHttp:
 
 
 def _head(method: str, params: Json) -> bytes:
-    name = params.get(wire.NAMED.get(method, ""))
+    name = params.get(NAME_PARAM.get(method, ""))
     return _routing(method, name if isinstance(name, str) else None)
 
 
 @lru_cache(maxsize=1024)
 def _routing(method: str, name: str | None) -> bytes:
-    headers = {"MCP-Protocol-Version": wire.MODERN, "Mcp-Method": encode_header_value(method)}
+    headers = {"MCP-Protocol-Version": LATEST_MODERN, "Mcp-Method": encode_header_value(method)}
     if name is not None:
         headers["Mcp-Name"] = encode_header_value(name)
     return JSON_BODY + JSON_AND_SSE + header_lines(headers.items())

@@ -10,6 +10,7 @@ from portico.api import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
+    TASKS_EXTENSION,
     UPSTREAM_BAD_RESPONSE,
     Era,
     Exchange,
@@ -48,7 +49,7 @@ class Requests(Protocol):
 def known(capabilities: Json) -> bool:
     """Whether a client has said that it knows the extension."""
     extensions = capabilities.get("extensions")
-    return isinstance(extensions, dict) and wire.TASKS_KEY in extensions
+    return isinstance(extensions, dict) and TASKS_EXTENSION in extensions
 
 
 class OldTasks:

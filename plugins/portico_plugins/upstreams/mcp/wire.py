@@ -9,32 +9,20 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from portico.api import Exchange, Json, Principal, Refused, SseTooLarge
-
-MODERN: Final = "2026-07-28"
-LEGACY: Final = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
-
-PREFIX: Final = "io.modelcontextprotocol/"
-VERSION_KEY: Final = PREFIX + "protocolVersion"
-INFO_KEY: Final = PREFIX + "clientInfo"
-CAPABILITIES_KEY: Final = PREFIX + "clientCapabilities"
-LEVEL_KEY: Final = PREFIX + "logLevel"
-SUBSCRIPTION_KEY: Final = PREFIX + "subscriptionId"
-SERVER_KEY: Final = PREFIX + "serverInfo"
-RELATED_TASK_KEY: Final = PREFIX + "related-task"
-TASKS_KEY: Final = PREFIX + "tasks"
-
-NAMED: Final = {
-    "tools/call": "name",
-    "prompts/get": "name",
-    "resources/read": "uri",
-    "tasks/get": "taskId",
-    "tasks/update": "taskId",
-    "tasks/cancel": "taskId",
-}
-"""Methods with an `Mcp-Name` header, and the parameter it mirrors."""
-
-LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+from portico.api import (
+    LATEST_MODERN,
+    META_CAPABILITIES,
+    META_CLIENT_INFO,
+    META_LOG_LEVEL,
+    META_PREFIX,
+    META_VERSION,
+    RELATED_TASK,
+    Exchange,
+    Json,
+    Principal,
+    Refused,
+    SseTooLarge,
+)
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder().decode
@@ -239,14 +227,16 @@ def _meta(params: Json) -> Json:
 def modern_params(exchange: Exchange, ident: int) -> Json:
     """An exchange's params with the `_meta` every modern request has; other `_meta` keys stay."""
     meta = {
-        key: value for key, value in _meta(exchange.params).items() if key not in (LEVEL_KEY, "progressToken")
+        key: value
+        for key, value in _meta(exchange.params).items()
+        if key not in (META_LOG_LEVEL, "progressToken")
     }
-    meta[VERSION_KEY] = MODERN
-    meta[CAPABILITIES_KEY] = exchange.capabilities
+    meta[META_VERSION] = LATEST_MODERN
+    meta[META_CAPABILITIES] = exchange.capabilities
     if exchange.client_info is not None:
-        meta[INFO_KEY] = exchange.client_info
+        meta[META_CLIENT_INFO] = exchange.client_info
     if exchange.log_level is not None:
-        meta[LEVEL_KEY] = exchange.log_level
+        meta[META_LOG_LEVEL] = exchange.log_level
     if exchange.progress_token is not None:
         meta["progressToken"] = ident
     return {**exchange.params, "_meta": meta}
@@ -264,7 +254,7 @@ def legacy_params(exchange: Exchange, ident: int) -> Json:
     meta = {
         key: value
         for key, value in _meta(exchange.params).items()
-        if key != "progressToken" and (not key.startswith(PREFIX) or key == RELATED_TASK_KEY)
+        if key != "progressToken" and (not key.startswith(META_PREFIX) or key == RELATED_TASK)
     }
     if exchange.progress_token is not None:
         meta["progressToken"] = ident
@@ -275,7 +265,7 @@ def legacy_params(exchange: Exchange, ident: int) -> Json:
 
 def task_of(params: Json) -> str:
     """The server's id of the task a message belongs to, "" for none."""
-    related = _meta(params).get(RELATED_TASK_KEY)
+    related = _meta(params).get(RELATED_TASK)
     own = related.get("taskId") if isinstance(related, dict) else None
     return own if isinstance(own, str) else ""
 
@@ -283,14 +273,14 @@ def task_of(params: Json) -> str:
 def unrelated(value: Json) -> Json:
     """A result, or params, of a task's without its id: clients know it by another."""
     meta = _meta(value)
-    if RELATED_TASK_KEY not in meta:
+    if RELATED_TASK not in meta:
         return value
-    rest = {key: each for key, each in meta.items() if key != RELATED_TASK_KEY}
+    rest = {key: each for key, each in meta.items() if key != RELATED_TASK}
     value = {key: each for key, each in value.items() if key != "_meta"}
     return {**value, "_meta": rest} if rest else value
 
 
 def own_params(params: Json | None, info: Json, capabilities: Json) -> Json:
     """Params of a modern request the gateway makes for itself."""
-    meta = {VERSION_KEY: MODERN, CAPABILITIES_KEY: capabilities, INFO_KEY: info}
+    meta = {META_VERSION: LATEST_MODERN, META_CAPABILITIES: capabilities, META_CLIENT_INFO: info}
     return {**(params or {}), "_meta": meta}

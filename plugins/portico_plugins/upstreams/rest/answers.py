@@ -134,6 +134,18 @@ def misshapen(answer: Answer, shape: Shape, why: str) -> Result:
     return Result(value={"content": [{"type": "text", "text": said}], "isError": True, "_meta": meta})
 
 
+def broken_off(answer: Answer, why: str) -> Result:
+    """What a call gives whose stream could not be taken to its end.
+
+    Args:
+        answer: With what had come of it.
+        why: A stable word.
+    """
+    said = f"The API's answer could not be taken to its end ({why}). What had come of it:"
+    content = [{"type": "text", "text": text} for text in (said, answer.body.decode("utf-8", "replace"))]
+    return Result(value={"content": content, "isError": True, "_meta": {_STATUS: answer.status}})
+
+
 def _decoded(body: bytes) -> Any:
     return msgspec.json.decode(body.removeprefix(_BOM))
 

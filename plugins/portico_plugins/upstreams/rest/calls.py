@@ -12,9 +12,8 @@ import jsonschema_rs
 
 from portico.api import INVALID_PARAMS, Credential, Exchange, FlowCredential, Host, Json, Refused, Result
 from portico_plugins.failures import bad_response, error_text, timed_out
-from portico_plugins.http1 import Answer
 
-from .answers import WrongAnswer, misshapen, result_of, shapable
+from .answers import WrongAnswer, broken_off, misshapen, result_of, shapable
 from .asking import Adding
 from .client import Client
 from .config import RestConfig
@@ -107,7 +106,7 @@ class Calls:
             raise timed_out(self._host.name, exchange) from None
 
     async def _call(self, exchange: Exchange, tool: Tool, arguments: Json) -> Result:
-        take = partial(self._take, exchange, tool, self._host.clock.monotonic())
+        collector = self._collector(exchange, tool)
         passed = {
             own: exchange.headers[name.lower()]
             for name, own in self._config.pass_headers.items()
@@ -115,10 +114,10 @@ class Calls:
         }
         adding = await self._additions(exchange, tool)
         request = request_of(tool, arguments, passed, adding.layers, self._config.max_request_bytes)
-        answer = await self._client.send(request, exchange.id, take)
+        answer = await self._client.send(request, exchange.id, collector.take)
         if answer.status == 401 and await adding.renew(request):  # it was not carried out
             request = request_of(tool, arguments, passed, adding.layers, self._config.max_request_bytes)
-            answer = await self._client.send(request, exchange.id, take)
+            answer = await self._client.send(request, exchange.id, collector.take)
         promised = "outputSchema" in tool.definition
         check = partial(self._faults, tool, "outputSchema") if promised else None
         try:
@@ -131,6 +130,8 @@ class Calls:
                     answer.body = await self._shaper.shaped(shape.language, shape.program, answer.body)
                 except Unshaped as error:
                     return misshapen(answer, shape, str(error))
+            if collector.broken:
+                return broken_off(answer, collector.broken)
             return result_of(answer, tool, request, check, self._config.max_error_bytes, page)
         except WrongAnswer as error:
             raise bad_response(self._host.name, str(error), exchange) from None
@@ -156,12 +157,12 @@ class Calls:
             await adding.ask(self._credential)
         return adding
 
-    async def _take(self, exchange: Exchange, tool: Tool, began: float, answer: Answer) -> None:
-        """Collect a stream that a call is answered with."""
+    def _collector(self, exchange: Exchange, tool: Tool) -> Collector:
+        """What takes the stream that a call may be answered with."""
+        began = self._host.clock.monotonic()
         ends = began + (tool.timeout if tool.timeout is not None else self._config.call_timeout)
         quiet = tool.shape is not None
-        collector = Collector(self._config, exchange, began, ends, self._host.clock, quiet=quiet)
-        await collector.take(answer)
+        return Collector(self._config, exchange, began, ends, self._host.clock, quiet=quiet)
 
     def _faults(self, tool: Tool, key: str, value: Any) -> list[str]:
         """What is wrong with a value, as of a schema of a tool."""

@@ -10,7 +10,15 @@ import attrs
 from attrs.validators import deep_iterable
 
 from portico.api import Credential, Json, Ref, Secret, Wrong, doc, nearest
-from portico_plugins.fields import number, operator_file, private_addresses, seconds
+from portico_plugins.fields import (
+    number,
+    operator_file,
+    private_addresses,
+    proxy_resolving,
+    proxy_secret,
+    proxy_url,
+    seconds,
+)
 from portico_plugins.upstreams import checks
 
 from .mistakes import mistakes_at_start
@@ -216,33 +224,14 @@ class RestConfig:
 
     client_cert: Path | None = operator_file("PEM file with the certificate to show (mTLS), chain included.")
     client_key: Path | None = operator_file("PEM file with its private key, without a password.")
-    proxy: str = attrs.field(
-        default="",
-        validator=checks.proxy,
-        metadata=doc(
-            "The HTTP proxy through which to connect; the environment is not asked. It must take CONNECT to "
-            "the port of the API.",
-            example="http://proxy.example.com:3128",
-            operator_only=True,
-        ),
-    )
-    proxy_credentials: Secret | None = attrs.field(
-        default=None, metadata=doc("`user:password` for the proxy.", operator_only=True)
-    )
-    proxy_resolves: bool = attrs.field(
-        default=False,
-        metadata=doc(
-            "Whether names are left to the proxy to resolve, and with them the judgement of addresses. "
-            "Without it, the proxy is told addresses that were judged here.",
-            operator_only=True,
-        ),
-    )
+    proxy: str = proxy_url()
+    proxy_credentials: Secret | None = proxy_secret()
+    proxy_resolves: bool = proxy_resolving()
 
     def __attrs_post_init__(self) -> None:
         """Refuse combinations that mean nothing."""
         checks.identity(self.client_cert, self.client_key)
-        if not self.proxy and (self.proxy_credentials is not None or self.proxy_resolves):
-            raise ValueError("`proxy_credentials` and `proxy_resolves` mean nothing without `proxy`")
+        checks.proxied(self.proxy, self.proxy_credentials, self.proxy_resolves)
         given = [bool(self.openapi), self.openapi_file is not None, bool(self.openapi_inline)]
         if sum(given) > 1:
             raise ValueError("expected at most one of `openapi`, `openapi_file` and `openapi_inline`")

@@ -132,7 +132,10 @@ class SchemeSettings:
     password: Secret | None = attrs.field(default=None, metadata=doc("The password, of a `basic` scheme."))
     credential: Ref[Credential] | None = attrs.field(
         default=None,
-        metadata=doc("A configured credential that is asked for each caller, instead of a secret here."),
+        metadata=doc(
+            "A configured credential that is asked for each caller, instead of a secret here.",
+            gives=("token_url",),
+        ),
     )
 
     def __attrs_post_init__(self) -> None:

@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from portico.api import Clock, Exchange, Json, SseParser
-from portico_plugins.http1 import Answer, Unusable
+from portico_plugins.failures import of_http, reason_of
+from portico_plugins.http1 import Answer, HttpError, Unusable
 
 from .config import RestConfig
 from .payloads import EVENTS, SEQUENCES
@@ -98,6 +99,9 @@ class Collector:
         ends: When it must have ended.
         clock: Time.
         quiet: Whether progress shows no items.
+
+    Attributes:
+        broken: Why a stream of which items had come could not be taken to its end; "" where it could.
     """
 
     def __init__(
@@ -118,15 +122,16 @@ class Collector:
         self._ends = began + max(seconds - _MARGIN, seconds * 0.9)
         self._items: list[bytes] = []
         self._size = 0
+        self.broken = ""
 
     async def take(self, answer: Answer) -> None:
         """Collect the items, which become the answer's body: `{"items": [...]}`, with `truncated` and why.
 
         Raises:
-            Unusable: One of them is no item.
-            HttpError: The stream was cut off.
+            HttpError: The stream was cut off, or what came is no item, before there was one.
             TimeoutError: Nothing came in time.
         """
+        self._items, self._size, self.broken = [], 0, ""  # it may be the second answer to a call
         why = ""
         try:
             async with asyncio.timeout(self._ends - self._clock.monotonic()):
@@ -135,6 +140,10 @@ class Collector:
             if not self._items:
                 raise
             why = "deadline"
+        except HttpError as error:
+            if not self._items:
+                raise
+            why = self.broken = reason_of(of_http(error, ""))
         end = b',"truncated":%b' % _encode(why) if why else b""
         answer.body = b'{"items":[%b]%b}' % (b",".join(self._items), end)
         answer.headers = {**answer.headers, b"content-type": b"application/json"}

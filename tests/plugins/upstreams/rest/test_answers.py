@@ -247,7 +247,7 @@ async def test_what_nobody_takes_for_json_is_still_none(body: bytes) -> None:
             "answer_cut_short",
         ),
         (
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 100\r\n\r\ndata: 1\n\n",
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 100\r\n\r\ndata: 1\n",
             UPSTREAM_BAD_RESPONSE,
             "answer_cut_short",
         ),

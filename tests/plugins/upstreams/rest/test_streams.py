@@ -199,13 +199,60 @@ async def test_a_stream_that_is_no_stream_fails_with_a_reason() -> None:
         with pytest.raises(Refused) as found:
             await up.send(call("op"))
         assert found.value.code == UPSTREAM_TIMEOUT
-    assert await refused(head(LINES) + b"{}\n{") == (UPSTREAM_BAD_RESPONSE, "bad_json")
+    assert await refused(head(LINES) + b"{") == (UPSTREAM_BAD_RESPONSE, "bad_json")
     assert await refused(head(SEQ) + b"\x1e{") == (UPSTREAM_BAD_RESPONSE, "bad_json")
     assert await refused(head(SSE) + b"data: \xff\n\n") == (UPSTREAM_BAD_RESPONSE, "bad_text")
     long = head(LINES) + b'"' + b"x" * 5000
     assert await refused(long, max_stream_bytes=1024) == (UPSTREAM_BAD_RESPONSE, "message_too_large")
-    cut = head(LINES, "Content-Length: 100") + b"1\n"
+    cut = head(LINES, "Content-Length: 100") + b"1"
     assert await refused(cut) == (UPSTREAM_BAD_RESPONSE, "answer_cut_short")
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why", "items"),
+    [
+        (head(LINES, CHUNKED) + b'9\r\n{"n": 1}\n\r\n3\r\n{"n\r\n', "answer_cut_short", [{"n": 1}]),
+        (head(LINES, "Content-Length: 100") + b"1\n2\n", "answer_cut_short", [1, 2]),
+        (head(SSE, CHUNKED) + b"9\r\ndata: 1\n\n\r\n", "answer_cut_short", [{"data": 1}]),
+        (head(LINES) + b"{}\n{", "bad_json", [{}]),
+        (head(LINES) + b"1\n" + b"x" * 5000, "message_too_large", [1]),
+    ],
+)
+async def test_a_stream_that_breaks_off_gives_what_came_and_why(
+    answer: bytes, why: str, items: list[Any]
+) -> None:
+    client, bounds = Client(), {"max_stream_bytes": 1024, "openapi_inline": simple()}
+
+    async def cut(asked: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer[:-1])
+        await writer.drain()
+        await client.news.wait()  # an item has come
+        writer.write(answer[-1:])
+
+    async with raw(cut) as server, running(base_url=server.origin, **bounds) as up:
+        value = (await up.send(call("op", client=client, progress_token="p"))).value
+    assert value["isError"] is True
+    said, came = (each["text"] for each in value["content"])
+    assert said == f"The API's answer could not be taken to its end ({why}). What had come of it:"
+    assert json.loads(came) == {"items": items, "truncated": why}
+    assert "structuredContent" not in value
+    assert value["_meta"] == {"portico/httpStatus": 200}
+    assert len(client.frames) == len(items)
+
+
+async def test_a_stream_that_breaks_off_gives_no_more_than_its_shape_and_no_success() -> None:
+    own = {"op": OperationSettings(shape=Shape(jsonpath="$.items[*].n"))}
+    body = head(LINES, "Content-Length: 100") + b'{"n": 1, "s": "s3"}\n'
+    async with (
+        raw(body) as server,
+        running(openapi_inline=simple(), base_url=server.origin, operations=own) as up,
+    ):
+        value = (await up.send(call("op"))).value
+    assert (value["isError"], value["content"][1]["text"]) == (True, "[1]")
+    assert "s3" not in json.dumps(value)
 
 
 async def test_a_stream_that_has_ended_leaves_its_connection_for_the_next_call() -> None:
