@@ -154,7 +154,7 @@ class ToolAgent(RequestHandler):
         """Have a task go on with a message; a task that could not even begin is none."""
         work, new = entry.work, not entry.work.task.history
         work.hear(message)
-        follower = work.follow()
+        follower = work.follow(heard=True)
         try:
             begin(entry.run)
         except BaseException:
