@@ -139,6 +139,8 @@ class ToolAgent(RequestHandler):
         if wanted is not None:
             order = wanted
             return self._let(entry, message, lambda run: run.begin(order, visit.headers))
+        if said.skill in tools:
+            tools = {said.skill: tools[said.skill]}
         return self._let(entry, message, lambda run: run.offer(tools))
 
     def _tell(

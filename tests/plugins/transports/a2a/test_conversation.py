@@ -236,6 +236,15 @@ async def test_a_skill_may_be_named_in_the_metadata() -> None:
     assert texts == ["a", "b", "c", "d"]
 
 
+async def test_of_a_skill_that_the_message_names_only_its_own_schema_is_told() -> None:
+    async with tools("say", "nothing", "steps") as (web, _), sdk_client(web, streaming=False) as client:
+        for named, offered in (("steps", {"steps"}), ("unknown", {"say", "nothing", "steps"})):
+            task = await task_of(client, saying("hello", metadata={"skillId": named}))
+            assert task.status.state == INPUT
+            shown = data_of(task.status.message.parts[1])["tools"]
+            assert {tool["name"] for tool in shown} == offered
+
+
 @pytest.mark.parametrize(
     ("part", "error"),
     [
