@@ -64,7 +64,12 @@ class RateLimitConfig:
         ),
     )
     methods: tuple[str, ...] = attrs.field(
-        default=("tools/call",), validator=_some, metadata=doc('MCP methods to count; `"*"` is every one.')
+        default=("tools/call", "a2a/SendMessage", "a2a/SendStreamingMessage"),
+        validator=_some,
+        metadata=doc(
+            'Methods to count; `"*"` is every one. By default calls of tools, and messages that A2A clients '
+            "send to agents behind the gateway."
+        ),
     )
     buckets: int = number(10_000, "The most buckets to keep; those beyond share one.")
 
@@ -145,6 +150,8 @@ def _principal(exchange: Exchange) -> Hashable:
 
 def _parts(endpoints: Callable[[], Mapping[str, Endpoint]]) -> Mapping[Dimension, Key]:
     def upstream(exchange: Exchange) -> Hashable:
+        if exchange.foreign and exchange.target is not None:
+            return exchange.target.upstream
         try:
             return endpoints()[exchange.server].view.route(exchange.method, exchange.params).upstream
         except Refused:

@@ -88,6 +88,15 @@ async def test_every_principal_has_a_bucket_of_its_own_whatever_its_scopes() -> 
         assert not await let_in(policy, Principal("alice", "people", scopes=frozenset({"more"})))
 
 
+async def test_messages_to_agents_behind_count_as_calls_of_tools_do() -> None:
+    async with limited(FakeClock(), rate=1, burst=3) as policy:
+        assert await let_in(policy)
+        assert await let_in(policy, method="a2a/SendMessage")
+        assert await let_in(policy, method="a2a/SendStreamingMessage")
+        assert not await let_in(policy, method="a2a/SendMessage")
+        assert await let_in(policy, method="a2a/GetTask")
+
+
 async def test_methods_that_are_not_counted_have_no_frame() -> None:
     async with limited(FakeClock(), rate=1, burst=1) as policy:
         assert Pipeline([("limit", policy)], done).chain("tools/list") is done

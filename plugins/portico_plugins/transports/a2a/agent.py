@@ -139,6 +139,8 @@ class ToolAgent(RequestHandler):
         if wanted is not None:
             order = wanted
             return self._let(entry, message, lambda run: run.begin(order, visit.headers))
+        if said.skill in tools:
+            tools = {said.skill: tools[said.skill]}
         return self._let(entry, message, lambda run: run.offer(tools))
 
     def _tell(
@@ -154,7 +156,7 @@ class ToolAgent(RequestHandler):
         """Have a task go on with a message; a task that could not even begin is none."""
         work, new = entry.work, not entry.work.task.history
         work.hear(message)
-        follower = work.follow()
+        follower = work.follow(heard=True)
         try:
             begin(entry.run)
         except BaseException:

@@ -41,18 +41,28 @@ class Questions:
 
     @property
     def parts(self) -> list[Part]:
-        """The questions: for a person as text, for a program as JSON with the schema of the answer."""
+        """The questions: for a person as text, for a program as JSON with the schema of the answer.
+
+        The schema of a single form stands beside it, too: that is where an `a2a` upstream looks for one.
+        """
         texts = [str(self._params(key).get("message", "")) for key in self._requests]
         texts += [str(self._params(key)["url"]) for key in self._requests if "url" in self._params(key)]
+        data: Json = {"inputRequests": self._requests}
+        if len(self._requests) == 1 and self.state == TaskState.TASK_STATE_INPUT_REQUIRED:
+            key = next(iter(self._requests))
+            data["requestedSchema"] = self._params(key).get("requestedSchema", {})
+            if not self._fields(key):
+                texts.append("Answer with accept, decline or cancel.")
         text = "\n".join(filter(None, texts)) or "The tool needs an answer."
-        return [text_part(text), data_part({"inputRequests": self._requests})]
+        return [text_part(text), data_part(data)]
 
     def answered_by(self, said: Said) -> Json:
         """The answers in a message, by the keys of the questions.
 
         `{"inputResponses": {key: {"action", "content"}}}` answers any number of questions. One question is
-        answered by `{"action", "content"}`, by the content alone, or, if it is for one string, by plain text;
-        that something was done at a URL, by anything.
+        answered by `{"action", "content"}`, by the content alone, or, if it is for one string, by plain text.
+        In any other form `decline` and `cancel` are plain text enough, and `accept` where there is nothing to
+        fill in; that something was done at a URL, is told by anything.
 
         Raises:
             InvalidParamsError: It answers something else.
@@ -72,7 +82,7 @@ class Questions:
             raise InvalidParamsError(_expected(keys))
         if given is not None:
             return {keys[0]: self._answer(keys[0], given)}
-        return {keys[0]: {"action": "accept", "content": self._content_of(keys[0], said.text)}}
+        return {keys[0]: self._told(keys[0], said.text)}
 
     def _params(self, key: str) -> Json:
         params = self._requests[key].get("params")
@@ -88,14 +98,23 @@ class Questions:
             return given
         return {"action": "accept", "content": given}
 
-    def _content_of(self, key: str, text: str) -> Json:
-        schema = self._params(key).get("requestedSchema")
-        properties = schema.get("properties") if isinstance(schema, dict) else None
-        if text and isinstance(properties, dict) and len(properties) == 1:
-            name, of = next(iter(properties.items()))
+    def _told(self, key: str, text: str) -> Json:
+        """What plain text answers."""
+        fields, word = self._fields(key), text.strip().lower()
+        if text and len(fields) == 1:
+            name, of = next(iter(fields.items()))
             if isinstance(of, dict) and of.get("type") == "string":
-                return {name: text}
+                return {"action": "accept", "content": {name: text}}
+        if word in ("decline", "cancel"):
+            return {"action": word}
+        if word == "accept" and not fields:
+            return {"action": word, "content": {}}
         raise InvalidParamsError('Expected a data part {"action": "accept", "content": {...}}')
+
+    def _fields(self, key: str) -> Json:
+        schema = self._params(key).get("requestedSchema")
+        fields = schema.get("properties") if isinstance(schema, dict) else None
+        return fields if isinstance(fields, dict) else {}
 
 
 def _expected(keys: list[str]) -> str:

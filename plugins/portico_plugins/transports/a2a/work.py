@@ -185,10 +185,19 @@ class Work:
         if not passing:
             self._told(self, event)
 
-    def follow(self) -> Follower:
-        """Begin to follow it: the first event is the task as it is now. `forget` ends that."""
+    def follow(self, *, heard: bool = False) -> Follower:
+        """Begin to follow it: the first event is the task as it is now. `forget` ends that.
+
+        Args:
+            heard: Whether it was just told something: what it has waited for until now is asked no more, and
+                clients that look at the first event alone would take it for a question.
+        """
         follower = Follower()
-        follower.tell(self.snapshot(), passing=False)
+        shown = self.snapshot()
+        if heard and self.waits:
+            shown.status.state = TaskState.TASK_STATE_SUBMITTED
+            shown.status.ClearField("message")
+        follower.tell(shown, passing=False)
         self._followers.add(follower)
         return follower
 

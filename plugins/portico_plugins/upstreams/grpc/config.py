@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +47,14 @@ def metadata_problem(name: str, value: str | bytes) -> str | None:
     return None
 
 
+def binary(value: str) -> bytes | None:
+    """What a value of a key that ends with `-bin` stands for, as gRPC writes it in headers; None for none."""
+    try:
+        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
 def _installed(_: Any, __: Any, value: str) -> None:
     if missing():
         raise ValueError(f"this kind of upstream {missing()}")
@@ -66,8 +76,8 @@ def _compiler(_: Any, __: Any, value: tuple[Path, ...]) -> None:
 
 def _metadata(_: Any, __: Any, value: dict[str, Secret]) -> None:
     for name, secret in value.items():
-        given = secret.reveal()
-        problem = metadata_problem(name, given.encode() if name.endswith("-bin") else given)
+        given = binary(secret.reveal()) if name.endswith("-bin") else secret.reveal()
+        problem = f"the value of {name!r} is no base64" if given is None else metadata_problem(name, given)
         if problem:
             raise ValueError(problem)
 
@@ -146,7 +156,9 @@ class GrpcConfig:
     )
     output_schemas: bool = attrs.field(default=True, metadata=doc("Whether tools have output schemas."))
     metadata: dict[str, Secret] = attrs.field(
-        factory=dict, validator=_metadata, metadata=doc("Metadata to send with every call.")
+        factory=dict,
+        validator=_metadata,
+        metadata=doc("Metadata to send with every call. Values of keys ending with `-bin` are base64."),
     )
     pass_headers: tuple[str, ...] = attrs.field(
         default=(),

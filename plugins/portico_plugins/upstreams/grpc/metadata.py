@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 
 from portico.api import Exchange, Host
 from portico_plugins.upstreams.callers import Given, trace_of
 
-from .config import GrpcConfig, metadata_problem
+from .config import GrpcConfig, binary, metadata_problem
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -26,7 +24,7 @@ class Metadatas:
         self._fixed: dict[str, str | bytes] = {}
         for name, secret in config.metadata.items():
             value = secret.reveal()
-            self._fixed[name] = value.encode() if name.endswith("-bin") else value
+            self._fixed[name] = (binary(value) or b"") if name.endswith("-bin") else value
         self._passed = config.pass_headers
         self._given = Given(
             host.component(config.credential) if config.credential else None, host.name, _problem
@@ -73,7 +71,4 @@ def _passed(name: str, value: str | None) -> str | bytes | None:
         return None
     if not name.endswith("-bin"):
         return value if metadata_problem(name, value) is None else None
-    try:
-        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return None
+    return binary(value)

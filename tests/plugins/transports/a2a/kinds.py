@@ -40,6 +40,7 @@ SIZE: Json = {
         "required": ["size"],
     },
 }
+PLAIN: Json = {"message": "Sure?", "requestedSchema": {"type": "object", "properties": {}}}
 DOOR: Json = {
     "mode": "url",
     "message": "Please log in",
@@ -150,6 +151,12 @@ class Kinds:
 
     async def _name(self, exchange: Exchange, arguments: Json) -> Result:
         return _text(await exchange.client.ask("elicitation/create", NAME))
+
+    async def _size(self, exchange: Exchange, arguments: Json) -> Result:
+        return _text(await exchange.client.ask("elicitation/create", SIZE))
+
+    async def _plain(self, exchange: Exchange, arguments: Json) -> Result:
+        return _text(await exchange.client.ask("elicitation/create", PLAIN))
 
     async def _both(self, exchange: Exchange, arguments: Json) -> Result:
         answers = await asyncio.gather(

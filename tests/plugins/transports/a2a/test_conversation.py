@@ -17,6 +17,7 @@ from a2a.types import (
     SubscribeToTaskRequest,
     Task,
     TaskState,
+    TaskStatus,
 )
 from a2a.utils.errors import (
     A2AError,
@@ -28,6 +29,7 @@ from a2a.utils.errors import (
 )
 from google.protobuf import json_format
 
+from portico.api import Json
 from portico_plugins.transports.a2a.config import A2aConfig
 from tests.plugins.transports.a2a.kinds import BLOCKS, HUGE, NAME, SIZE
 from tests.plugins.transports.a2a.peers import (
@@ -234,6 +236,15 @@ async def test_a_skill_may_be_named_in_the_metadata() -> None:
     assert texts == ["a", "b", "c", "d"]
 
 
+async def test_of_a_skill_that_the_message_names_only_its_own_schema_is_told() -> None:
+    async with tools("say", "nothing", "steps") as (web, _), sdk_client(web, streaming=False) as client:
+        for named, offered in (("steps", {"steps"}), ("unknown", {"say", "nothing", "steps"})):
+            task = await task_of(client, saying("hello", metadata={"skillId": named}))
+            assert task.status.state == INPUT
+            shown = data_of(task.status.message.parts[1])["tools"]
+            assert {tool["name"] for tool in shown} == offered
+
+
 @pytest.mark.parametrize(
     ("part", "error"),
     [
@@ -318,6 +329,38 @@ async def test_text_does_not_answer_a_question_for_more_than_a_string() -> None:
         assert done.status.state == COMPLETED
 
 
+@pytest.mark.parametrize(
+    ("tool", "said", "meant"),
+    [
+        ("plain", " Accept", {"action": "accept", "content": {}}),
+        ("plain", "decline", {"action": "decline"}),
+        ("size", "Cancel", {"action": "cancel"}),
+        ("name", "decline", {"action": "accept", "content": {"name": "decline"}}),  # may well be a name
+    ],
+)
+async def test_a_word_is_enough_to_decline_and_to_accept_what_has_nothing_to_fill_in(
+    tool: str, said: str, meant: Json
+) -> None:
+    async with tools(tool) as (web, _), sdk_client(web, streaming=False) as client:
+        task = await task_of(client, order(tool))
+        assert ("Answer with accept, decline or cancel." in text_of(task)) is (tool == "plain")
+        assert got(await task_of(client, saying(said, task_id=task.id))) == meant
+
+
+async def test_what_has_something_to_fill_in_is_not_accepted_without() -> None:
+    async with tools("size") as (web, _), sdk_client(web, streaming=False) as client:
+        task = await task_of(client, order("size"))
+        with pytest.raises(InvalidParamsError, match="data part"):
+            await task_of(client, saying("accept", task_id=task.id))
+
+
+async def test_the_form_of_a_single_question_is_where_gateways_look_for_it() -> None:
+    async with tools("name", "both", "door") as (web, _), sdk_client(web, streaming=False) as client:
+        for tool, form in (("name", NAME["requestedSchema"]), ("both", None), ("door", None)):
+            task = await task_of(client, order(tool))
+            assert data_of(task.status.message.parts[1]).get("requestedSchema") == form
+
+
 @pytest.mark.parametrize("said", ["done", {"action": "accept"}])
 async def test_to_be_sent_to_a_url_is_to_have_to_authenticate(said: Any) -> None:
     async with tools("door") as (web, _), sdk_client(web, streaming=False) as client:
@@ -342,6 +385,9 @@ async def test_a_stream_ends_with_a_question_and_another_follows_the_answer() ->
         assert [event.WhichOneof("payload") for event in second] == [
             "task", "status_update", "artifact_update", "status_update",
         ]  # fmt: skip
+        assert second[0].task.status == TaskStatus(
+            state=TaskState.TASK_STATE_SUBMITTED, timestamp=first[-1].status_update.status.timestamp
+        )
 
 
 async def test_a_subscriber_stays_through_a_question() -> None:

@@ -232,6 +232,28 @@ async def test_headers_metadata_and_extensions_arrive_as_they_are(
     assert told["message"]["extensions"] == ["urn:x"]
 
 
+@each_binding
+async def test_the_rate_limit_of_a_virtual_server_holds_for_messages_to_agents_behind_it(
+    tmp_path: Path, binding: str
+) -> None:
+    more = """
+        [servers.limited]
+        upstreams = ["scripted"]
+        policies = ["limit"]
+        [policies.limit]
+        use = "rate_limit"
+        rate = 0.001
+        burst = 1
+        per = ["upstream"]
+    """
+    async with behind(tmp_path, more=more) as found:
+        url = found.url.replace("/default/", "/limited/")
+        async with found.client(binding, url=url) as client:
+            await sent(client, saying("tck-complete-task"))
+            with pytest.raises(A2AError, match="Too many requests"):
+                await sent(client, saying("tck-complete-task"))
+
+
 @each_way
 async def test_the_agent_is_given_its_own_tenant_and_not_the_clients(tmp_path: Path, way: str) -> None:
     async with behind(tmp_path, ways=[way], tenant=TENANT) as found:
