@@ -27,6 +27,8 @@ def test_every_setting_that_the_file_of_init_shows_is_a_real_one(cli: Cli, tmp_p
     cli("init")
     path = tmp_path / "gateway.toml"
     text = path.read_text()
+    for kind in ('"mcp"', '"rest"', '"grpc"', '"a2a"', "[transports.sse]", "[transports.websocket]"):
+        assert kind in text
     path.write_text(re.sub(r"(?m)^#(?! )", "", text))
     assert path.read_text().count("\n#") < text.count("\n#")
     result = cli("check")

@@ -27,7 +27,7 @@ listen = ["127.0.0.1:4444"]
 # Keeps sessions and cursors good over restarts: `openssl rand -hex 32` makes one.
 #secret = "${env:PORTICO_SECRET:-0123456789abcdef0123456789abcdef}"
 
-# --- upstreams: the MCP servers behind the gateway, under names of your choice -------------------
+# --- upstreams: what is behind the gateway, under names of your choice ---------------------------
 # `gateway plugins list` shows the kinds there are; `gateway plugins show mcp` every key of this one.
 
 # A program that speaks MCP on its standard input and output:
@@ -40,6 +40,15 @@ listen = ["127.0.0.1:4444"]
 #use = "mcp"
 #url = "https://mcp.example.com/mcp"
 #headers = { Authorization = "Bearer ${env:DOCS_TOKEN:-none}" }
+
+# An HTTP API, by its OpenAPI document:
+#[upstreams.pets]
+#use = "rest"
+#openapi = "https://pets.example.com/openapi.json"
+#include = [{ tags = ["pets"] }]
+
+# gRPC servers (use = "grpc") and A2A agents (use = "a2a") have a `url`, and take an extra:
+# pip install 'portico[grpc]', pip install 'portico[a2a]'.
 
 # --- virtual servers: what clients connect to ----------------------------------------------------
 # `default` is at /mcp, any NAME at /servers/NAME/mcp. Without any, `default` shows every upstream.
@@ -59,6 +68,13 @@ upstreams = ["*"]
 #[auth.people]
 #use = "token"
 #tokens = { me = "${env:GATEWAY_TOKEN:-at-least-16-characters}" }
+
+# --- more ways in --------------------------------------------------------------------------------
+# Beside streamable HTTP, which is always there; `a2a` makes an agent of each virtual server.
+
+#[transports.sse]
+#[transports.websocket]
+#[transports.jsonrpc]
 """
 
 
@@ -76,4 +92,4 @@ def command(path: Path, force: bool) -> None:
         raise Misuse(f"{path} is there already; --force overwrites it") from None
     except OSError as error:
         raise Failure(f"{path} cannot be written: {error.strerror}") from None
-    click.echo(f"Wrote {path}. Name your MCP servers in it, then: gateway check && gateway serve")
+    click.echo(f"Wrote {path}. Name what is behind it, then: gateway check && gateway serve")
