@@ -212,6 +212,66 @@ async def test_configured_origins_and_the_gateways_own_are_allowed(origin: bytes
     assert await status_of((b"host", b"mcp.example.com"), (b"origin", origin), limits=limits) == status
 
 
+PAGES = Limits(allowed_hosts=("mcp.example.com",), allowed_origins=("https://app.example",))
+MCP, APP = (b"host", b"mcp.example.com"), (b"origin", b"https://app.example")
+
+
+async def answered(*headers: tuple[bytes, bytes], **changes: Any) -> tuple[int, dict[bytes, bytes], Echo]:
+    """The status and headers of the answer, and what the application saw."""
+    app, sent = Echo(), []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await Guard(app, PAGES)(scope(headers, **changes), receive, send)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    return sent[0]["status"], dict(sent[0]["headers"]), app
+
+
+async def test_a_browser_that_asks_for_a_page_that_may_call_is_told_so() -> None:
+    asks = (b"access-control-request-method", b"POST")
+    status, headers, app = await answered(MCP, APP, asks, method="OPTIONS")
+    assert (status, headers[b"access-control-allow-origin"]) == (204, b"https://app.example")
+    assert headers[b"access-control-allow-headers"] == b"authorization, *"
+    assert b"POST" in headers[b"access-control-allow-methods"]
+    assert headers[b"vary"] == b"Origin"
+    assert b"access-control-allow-credentials" not in headers
+    assert not app.scopes
+    evil = (b"origin", b"https://evil.example")
+    status, headers, app = await answered(MCP, evil, asks, method="OPTIONS")
+    assert (status, app.scopes) == (403, [])
+    assert not any(name.startswith(b"access-control") for name in headers)
+
+
+async def test_a_page_that_may_call_may_read_the_answer() -> None:
+    status, headers, _ = await answered(MCP, APP)
+    assert (status, headers[b"access-control-allow-origin"]) == (200, b"https://app.example")
+    assert b"mcp-session-id" in headers[b"access-control-expose-headers"]
+    assert headers[b"vary"] == b"Origin"
+
+
+@pytest.mark.parametrize("origin", [(), ((b"origin", b"https://mcp.example.com"),)])
+async def test_what_is_no_page_of_another_origin_gets_no_such_headers(origin: Headers) -> None:
+    asks = (b"access-control-request-method", b"POST")
+    for changes in ({}, {"method": "OPTIONS"}):
+        status, headers, app = await answered(MCP, *origin, asks, **changes)
+        assert (status, headers, len(app.scopes)) == (200, {}, 1)
+
+
+def test_requests_of_such_pages_are_left_to_asgi() -> None:
+    guard = Guard(Echo(), PAGES)
+    admission = guard.admit(scope([MCP]), lambda *_: None)
+    assert admission is not None
+    assert admission.handle is not None
+    assert guard.admit(scope([MCP, APP]), lambda *_: None) is None
+    refused = guard.admit(scope([MCP, (b"origin", b"https://evil.example")]), lambda *_: None)
+    assert refused is not None
+    assert refused.status == 403
+
+
 async def test_a_star_allows_every_origin() -> None:
     assert await status_of(HOST, (b"origin", b"null"), limits=Limits(allowed_origins=("*",))) == 200
 

@@ -134,7 +134,10 @@ class GatewaySettings:
     allowed_origins: tuple[str, ...] = attrs.field(
         default=(),
         validator=_origins,
-        metadata=doc("`Origin`s web pages may call from besides the gateway's own."),
+        metadata=doc(
+            "`Origin`s web pages may call from besides the gateway's own; their browsers are told so (CORS). "
+            "A gateway on loopback lets pages of this machine call."
+        ),
     )
     public_url: str | None = attrs.field(
         default=None, validator=_web_address, metadata=doc("The URL clients reach the gateway at.")

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico._core.contracts.direct import Admission, Direct
 from portico._core.requests.owners import PROXIED
+from portico._host.http import cors
 from portico._host.http.bodies import Body
 from portico._host.http.limits import Limits
 from portico._host.http.refusals import TOO_LARGE, Refusal, answer, refusal
@@ -101,6 +102,12 @@ class Guard:
         if refusal is not None:
             await (answer(scope, send, refusal) if kind == "http" else _reject(receive, send))
             return
+        origin = cors.other(seen.get(b"origin"), seen[b"host"]) if kind == "http" else None
+        if origin is not None:
+            if cors.is_preflight(scope):
+                await cors.allow(send, origin)
+                return
+            send = cors.readable(send, origin)
         length = seen.get(b"content-length")
         if kind == "websocket" or length == b"0":
             await self._app(self._trimmed(scope, seen), receive, send)
@@ -112,8 +119,11 @@ class Guard:
             body = Body(scope, receive, send, self._limits.body_bytes, self._limits.body_seconds)
             await body.run(self._app, self._trimmed(scope, seen))
 
-    def admit(self, scope: Scope, handle: Direct) -> Admission:
-        """Judge the head of a request that `handle` could answer without ASGI; the rules are the same."""
+    def admit(self, scope: Scope, handle: Direct) -> Admission | None:
+        """Judge the head of a request that `handle` could answer without ASGI; the rules are the same.
+
+        Those of pages of other origins, whose browsers want more headers, are ASGI's: None.
+        """
         seen: dict[bytes, bytes] = {}
         refusal = self._judge(scope, seen)
         if refusal is None:
@@ -122,6 +132,8 @@ class Guard:
                 refusal = TOO_LARGE
         if refusal is not None:
             return Admission(scope, None, refusal.status, refusal.body)
+        if cors.other(seen.get(b"origin"), seen[b"host"]) is not None:
+            return None
         return Admission(
             self._trimmed(scope, seen),
             handle,
