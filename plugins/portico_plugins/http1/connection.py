@@ -22,7 +22,10 @@ _FRESH: Final = 0.02
 _KEPT: Final = frozenset(
     {b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"mcp-session-id"}
 )
-_ALSO: Final = frozenset({b"cache-control", b"etag", b"last-modified", b"link", b"location", b"retry-after"})
+_ALSO: Final = frozenset(
+    {b"cache-control", b"etag", b"last-modified", b"link", b"location", b"retry-after"}
+    | {b"content-disposition"}
+)
 """Of these, repetition makes a list and is no fault."""
 _VERSIONS: Final = frozenset({"1.1", "1.0"})
 _NO_BODY: Final = frozenset({204, 304})

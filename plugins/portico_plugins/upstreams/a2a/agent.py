@@ -1,24 +1,18 @@
-"""The operations of an agent, asked for in JSON: what the SDK's transports do, with plain errors."""
+"""The operations of an agent that calls of tools need."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Coroutine
-from contextlib import aclosing
-from typing import Any, Final, TypeVar
-
-from a2a.client.client import ClientCallContext
-from a2a.client.transports.base import ClientTransport
-from a2a.types import CancelTaskRequest, GetTaskRequest, SendMessageRequest
+from typing import Any, Final
 
 from portico.api import Host, Json
-from portico_plugins.a2a.protojson import from_json, to_json
 
 from .link import Link
+from .operations import CANCEL, GET, SEND, STREAM, Context, Transport
 
 _CANCELLING: Final = 5.0
 """Seconds to cancel a task in, whatever becomes of it."""
-T = TypeVar("T")
 
 
 class Agent:
@@ -44,44 +38,27 @@ class Agent:
         return self._link.paths
 
     @property
-    def transport(self) -> ClientTransport:
+    def transport(self) -> Transport:
         """How it is spoken to at this time."""
         assert self._link.transport is not None
         return self._link.transport
 
-    def context(self, headers: dict[str, str], seconds: float | None = None) -> ClientCallContext:
-        """What goes with a request.
-
-        Args:
-            headers: Its headers.
-            seconds: How long it may take; gRPC tells the agent.
-        """
-        return ClientCallContext(service_parameters=self._link.parameters(headers), timeout=seconds)
-
-    async def send(self, message: Json, context: ClientCallContext) -> Json:
+    async def send(self, message: Json, context: Context) -> Json:
         """Send a message, and have the first that comes of it: `{"task"}` or `{"message"}`."""
         request: Json = {"message": message, "configuration": {"returnImmediately": True}}
-        return to_json(
-            await self.transport.send_message(from_json(request, SendMessageRequest), context=context)
-        )
+        return await self.transport.call(SEND, request, context)
 
-    async def stream(self, message: Json, context: ClientCallContext) -> AsyncGenerator[Json]:
+    def stream(self, message: Json, context: Context) -> AsyncGenerator[Json]:
         """Send a message, and have all that comes of it."""
-        made = from_json({"message": message}, SendMessageRequest)
-        events: Any = self.transport.send_message_streaming(made, context=context)
-        async with aclosing(events):
-            async for event in events:
-                yield to_json(event)
+        return self.transport.stream(STREAM, {"message": message}, context)
 
-    async def task(self, ident: str, context: ClientCallContext) -> Json:
+    async def task(self, ident: str, context: Context) -> Json:
         """A task as it is now, without its history."""
-        return to_json(
-            await self.transport.get_task(GetTaskRequest(id=ident, history_length=0), context=context)
-        )
+        return await self.transport.call(GET, {"id": ident, "historyLength": 0}, context)
 
-    async def cancel(self, ident: str, context: ClientCallContext) -> Json:
+    async def cancel(self, ident: str, context: Context) -> Json:
         """Have a task cancelled."""
-        return to_json(await self.transport.cancel_task(CancelTaskRequest(id=ident), context=context))
+        return await self.transport.call(CANCEL, {"id": ident}, context)
 
     def give_up(self, ident: str | Awaitable[str], headers: dict[str, str]) -> None:
         """Have a task cancelled that nobody waits for any more, beside everything else.
@@ -97,7 +74,7 @@ class Agent:
             async with asyncio.timeout(_CANCELLING):
                 known = ident if isinstance(ident, str) else await ident
                 if known and self._link.transport is not None:
-                    await self.cancel(known, self.context(headers, _CANCELLING))
+                    await self.cancel(known, Context(headers, _CANCELLING))
         except Exception as error:  # it is over, or cannot be cancelled, or the agent is away: nobody waits
             self._host.log.debug("a2a_cancel_failed", error=type(error).__name__)
 

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from typing import Final
 
 import grpc
-from a2a.client.client import ClientCallContext
 from a2a.client.errors import A2AClientError
 from a2a.utils.errors import MethodNotFoundError, UnsupportedOperationError
 
@@ -22,6 +21,7 @@ from .agent import Agent
 from .config import A2aConfig
 from .handles import Handles
 from .messages import user_message
+from .operations import Context
 from .outcome import BadEvent, Outcome
 from .questions import answered, question, visit
 
@@ -155,7 +155,7 @@ class Call:
             await self._sent(message, context)
         await self._follow()
 
-    async def _sent(self, message: Json, context: ClientCallContext) -> None:
+    async def _sent(self, message: Json, context: Context) -> None:
         event = await self._begun(self._agent.send(message, context))
         if event is not None:
             await self._take(event)
@@ -222,11 +222,11 @@ class Call:
             params["message"] = words[:_SHOWN]
         await self._exchange.client.notify("notifications/progress", params)
 
-    def _context(self) -> ClientCallContext:
+    def _context(self) -> Context:
         seconds = max(0.001, self._exchange.deadline - self._host.clock.monotonic())
         if self._config.call_timeout is not None:
             seconds = min(seconds, self._config.call_timeout)
-        return self._agent.context(self._headers, seconds)
+        return Context(self._headers, seconds)
 
     # --- asking the client ------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import attrs
 import grpc
-import httpx
 import msgspec
 from a2a.client.errors import A2AClientError, A2AClientTimeoutError
 from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError, InternalError, MethodNotFoundError
@@ -16,7 +15,8 @@ from portico_plugins.failures import About, bad_response, error_text, failed, of
 from portico_plugins.http1 import HttpError
 from portico_plugins.upstreams.grpc_client.status import refusal, status_of
 
-from .web import TooLarge
+from .http_json import NO_SUCH_PATH
+from .web import BadStatus, TooLarge
 
 _MAX_MESSAGE: Final = 4000
 _RPC_ERROR: Final = "JSON-RPC Error "
@@ -68,11 +68,8 @@ def failure_of(error: Exception, upstream: str, about: About = None) -> Refused 
     if isinstance(cause, grpc.aio.AioRpcError) and isinstance(error, A2AClientError):
         status = status_of(cause, None)
         return refusal(status, upstream, about) or Said(status.code, status.message)
-    if isinstance(cause, httpx.HTTPStatusError) and (
-        isinstance(error, A2AClientError)
-        or (isinstance(error, MethodNotFoundError) and error.message.startswith("Resource not found"))
-    ):
-        return _of_status(cause.response, upstream, about)
+    if isinstance(cause, BadStatus) and (isinstance(error, A2AClientError) or is_no_path(error)):
+        return _of_status(cause, upstream, about)
     if isinstance(error, InternalError):
         return Said("Internal", "The agent failed.")  # what it says of its inside is not for others
     if isinstance(error, A2AError) and type(error) in JSON_RPC_ERROR_CODE_MAP:
@@ -83,11 +80,15 @@ def failure_of(error: Exception, upstream: str, about: About = None) -> Refused 
     return bad_response(upstream, "malformed_message", about)
 
 
-def _of_status(response: httpx.Response, upstream: str, about: About) -> Refused | Said:
-    status = response.status_code
+def is_no_path(error: Exception) -> bool:
+    """Whether it is a page that is not there: that is called a method, and the SDK names its URL."""
+    return isinstance(error, MethodNotFoundError) and error.message.startswith(NO_SUCH_PATH)
+
+
+def _of_status(bad: BadStatus, upstream: str, about: About) -> Refused | Said:
+    status, said = bad.status, bad.later
     if status in (401, 403):
         return unavailable(upstream, "upstream_unauthorized", about, retryable=False)
-    said = response.headers.get("retry-after", "")
     later = float(said) if said.isascii() and said.isdigit() and len(said) < 6 else None
     if status in (429, 503):
         code = OVERLOADED if status == 429 else UPSTREAM_UNAVAILABLE

@@ -1,4 +1,4 @@
-"""The connection to one agent by the interface that was chosen, as a transport of the SDK's."""
+"""The connection to one agent by the interface that was chosen."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import grpc
 import httpx
 from a2a.client.transports.base import ClientTransport
 from a2a.client.transports.grpc import GrpcTransport
-from a2a.client.transports.jsonrpc import JsonRpcTransport
-from a2a.client.transports.rest import RestTransport
 from a2a.client.transports.tenant_decorator import TenantTransportDecorator
 from a2a.types import AgentCard
 
@@ -22,13 +20,16 @@ from portico_plugins.upstreams.grpc_client.dial import Identity, judged, opened
 from .card import Card
 from .config import A2aConfig
 from .headers import Headers
+from .http_json import HttpJson
 from .interfaces import Interface
-from .renewing import renewing
-from .web import Bridge, Web
+from .jsonrpc import JsonRpc
+from .operations import Transport
+from .renewing import Renewing
+from .sdk import Bridge, Sdk
+from .web import Web
 
 _GRACE: Final = 600.0
 """Seconds calls on a channel that was replaced may still take."""
-_VERSION: Final = {"A2A-Version": "1.0"}
 
 
 class Link:
@@ -45,18 +46,11 @@ class Link:
     """
 
     def __init__(self, config: A2aConfig, host: Host, web: Web, headers: Headers) -> None:
-        self.transport: ClientTransport | None = None
+        self.transport: Transport | None = None
         self._config = config
         self._host = host
         self._headers = headers
-        self._http = {
-            rpc: httpx.AsyncClient(
-                transport=Bridge(web, config.max_response_bytes, config.max_request_bytes, rpc=rpc),
-                trust_env=False,
-                timeout=None,  # noqa: S113  (calls have deadlines)
-            )
-            for rpc in (True, False)
-        }
+        self._web = web
         self._interface: Interface | None = None
         self._target = ""
         self._channel: grpc.aio.Channel | None = None
@@ -102,42 +96,42 @@ class Link:
                 config.max_request_bytes,
                 connect_timeout=config.connect_timeout,
             )
-        made = self._made(interface, _asking(card.message))
-        self.transport = renewing(made, self._headers) if self._headers.renewable else made
+        made = self._made(interface, card.message)
+        self.transport = Renewing(made, self._headers) if self._headers.renewable else made
         self._interface, self._target = interface, target
         if old is not None:
             self._retire(old.close(_GRACE))
 
-    def _made(self, interface: Interface, card: AgentCard) -> ClientTransport:
-        rpc = interface.binding == "JSONRPC"
-        client = self._http[rpc]
-        base: ClientTransport
+    def _made(self, interface: Interface, card: AgentCard) -> Transport:
         if interface.legacy:
-            from a2a.compat.v0_3.grpc_transport import CompatGrpcTransport
-            from a2a.compat.v0_3.jsonrpc_transport import CompatJsonRpcTransport
-            from a2a.compat.v0_3.rest_transport import CompatRestTransport
-
-            if self._channel is not None:
-                return CompatGrpcTransport(self._channel, card)
-            kind = CompatJsonRpcTransport if rpc else CompatRestTransport
-            return kind(client, card, interface.url, is_shared_httpx=True)
+            return Sdk(self._old(interface, card))
         if self._channel is not None:
-            base = GrpcTransport(self._channel, card)
-        elif rpc:
-            base = JsonRpcTransport(client, card, interface.url, is_shared_httpx=True)
-        else:
-            base = RestTransport(client, card, interface.url, is_shared_httpx=True)
-        return TenantTransportDecorator(base, interface.tenant) if interface.tenant else base
+            base: ClientTransport = GrpcTransport(self._channel, _asking(card))
+            return Sdk(TenantTransportDecorator(base, interface.tenant) if interface.tenant else base)
+        kind = JsonRpc if interface.binding == "JSONRPC" else HttpJson
+        return kind(self._web, interface.url, interface.tenant, self._config.max_response_bytes)
+
+    def _old(self, interface: Interface, card: AgentCard) -> ClientTransport:
+        """What speaks 0.3."""
+        from a2a.compat.v0_3.grpc_transport import CompatGrpcTransport
+        from a2a.compat.v0_3.jsonrpc_transport import CompatJsonRpcTransport
+        from a2a.compat.v0_3.rest_transport import CompatRestTransport
+
+        if self._channel is not None:
+            return CompatGrpcTransport(self._channel, _asking(card))
+        rpc = interface.binding == "JSONRPC"
+        kind = CompatJsonRpcTransport if rpc else CompatRestTransport
+        client = httpx.AsyncClient(  # which has nothing of its own that is to be closed
+            transport=Bridge(self._web, self._config.max_response_bytes, rpc=rpc),
+            trust_env=False,
+            timeout=None,  # noqa: S113  (calls have deadlines)
+        )
+        return kind(client, _asking(card), interface.url, is_shared_httpx=True)
 
     @property
     def paths(self) -> bool:
         """Whether the ids of tasks are parts of the paths of requests."""
         return self._interface is not None and self._interface.binding == "HTTP+JSON"
-
-    def parameters(self, headers: dict[str, str]) -> dict[str, str]:
-        """The headers of a request, with those of the protocol; gRPC and 0.3 have their own."""
-        plain = self._interface is None or self._interface.legacy or self._channel is not None
-        return headers if plain else {**headers, **_VERSION}
 
     def _retire(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -152,8 +146,6 @@ class Link:
             await asyncio.wait(self._retiring)
         if self._channel is not None:
             await self._channel.close()
-        for client in self._http.values():
-            await client.aclose()
         self._channel = self.transport = None
 
 

@@ -6,39 +6,21 @@ contexts are, and where push notifications are to be sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any, Final
 
-import attrs
-from a2a.client.client import ClientCallContext
-from a2a.types import (
-    AgentCard,
-    CancelTaskRequest,
-    DeleteTaskPushNotificationConfigRequest,
-    GetExtendedAgentCardRequest,
-    GetTaskPushNotificationConfigRequest,
-    GetTaskRequest,
-    ListTaskPushNotificationConfigsRequest,
-    ListTasksRequest,
-    ListTasksResponse,
-    SendMessageRequest,
-    SubscribeToTaskRequest,
-    Task,
-    TaskPushNotificationConfig,
-)
+from a2a.types import SendMessageRequest, TaskPushNotificationConfig
 from a2a.utils.error_handlers import build_error_details
 from a2a.utils.errors import (
     JSON_RPC_ERROR_CODE_MAP,
     A2AError,
     InvalidAgentResponseError,
     InvalidParamsError,
-    MethodNotFoundError,
     PushNotificationNotSupportedError,
     TaskNotFoundError,
     UnsupportedOperationError,
 )
-from google.protobuf.message import Message
 
 from portico.api import METHOD_NOT_FOUND, Exchange, Host, Json, Refused, Result
 from portico_plugins.a2a.protojson import BadJson, from_json, to_json
@@ -47,11 +29,12 @@ from portico_plugins.upstreams.checks import header_problem
 
 from .config import A2aConfig
 from .elsewhere import forbidden
-from .failures import failure_of
+from .failures import failure_of, is_no_path
 from .handles import is_plain
 from .headers import Headers
 from .ledger import Key
 from .link import Link
+from .operations import LIST, OPERATIONS, SEND, STREAMED, Context, Operation, Transport
 from .owners import Owners
 
 PREFIX: Final = "a2a/"
@@ -60,45 +43,6 @@ EVENT: Final = "notifications/a2a/event"
 _EXTENSIONS: Final = "A2A-Extensions"
 _PAGES: Final = 10
 """How many pages of tasks are asked for, at most, to find one that is the client's."""
-
-
-@attrs.frozen
-class Operation:
-    """An operation of A2A.
-
-    Attributes:
-        call: The method of the SDK's transports.
-        request: Its message.
-        task: Which field of that names a task the client must own; "" for none.
-    """
-
-    call: str
-    request: type[Message]
-    task: str = ""
-
-
-OPERATIONS: Final = {
-    "SendMessage": Operation("send_message", SendMessageRequest),
-    "SendStreamingMessage": Operation("send_message_streaming", SendMessageRequest),
-    "GetTask": Operation("get_task", GetTaskRequest, "id"),
-    "ListTasks": Operation("list_tasks", ListTasksRequest),
-    "CancelTask": Operation("cancel_task", CancelTaskRequest, "id"),
-    "SubscribeToTask": Operation("subscribe", SubscribeToTaskRequest, "id"),
-    "CreateTaskPushNotificationConfig": Operation(
-        "create_task_push_notification_config", TaskPushNotificationConfig, "task_id"
-    ),
-    "GetTaskPushNotificationConfig": Operation(
-        "get_task_push_notification_config", GetTaskPushNotificationConfigRequest, "task_id"
-    ),
-    "ListTaskPushNotificationConfigs": Operation(
-        "list_task_push_notification_configs", ListTaskPushNotificationConfigsRequest, "task_id"
-    ),
-    "DeleteTaskPushNotificationConfig": Operation(
-        "delete_task_push_notification_config", DeleteTaskPushNotificationConfigRequest, "task_id"
-    ),
-    "GetExtendedAgentCard": Operation("get_extended_agent_card", GetExtendedAgentCardRequest),
-}
-_STREAMED: Final = frozenset({"SendStreamingMessage", "SubscribeToTask"})
 
 
 class Relay:
@@ -136,7 +80,7 @@ class Relay:
             return await self._carried_out(exchange, card)
         except A2AError as error:
             refusal = _refusal(error)
-            if refusal is None or _is_way(error):
+            if refusal is None or is_no_path(error):
                 raise self._failed(error, exchange) from None
             raise refusal from None
         except (Refused, TimeoutError):
@@ -160,34 +104,30 @@ class Relay:
         _check_can(name, card)
         await self._check(exchange, operation, request)
         context = await self._context(exchange)
-        transport: Any = self._link.transport
-        if name in _STREAMED:
-            return await self._streamed(
-                exchange, getattr(transport, operation.call)(request, context=context)
-            )
-        if isinstance(request, ListTasksRequest):
-            return Result(value=to_json(await self._listed(exchange, request, context)))
-        answer: Message | None = await getattr(transport, operation.call)(request, context=context)
-        made = to_json(answer) if answer is not None else {}
-        if not operation.task and not isinstance(answer, AgentCard):
+        transport, asked = self._link.transport, to_json(request)
+        if name in STREAMED:
+            return await self._streamed(exchange, transport.stream(operation, asked, context))
+        if operation is LIST:
+            return Result(value=await self._listed(exchange, asked, transport, context))
+        made = await transport.call(operation, asked, context)
+        if operation is SEND:
             await self._claim(exchange, made)
         return Result(value=made)
 
-    async def _streamed(self, exchange: Exchange, events: Any) -> Result:
+    async def _streamed(self, exchange: Exchange, events: AsyncGenerator[Json]) -> Result:
         async with aclosing(events):
-            async for event in events:
-                made = to_json(event)
+            async for made in events:
                 await self._claim(exchange, made)
                 await exchange.client.notify(EVENT, made)
         return Result(value={})
 
-    async def _context(self, exchange: Exchange) -> ClientCallContext:
+    async def _context(self, exchange: Exchange) -> Context:
         headers = await self._headers.of(exchange)
         wanted = exchange.headers.get(_EXTENSIONS.lower(), "")
         if wanted and header_problem(_EXTENSIONS, wanted) is None:
             headers[_EXTENSIONS] = wanted
         left = max(exchange.deadline - self._host.clock.monotonic(), 0.001)
-        return ClientCallContext(service_parameters=self._link.parameters(headers), timeout=left)
+        return Context(headers, left)
 
     # --- whose it is -----------------------------------------------------------------------------------
 
@@ -229,28 +169,26 @@ class Relay:
             raise InvalidAgentResponseError("The agent answered with a task of somebody else")
 
     async def _listed(
-        self, exchange: Exchange, request: ListTasksRequest, context: ClientCallContext
-    ) -> ListTasksResponse:
+        self, exchange: Exchange, request: Json, transport: Transport, context: Context
+    ) -> Json:
         """A page of the client's own tasks; pages that have none of them are passed over."""
-        transport: Any = self._link.transport
-        page = ListTasksResponse()
-        kept: list[Task] = []
-        whole = not request.page_token
+        page: Json = {}
+        kept: list[Json] = []
+        whole = "pageToken" not in request
         for _ in range(_PAGES):
-            page = await transport.list_tasks(request, context=context)
-            mine = await self._owners.mine(exchange.principal, (task.id for task in page.tasks))
-            kept = [task for task in page.tasks if task.id in mine]
-            if kept or not page.next_page_token:
+            page = await transport.call(LIST, request, context)
+            tasks = page.get("tasks", [])
+            mine = await self._owners.mine(exchange.principal, (task.get("id", "") for task in tasks))
+            kept = [task for task in tasks if task.get("id") in mine]
+            if kept or not page.get("nextPageToken"):
                 break
-            request.page_token = page.next_page_token
+            request = {**request, "pageToken": page["nextPageToken"]}
         # How many others there are is nobody's business.
-        if whole and not page.next_page_token:
-            page.total_size = len(kept)
+        if whole and not page.get("nextPageToken"):
+            total = len(kept)
         else:
-            page.total_size = min(page.total_size, await self._owners.count(exchange.principal))
-        del page.tasks[:]
-        page.tasks.extend(kept)
-        return page
+            total = min(page.get("totalSize", 0), await self._owners.count(exchange.principal))
+        return {**page, "tasks": kept, "totalSize": total}
 
     def _failed(self, error: Exception, exchange: Exchange) -> Refused:
         found = failure_of(error, self._host.name, exchange)
@@ -260,7 +198,7 @@ class Relay:
 def _check_can(name: str, card: Json) -> None:
     """Whether an agent does such things at all, which comes before whose the task is (A2A 3.3.4)."""
     can = card.get("capabilities", {})
-    if name in _STREAMED and not can.get("streaming"):
+    if name in STREAMED and not can.get("streaming"):
         raise UnsupportedOperationError("Streaming is not supported by the agent")
     if "PushNotificationConfig" in name and not can.get("pushNotifications"):
         raise PushNotificationNotSupportedError("Push notifications are not supported by the agent")
@@ -283,8 +221,3 @@ def _refusal(error: A2AError) -> Refused | None:
     if code is None:
         return None
     return Refused(code, error.message, {"a2a": build_error_details(error)})
-
-
-def _is_way(error: A2AError) -> bool:
-    """Whether it is a page that is not there: the SDK calls that a method, and names its URL."""
-    return isinstance(error, MethodNotFoundError) and error.message.startswith("Resource not found")

@@ -7,13 +7,13 @@ from collections.abc import Collection
 from typing import Final
 
 import msgspec
-from a2a.client.client import ClientCallContext
 
 from portico.api import INVALID_PARAMS, Exchange, Json, Refused, Result
 
 from .agent import Agent
 from .card import Card
 from .handles import Handles
+from .operations import Context
 from .outcome import Outcome, artifact_uri
 
 _HIDDEN: Final = ("supportedInterfaces", "signatures")
@@ -67,7 +67,7 @@ class Reader:
         self._upstream = upstream
 
     async def read(
-        self, exchange: Exchange, uri: str, card: Card, skills: Collection[str], context: ClientCallContext
+        self, exchange: Exchange, uri: str, card: Card, skills: Collection[str], context: Context
     ) -> Result:
         """Read one.
 

@@ -6,14 +6,13 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from a2a.client.client import ClientCallContext
-
 from portico.api import INVALID_PARAMS, META_PREFIX, Exchange, Json, Refused, Result
 from portico_plugins.a2a.states import AUTH_REQUIRED, INPUT_REQUIRED, MCP_STATUS
 
 from .agent import Agent
 from .handles import Handles, is_sound
 from .messages import user_message
+from .operations import Context
 from .outcome import Outcome
 from .questions import answered, question, visit
 
@@ -72,7 +71,7 @@ class Tasks:
         self._upstream = upstream
         self._most_inline = most_inline
 
-    async def send(self, exchange: Exchange, own: str, context: ClientCallContext, now: float) -> Result:
+    async def send(self, exchange: Exchange, own: str, context: Context, now: float) -> Result:
         """Carry out `tasks/get`, `tasks/update` or `tasks/cancel`.
 
         Args:

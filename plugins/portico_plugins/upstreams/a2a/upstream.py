@@ -35,6 +35,7 @@ from .handles import Handles
 from .headers import Headers
 from .link import Link
 from .messages import BadArguments, message_of
+from .operations import Context
 from .outcome import BadEvent
 from .relay import PREFIX, Relay
 from .skills import Skill, skills_of
@@ -127,7 +128,7 @@ class A2aUpstream(Refreshed):
         try:
             if method == "tools/call":
                 return await self._call(exchange, target, headers)
-            context = self._agent.context(headers, self._left(exchange))
+            context = Context(headers, self._left(exchange))
             if method == "resources/read":
                 reader = resources.Reader(self._agent, self._handles, self._host.name)
                 skills = {skill.id for skill in self._skills.values()}

@@ -1,15 +1,10 @@
-"""The HTTP of one upstream: a pool for each origin, every address judged, no redirects, bounded answers.
-
-`Bridge` makes an HTTP client of the SDK's library out of it, so that the SDK connects to nothing by itself.
-"""
+"""The HTTP of one upstream: a pool for each origin, every address judged, no redirects, bounded answers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
-
-import httpx
 
 from portico.api import Host
 from portico_plugins.http1 import Answer, Connections, Unusable
@@ -52,7 +47,7 @@ class Web:
         """Send a request; gives the answer when it is whole, of a stream when it begins.
 
         Args:
-            method: GET or POST.
+            method: Of HTTP.
             url: Absolute, of http or https, ASCII.
             headers: Those of the request; the ones about the connection are added here.
             body: What to send.
@@ -78,6 +73,26 @@ class Web:
             raise Unusable("redirect")
         return answer
 
+    async def ask(self, method: str, url: str, headers: Headers, body: bytes = b"") -> Answer:
+        """Send a request that JSON is the answer to, or a stream of it.
+
+        Args:
+            method: Of HTTP.
+            url: As for `send`.
+            headers: As for `send`.
+            body: What to send.
+
+        Raises:
+            HttpError: It could not be sent, or the answer is of no use.
+            TooLarge: The request is larger than may be sent; it was not.
+        """
+        if len(body) > self._config.max_request_bytes:
+            raise TooLarge(f"the message is larger than {self._config.max_request_bytes} bytes")
+        answer = await self.send(method, url, headers, body)
+        if answer.status == 200 and not answer.stream and not is_json(answer):
+            raise Unusable("wrong_content_type")
+        return answer
+
     def _pool(self, origin: str, cap: int) -> Connections:
         pool = self._pools.get((origin, cap))
         if pool is None:
@@ -93,75 +108,24 @@ class Web:
         return Dialer.of(origin, context, config.allow_private, config.connect_timeout)
 
 
-class Bridge(httpx.AsyncBaseTransport):
-    """What the SDK's HTTP client sends with. `HttpError` passes through the SDK as it is.
-
-    Args:
-        web: Sends.
-        most: The most bytes a stream may have.
-        largest: The largest request.
-        rpc: Whether errors are JSON-RPC: then the status does not matter where there is such an error.
-    """
-
-    def __init__(self, web: Web, most: int, largest: int, *, rpc: bool) -> None:
-        self._web = web
-        self._most = most
-        self._largest = largest
-        self._rpc = rpc
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request.
-
-        Raises:
-            HttpError: There is no acceptable answer.
-            TooLarge: The request is larger than may be sent; it was not.
-        """
-        body = request.content
-        if len(body) > self._largest:
-            raise TooLarge(f"the message is larger than {self._largest} bytes")
-        answer = await self._web.send(request.method, str(request.url), request.headers.raw, body)
-        status, kind = answer.status, answer.headers.get(b"content-type", b"")
-        headers = [(b"content-type", kind)]
-        if answer.stream:
-            return httpx.Response(status, headers=headers, stream=_Pieces(answer, self._most))
-        is_json = kind.partition(b";")[0].strip().lower() in _JSON
-        if status == 200 and not is_json:
-            raise Unusable("wrong_content_type")
-        if self._rpc and is_json and status not in (401, 403) and b'"jsonrpc"' in answer.body:
-            status = 200
-        if b"retry-after" in answer.headers:
-            headers.append((b"retry-after", answer.headers[b"retry-after"]))
-        return httpx.Response(status, headers=headers, content=answer.body)
+def is_json(answer: Answer) -> bool:
+    """Whether an answer says that it is JSON."""
+    return answer.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() in _JSON
 
 
 class TooLarge(ValueError):
     """A request is larger than may be sent."""
 
 
-class _Pieces(httpx.AsyncByteStream):
-    """A stream of events.
+class BadStatus(Exception):
+    """An answer that is no success: the cause of an error of the SDK's.
 
-    Args:
-        answer: Where it comes from.
-        most: The most bytes it may have.
+    Attributes:
+        status: The HTTP status.
+        later: What its Retry-After says, "" for nothing.
     """
 
-    def __init__(self, answer: Answer, most: int) -> None:
-        self._answer = answer
-        self._left = most
-        self._over = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._answer.pieces():
-            self._left -= len(piece)
-            if self._left < 0:
-                raise Unusable("message_too_large")
-            yield piece
-        self._over = True
-
-    async def aclose(self) -> None:
-        """Nobody wants the rest: keep the connection if it is about to end by itself."""
-        if self._over:
-            self._answer.close()
-        else:
-            self._answer.finish()
+    def __init__(self, status: int, later: str) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.later = later

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
 
@@ -17,6 +17,7 @@ from portico.api import Json, Result
 from portico_plugins.http1 import Answer
 
 from .config import Shape
+from .file_names import file_name
 from .paging import NextPage, next_page
 from .payloads import kind_of
 from .requests import Request
@@ -91,7 +92,7 @@ def result_of(
             hints = _hints(next_page(answer, None, tool, request), meta)
             return _finished([text, *hints], msgspec.UNSET, meta, faults)
         return _structured(answer, tool, request, value, meta, faults, page)
-    content = _content(answer.body, name, media_type, tool)
+    content = _content(answer, name, media_type, tool)
     if content["type"] == "text" and tool.answers_json:
         try:
             return _structured(answer, tool, request, _decoded(answer.body), meta, faults, page)
@@ -241,7 +242,8 @@ def _error(answer: Answer, media_type: str, most: int) -> Result:
     )
 
 
-def _content(body: bytes, name: str, media_type: str, tool: Tool) -> Json:
+def _content(answer: Answer, name: str, media_type: str, tool: Tool) -> Json:
+    body = answer.body
     if name.startswith(("image/", "audio/")) and name != "image/svg+xml":
         kind = name.partition("/")[0]
         return {"type": kind, "data": base64.b64encode(body).decode(), "mimeType": name}
@@ -251,7 +253,8 @@ def _content(body: bytes, name: str, media_type: str, tool: Tool) -> Json:
         or (not name and _is_text(body))
     ):
         return {"type": "text", "text": _text(body, media_type)}
-    blob = {"uri": f"rest://{tool.name}/answer", "mimeType": name or "application/octet-stream"}
+    file = quote(file_name(answer.headers.get(b"content-disposition", b"")), safe="") or "answer"
+    blob = {"uri": f"rest://{tool.name}/{file}", "mimeType": name or "application/octet-stream"}
     return {"type": "resource", "resource": {**blob, "blob": base64.b64encode(body).decode()}}
 
 

@@ -8,13 +8,14 @@ import re
 import secrets
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from itertools import chain, repeat
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 
 from . import styles
-from .document import Unfit
+from .document import Unfit, mapping
 from .payloads import SEQUENCES, Body, Field
 
 _TYPE: Final = re.compile(
@@ -42,6 +43,11 @@ def written(body: Body, value: Any) -> tuple[bytes, str]:
     if body.kind == "binary":
         data, media_type, _ = content(value)
         return data, media_type if "*" in body.media_type else body.media_type
+    if body.kind == "parts":
+        if not isinstance(value, list):
+            raise Unfit("the body is made of parts: expected a list")
+        each = zip(value, chain(body.first, repeat(body.rest)), strict=False)
+        return _multipart(body, [_part(None, item, field) for item, field in each])
     if not isinstance(value, dict):
         raise Unfit("the body is a form: expected an object")
     if body.kind == "form":
@@ -54,12 +60,17 @@ def written(body: Body, value: Any) -> tuple[bytes, str]:
             if pair[0] == fields[name] or pair[0] not in fields.values()
         ]
         return "&".join(f"{name}={item}" for name, item in found).encode(), body.media_type
-    boundary = secrets.token_hex(16)
     parts = [
         part for name, item in value.items() for part in _parts(name, item, body.fields.get(name, PLAIN))
     ]
+    return _multipart(body, parts)
+
+
+def _multipart(body: Body, parts: list[bytes]) -> tuple[bytes, str]:
+    boundary = secrets.token_hex(16)
     data = b"".join(b"--%b\r\n%b" % (boundary.encode(), part) for part in parts)
-    media_type = "multipart/form-data" if "*" in body.media_type else body.media_type.partition(";")[0]
+    usual = "multipart/mixed" if body.kind == "parts" else "multipart/form-data"
+    media_type = usual if "*" in body.media_type else body.media_type.partition(";")[0]
     return data + b"--%b--\r\n" % boundary.encode(), f"{media_type}; boundary={boundary}"
 
 
@@ -101,7 +112,8 @@ def pairs_of(name: str, value: Any, field: Field) -> styles.Pairs:
     if field.file and not isinstance(value, str):
         value = content(value)[0].decode("utf-8", "replace")
     if field.style:
-        return styles.pairs(name, value, field.style, field.explode)
+        safe = styles.RESERVED if field.reserved else ""
+        return styles.pairs(name, value, field.style, field.explode, safe)
     own = quote(name, safe="")
     values: Iterable[Any] = value if isinstance(value, list) else [value]
     return [(own, styles.quoted(item)) for item in values]
@@ -116,12 +128,14 @@ def _parts(name: str, value: Any, field: Field) -> list[bytes]:
     return [_part(name, item, field) for item in values]
 
 
-def _part(name: str, value: Any, field: Field) -> bytes:
-    disposition = f'form-data; name="{_escaped(name)}"'
+def _part(name: str | None, value: Any, field: Field) -> bytes:
+    """A part: a member of a form, or without a name one of a list."""
+    disposition = f'form-data; name="{_escaped(name)}"' if name is not None else ""
     first = next((one for one in field.media_types if "*" not in one), "")
     if field.file:
         data, media_type, filename = content(value)
-        disposition += f'; filename="{_escaped(filename)}"'
+        if name is not None or mapping(value).get("filename"):
+            disposition = f'{disposition or "attachment"}; filename="{_escaped(filename)}"'
         bare = media_type.partition(";")[0].lower()
         if not any(fnmatchcase(bare, one.lower()) for one in field.media_types):
             media_type = first or media_type
@@ -129,7 +143,7 @@ def _part(name: str, value: Any, field: Field) -> bytes:
         data, media_type = _encode(value), first or "application/json"
     else:
         data, media_type = styles.text(value).encode("utf-8", "replace"), first
-    head = f"Content-Disposition: {disposition}\r\n"
+    head = f"Content-Disposition: {disposition}\r\n" if disposition else ""
     if media_type:
         if not _TYPE.fullmatch(media_type):
             raise Unfit("the media type of a part is not sound")

@@ -174,6 +174,8 @@ def _body(document: Document, schemas: Schemas, body: Body, node: Any) -> tuple[
     schema = part.schema if isinstance(part.schema, dict) else {}
     if body.kind in ("json", "items"):
         return schema, part.refs
+    if body.kind == "parts":
+        return _listed(body, schema), part.refs
     own = dict(mapping(schema.get("properties")))
     for name, field in body.fields.items():
         if field.file and name in own:
@@ -182,3 +184,17 @@ def _body(document: Document, schemas: Schemas, body: Body, node: Any) -> tuple[
     if own:
         schema["properties"] = own
     return schema, part.refs
+
+
+def _listed(body: Body, schema: Json) -> Json:
+    """The schema of a list of parts, some of which are files."""
+    rest = mapping(schema.get("items"))
+    first = list(schema.get("prefixItems", ()))
+    first += [rest] * (len(body.first) - len(first))
+    for at, field in enumerate(body.first):
+        if field.file:
+            first[at] = _file(mapping(first[at]), False)
+    more: Json = {"prefixItems": first} if first else {}
+    if body.rest.file and schema.get("items") is not False:
+        more["items"] = _file(rest, False)
+    return {**schema, **more}

@@ -9,7 +9,7 @@ import attrs
 
 from .document import Document, items, text_of, texts
 
-Kind = Literal["json", "form", "multipart", "text", "binary", "items"]
+Kind = Literal["json", "form", "multipart", "text", "binary", "items", "parts"]
 _PREFERRED: Final[tuple[Kind, ...]] = ("json", "form", "multipart", "text", "binary")
 
 EVENTS: Final = "text/event-stream"
@@ -32,6 +32,7 @@ class Field:
         file: Whether it is a file, or a list of them.
         many: Whether it is a list of files.
         headers: What stands above it in a multipart body, besides the usual.
+        reserved: Whether reserved characters stay as they are, where any are encoded.
     """
 
     style: str = ""
@@ -40,6 +41,7 @@ class Field:
     file: bool = False
     many: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    reserved: bool = False
 
 
 @attrs.frozen(eq=False)
@@ -48,10 +50,13 @@ class Body:
 
     Attributes:
         media_type: Its type.
-        kind: How it is written; `items` is a list of JSON values, one after the other.
+        kind: How it is written; `items` is a list of JSON values, one after the other, `parts` a list whose
+            items are the parts of a multipart body that is no form.
         required: Whether it must be given.
         schema: What the document says of it.
         fields: How members are written, by name; of forms only.
+        first: How the first parts are written, one by one.
+        rest: How the others are.
     """
 
     media_type: str
@@ -59,6 +64,8 @@ class Body:
     required: bool
     schema: Any
     fields: Mapping[str, Field] = attrs.field(factory=dict)
+    first: tuple[Field, ...] = ()
+    rest: Field = Field()
 
 
 def preferred(media_types: list[str]) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import attrs
+
 from portico_plugins.upstreams.checks import header_problem
 
 from .document import Document, Unfit, items, mapping, text_of, texts
@@ -39,10 +41,34 @@ def body(document: Document, operation: Operation) -> Body | None:
         kind, schema = "items", {"type": "array", "items": media["itemSchema"]}
     elif kind == "json" and "*" in chosen and file_in(document, schema)[0]:
         kind = "binary"
+    required = node.get("required") is True
+    if kind == "multipart" and chosen.partition(";")[0].strip().lower() != "multipart/form-data":
+        listed = "itemSchema" in media or document.resolved(schema).get("type") == "array"
+        if listed or "prefixEncoding" in media or "itemEncoding" in media:
+            return _in_parts(document, chosen, required, media)
     fields: dict[str, Field] = {}
     if kind in ("form", "multipart"):
         fields = _fields(document, schema, mapping(media.get("encoding")))
-    return Body(chosen, kind, node.get("required") is True, schema, fields)
+    return Body(chosen, kind, required, schema, fields)
+
+
+def _in_parts(document: Document, media_type: str, required: bool, media: Mapping[str, Any]) -> Body:
+    """A multipart body whose parts have places, not names (OpenAPI 3.2, Encoding By Position)."""
+    schema = document.resolved(media.get("schema", {"items": media.get("itemSchema", {})}))
+    schemas, encodings = items(schema.get("prefixItems")), items(media.get("prefixEncoding"))
+    last, more = schema.get("items"), media.get("itemEncoding")
+
+    def field(at: int) -> Field:
+        said = document.resolved(encodings[at] if at < len(encodings) else more)
+        found = _field(document, said, schemas[at] if at < len(schemas) else last)
+        return attrs.evolve(found, file=found.file and not found.many)
+
+    known = max(len(schemas), len(encodings))
+    first = tuple(field(at) for at in range(min(known, _MOST_FIRST)))
+    return Body(media_type, "parts", required, {**schema, "type": "array"}, {}, first, field(known))
+
+
+_MOST_FIRST: Final = 100
 
 
 _PLAIN: Final = frozenset(
@@ -99,20 +125,25 @@ def _fields(document: Document, schema: Any, encoding: Mapping[str, Any]) -> dic
     }
     out = {}
     for name in dict.fromkeys((*properties, *encoding)):
-        said = document.resolved(encoding.get(name, {}))
-        style = text_of(said.get("style"))
-        if not style and ("explode" in said or "allowReserved" in said):
-            style = "form"
-        explode = said.get("explode")
-        types = tuple(one.strip() for one in text_of(said.get("contentType")).split(",") if one.strip())
-        out[name] = Field(
-            style if style in STYLES["query"] else "",
-            explode if isinstance(explode, bool) else style in ("", "form", "deepObject"),
-            types,
-            *file_in(document, properties.get(name), types),
-            _headers(document, said),
-        )
+        out[name] = _field(document, document.resolved(encoding.get(name)), properties.get(name))
     return out
+
+
+def _field(document: Document, said: Mapping[str, Any], schema: Any) -> Field:
+    """How a member is written, by its Encoding Object and its schema."""
+    style = text_of(said.get("style"))
+    if not style and ("explode" in said or "allowReserved" in said):
+        style = "form"
+    explode = said.get("explode")
+    types = tuple(one.strip() for one in text_of(said.get("contentType")).split(",") if one.strip())
+    return Field(
+        style if style in STYLES["query"] else "",
+        explode if isinstance(explode, bool) else style in ("", "form", "deepObject"),
+        types,
+        *file_in(document, schema, types),
+        _headers(document, said),
+        said.get("allowReserved") is True,
+    )
 
 
 def _headers(document: Document, encoding: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

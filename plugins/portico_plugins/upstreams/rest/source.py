@@ -118,7 +118,7 @@ class Source:
         if self._seen and await self._same(fresh):
             return None
         seen: dict[str, _Seen] = {}
-        root, size, joined = config.openapi_inline, 0, bool(config.ref_origins)
+        root, size, joined = config.openapi_inline, 0, True
         if self._at:
             file = fresh.get(self._at) or await self._got(self._at, {})
             if file is None:

@@ -12,7 +12,7 @@ import msgspec
 from .document import Unfit
 from .parameters import Parameter
 
-_RESERVED: Final = ":/?@!$'()*,;"
+RESERVED: Final = ":/?@!$'()*,;"
 """What `allowReserved` leaves as it is; never what could end the parameter."""
 _LAYERS: Final = 32
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -44,7 +44,7 @@ def quoted(value: Any, safe: str = "") -> str:
 
 def query(parameter: Parameter, value: Any) -> Pairs:
     """A value as percent-encoded pairs of a query."""
-    safe = _RESERVED if parameter.reserved else ""
+    safe = RESERVED if parameter.reserved else ""
     if parameter.json:
         return [(quote(parameter.name, safe=""), quote(_encode(value).decode(), safe=safe))]
     return pairs(parameter.name, value, parameter.style, parameter.explode, safe)

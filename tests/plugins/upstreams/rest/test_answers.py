@@ -15,6 +15,7 @@ from portico_plugins.http1 import Answer, Unusable
 from portico_plugins.upstreams.rest import redirects
 from portico_plugins.upstreams.rest.client import redirected
 from portico_plugins.upstreams.rest.config import OperationSettings
+from portico_plugins.upstreams.rest.file_names import file_name
 from portico_plugins.upstreams.rest.requests import Request
 from tests.plugins.upstreams.kit import call, text
 from tests.plugins.upstreams.rest.kit import http, raw, running, simple
@@ -119,6 +120,63 @@ async def test_other_answers_are_content_of_their_kind(body: bytes, kind: str, c
     value = await answered(http(body, kind))
     assert value["content"] == [content]
     assert "structuredContent" not in value
+
+
+DISPOSITIONS = [
+    (b'attachment; filename="report 1.pdf"', "report 1.pdf"),
+    (b"attachment; filename=report.pdf", "report.pdf"),
+    (b"attachment ;FileName = report.pdf ; size=3", "report.pdf"),
+    (b'inline; filename="a\\"b\\\\c.pdf"', "c.pdf"),
+    (b'attachment; x="; filename=y"; filename=z', "z"),
+    (b"attachment; filename=\"e.txt\"; filename*=UTF-8''%e2%82%ac%20rates.txt", "\u20ac rates.txt"),
+    (b"attachment; filename*=iso-8859-1'en'%A3.txt; filename=e.txt", "\u00a3.txt"),
+    (b"attachment; filename*=utf-8''%ff%00a.txt", "\ufffda.txt"),
+    (b"attachment; filename*=shift_jis''x; filename=e.txt", "e.txt"),
+    (b'attachment; filename="\xc3\xa9.txt"', "\u00e9.txt"),
+    (b'attachment; filename="\xe9.txt"', "\u00e9.txt"),
+    (b'attachment; filename="open', "open"),
+    # What a path would be made of, what cannot be seen, and what means something to a system.
+    (b'attachment; filename="../../etc/passwd"', "passwd"),
+    (b"attachment; filename*=UTF-8''..%2F..%5C..%2fetc%2Fpasswd", "passwd"),
+    (b'attachment; filename="C:\\\\windows\\\\x.exe"', "x.exe"),
+    (b'attachment; filename="/"', ""),
+    (b'attachment; filename=".."', ""),
+    (b'attachment; filename=" .bashrc. "', "bashrc"),
+    (b"attachment; filename*=UTF-8''a%0d%0aX%3A%20b%00%1b%5Bm.txt", "a  X_ b[m.txt"),
+    (b"attachment; filename*=UTF-8''x%E2%80%AEgpj.exe%C2%A0%C2%85", "xgpj.exe"),
+    (b'attachment; filename="a:b|c?*<>.txt"', "a_b_c____.txt"),
+    (b"attachment; filename*=UTF-8''%ed%a0%80", "\ufffd\ufffd\ufffd"),
+    (b'attachment; filename="' + b"x" * 300 + b'.tar"', "x" * 96 + ".tar"),
+    (b'attachment; filename="' + b"x" * 300 + b"." + b"y" * 300 + b'"', "x" * 100),
+    (b'attachment; filename="' + b"x" * 50_000, "x" * 100),
+    (b"attachment; filename=", ""),
+    (b"attachment", ""),
+    (b";" * 5000, ""),
+    (b"; \t" * 2000 + b"=" * 2000, ""),
+    (b"", ""),
+]
+
+
+@pytest.mark.parametrize(("said", "name"), DISPOSITIONS, ids=range(len(DISPOSITIONS)))
+def test_the_name_of_a_file_is_harmless(said: bytes, name: str) -> None:
+    assert file_name(said) == name
+
+
+@pytest.mark.parametrize(
+    ("said", "uri"),
+    [
+        ('attachment; filename="my report.pdf"', "rest://op/my%20report.pdf"),
+        ("attachment; filename*=UTF-8''%e2%82%ac%23%3f.pdf", "rest://op/%E2%82%AC%23_.pdf"),
+        ('attachment; filename="../../../etc/passwd"', "rest://op/passwd"),
+        ('attachment; filename=".."', "rest://op/answer"),
+        ("inline", "rest://op/answer"),
+        ("attachment; filename=a.pdf\r\nContent-Disposition: attachment; filename=b.pdf", "rest://op/a.pdf"),
+    ],
+)
+async def test_a_file_has_the_name_that_the_server_gives_it(said: str, uri: str) -> None:
+    more = f"Content-Disposition: {said}"
+    value = await answered(http(b"\x00\xff", "application/pdf", "200 OK", more))
+    assert value["content"][0]["resource"]["uri"] == uri
 
 
 async def test_no_content_is_an_empty_text() -> None:

@@ -199,6 +199,181 @@ async def test_an_origin_that_is_allowed_may_be_referred_to_by_a_document_from_a
         assert b"authorization" not in other.heads[0].lower()
 
 
+# --- by name -------------------------------------------------------------------------------------
+
+
+NODE = {
+    "$dynamicAnchor": "node",
+    "type": "object",
+    "properties": {"next": {"$dynamicRef": "#node"}, "name": {"type": "string"}},
+}
+
+
+def closed(name: str) -> Json:
+    """What a definition becomes that is `NODE`."""
+    return {
+        "type": "object",
+        "properties": {"next": {"$ref": f"#/$defs/{name}"}, "name": {"type": "string"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("schema", "schemas", "body", "definitions"),
+    [
+        (
+            {"$ref": "#pet"},
+            {"Pet": {"$anchor": "pet", "type": "integer"}},
+            {"$ref": "#/$defs/Pet"},
+            {"Pet": {"type": "integer"}},
+        ),
+        (
+            {"$ref": "#inner", "description": "A pet."},
+            {"a/b~c %d": {"$defs": {"x": {"$anchor": "inner", "type": "integer"}}}},
+            {"$ref": "#/$defs/x", "description": "A pet."},
+            {"x": {"type": "integer"}},
+        ),
+        ({"$ref": "#pet"}, {"x/y%": {"$anchor": "pet"}}, {"$ref": "#/$defs/x_1y_25"}, {"x_1y_25": {}}),
+        # Two have the name: nobody knows which is meant.
+        ({"$ref": "#pet"}, {"A": {"$anchor": "pet"}, "B": {"$anchor": "pet"}}, {}, {}),
+        ({"$ref": "#pet"}, {"Pet": {"$anchor": "other"}, "x-pet": {"example": {"$anchor": "pet"}}}, {}, {}),
+        # A tree, referred to in every way there is.
+        ({"$ref": "#node"}, {"Tree": NODE}, {"$ref": "#/$defs/Tree"}, {"Tree": closed("Tree")}),
+        ({"$dynamicRef": "#node"}, {"Tree": NODE}, {"$ref": "#/$defs/Tree"}, {"Tree": closed("Tree")}),
+        (
+            {"$ref": "#/components/schemas/Tree"},
+            {"Tree": NODE, "Strict": {"$dynamicAnchor": "node", "$ref": "#/components/schemas/Tree"}},
+            {"$ref": "#/$defs/Tree"},
+            {"Tree": closed("Tree")},
+        ),
+        (
+            {"$dynamicRef": "#/components/schemas/Tree"},
+            {"Tree": {"type": "integer"}},
+            {"$ref": "#/$defs/Tree"},
+            {"Tree": {"type": "integer"}},
+        ),
+        # A list of whatever whoever refers to it says: anything.
+        (
+            {"$ref": "#/components/schemas/Names"},
+            {
+                "List": {
+                    "type": "array",
+                    "items": {"$dynamicRef": "#item"},
+                    "$defs": {"item": {"$dynamicAnchor": "item", "not": {}}},
+                },
+                "Names": {
+                    "$ref": "#/components/schemas/List",
+                    "$defs": {"item": {"$dynamicAnchor": "item", "type": "string"}},
+                },
+            },
+            {"$ref": "#/$defs/Names"},
+            {"Names": {"$ref": "#/$defs/List"}, "List": {"type": "array"}},
+        ),
+    ],
+)
+async def test_references_by_name_are_followed(
+    schema: Json, schemas: Json, body: Json, definitions: Json, tmp_path: Path
+) -> None:
+    document = asked_with(schema, schemas=schemas)
+    (tmp_path / "o.json").write_text(json.dumps(document))
+    for given in ({"openapi_inline": document}, {"openapi_file": tmp_path / "o.json"}):
+        async with running(**given, base_url=AWAY) as up:
+            assert body_of(up) == (body, definitions)
+
+
+async def test_a_name_is_that_of_one_file(tmp_path: Path) -> None:
+    parts = {"A": {"$ref": "part.json#pet"}, "B": {"$ref": "#pet"}, "C": {"$ref": "part.json#nobody"}}
+    document = asked_with({"type": "object", "properties": parts}, schemas={"Own": {"$anchor": "pet"}})
+    (tmp_path / "o.json").write_text(json.dumps(document))
+    part = {"$defs": {"Pet": {"$anchor": "pet", "type": "array", "items": {"$ref": "#pet"}}}}
+    (tmp_path / "part.json").write_text(json.dumps(part))
+    async with running(openapi_file=tmp_path / "o.json", base_url=AWAY) as up:
+        body, definitions = body_of(up)
+        assert body["properties"] == {"A": {"$ref": "#/$defs/Pet"}, "B": {"$ref": "#/$defs/Own"}, "C": {}}
+        assert definitions == {"Pet": {"type": "array", "items": {"$ref": "#/$defs/Pet"}}, "Own": {}}
+
+
+# --- by what a document calls itself ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "https://api.test/v1/openapi",
+        "https://api.test/v1/openapi#",
+        "openapi",
+        "/v1/openapi",
+        "../v1/openapi",
+        "//api.test/v1/openapi",
+    ],
+)
+async def test_a_document_is_what_it_calls_itself(ref: str, tmp_path: Path) -> None:
+    ref = ref.partition("#")[0] + "#/components/schemas/Pet"
+    document = asked_with({"$ref": ref}, schemas={"Pet": {"type": "integer"}})
+    document |= {"openapi": "3.2.0", "$self": "https://api.test/v1/openapi#"}
+    (tmp_path / "o.json").write_text(json.dumps(document))
+    app = Files({"/elsewhere/o.json": document})
+    async with serving(app) as origin:
+        for given in (
+            {"openapi_inline": document},
+            {"openapi_file": tmp_path / "o.json"},
+            {"openapi": f"{origin}/elsewhere/o.json"},
+        ):
+            async with running(**given, base_url=AWAY) as up:
+                assert body_of(up) == ({"$ref": "#/$defs/Pet"}, {"Pet": {"type": "integer"}})
+    assert app.asked == [("/elsewhere/o.json", 200)]
+
+
+async def test_references_are_relative_to_what_a_document_calls_itself_where_that_may_be_followed() -> None:
+    part = {"a": {"type": "integer"}, "b": {"$ref": "https://api.test/openapi#/components/schemas/Pet"}}
+    parts = {"A": {"$ref": "part.json#/a"}, "B": {"$ref": "part.json#/b"}}
+    document = asked_with({"type": "object", "properties": parts}, schemas={"Pet": {"type": "string"}})
+    app = Files({})
+    async with serving(app) as origin:
+        ways = ((f"{origin}/v2/openapi", "/v2/part.json"), ("https://api.test/openapi", "/v1/part.json"))
+        for own, at in ways:
+            moved = json.loads(json.dumps(part).replace("https://api.test/openapi", own))
+            app.files = {"/v1/o.json": document | {"$self": own}, at: moved}
+            app.asked.clear()
+            async with running(openapi=f"{origin}/v1/o.json", base_url=AWAY) as up:
+                body, definitions = body_of(up)
+            assert body["properties"] == {"A": {"$ref": "#/$defs/a"}, "B": {"$ref": "#/$defs/b"}}
+            assert definitions == {
+                "a": {"type": "integer"},
+                "b": {"$ref": "#/$defs/Pet"},
+                "Pet": {"type": "string"},
+            }
+            assert app.asked == [("/v1/o.json", 200), (at, 200)]
+
+
+async def test_what_a_document_calls_itself_opens_no_way_to_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text('{"type": "integer"}')
+    own = tmp_path / "own"
+    own.mkdir()
+    async with raw(http(b'{"type": "integer"}')) as other:
+        for said in (f"{other.origin}/o.json", (tmp_path / "o.json").as_uri(), "http://[::1", "\x00", 5):
+            document = asked_with({"$ref": "secret.json"}) | {"$self": said}
+            (own / "o.json").write_text(json.dumps(document))
+            async with serving(Files({"/o.json": document})) as origin:
+                for given in (
+                    {"openapi": f"{origin}/o.json"},
+                    {"openapi_inline": document},
+                    {"openapi_file": own / "o.json"},
+                ):
+                    async with running(**given, base_url=AWAY) as up:
+                        assert (up.upstream.state, body_of(up)) == (State.READY, ({}, {})), given
+        assert other.connections == 0
+
+
+async def test_a_file_does_not_become_another_by_calling_itself_that() -> None:
+    own, evil = {"type": "string"}, {"type": "integer"}
+    part = {"$self": "o.json", "a": evil, "components": {"schemas": {"Pet": evil}}}
+    parts = {"A": {"$ref": "part.json#/a"}, "B": {"$ref": "o.json#/components/schemas/Pet"}}
+    document = asked_with({"type": "object", "properties": parts}, schemas={"Pet": own})
+    app = Files({"/o.json": document, "/part.json": part})
+    async with serving(app) as origin, running(openapi=f"{origin}/o.json", base_url=AWAY) as up:
+        assert body_of(up)[1] == {"a": evil, "Pet": own}
+
+
 # --- what is not ---------------------------------------------------------------------------------
 
 
@@ -372,6 +547,9 @@ def test_files_of_one_name_are_told_apart_and_the_documents_stay_as_they_were() 
         (b"$ref: '#/a'", False),
         (b'{"$ref": "a.json#/a"}', True),
         (b"- $ref: a.yaml", True),
+        (b'{"$ref": "#name"}', True),
+        (b"$ref: '#name'", True),
+        (b'{"$dynamicRef": "#name"}', True),
         (b"$ref: >-\n  a.yaml", True),
     ],
 )

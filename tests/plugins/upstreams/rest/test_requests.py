@@ -14,6 +14,7 @@ import pytest
 
 from portico.api import INVALID_PARAMS, Json, Principal, Ref, Refused, Secret
 from portico_plugins.upstreams.rest.config import HandParameter, HandTool, OperationSettings, SchemeSettings
+from portico_plugins.upstreams.rest.inputs import FILE
 from tests.plugins.upstreams.kit import call, serving, text
 from tests.plugins.upstreams.rest.kit import echo, running
 
@@ -209,6 +210,31 @@ async def test_a_form_arrives_with_lists_objects_and_styles(origin: str) -> None
     ]
 
 
+async def test_reserved_characters_stay_in_a_form_only_where_they_cannot_end_the_field(origin: str) -> None:
+    schema = {"type": "object", "properties": {"a": {}, "l": {}, "d": {}, "plain": {}}}
+    encoding: Json = {
+        "a": {"allowReserved": True},
+        "l": {"allowReserved": True, "explode": False},
+        "d": {"allowReserved": True, "style": "deepObject"},
+        "plain": {"allowReserved": False},
+    }
+    document = with_body("application/x-www-form-urlencoded", schema, encoding=encoding)
+    said = "a/b:c?@!$'()*;&q=1#x+y%2F"
+    body = {"a": said, "l": ["x/y", "z&"], "d": {"k": "v/w"}, "plain": "a/b"}
+    found = base64.b64decode((await arrived(origin, document, {"body": body}))["body"]).decode()
+    ended = "a/b:c?@!$'()*;%26q%3D1%23x%2By%252F"
+    assert found == f"a={ended}&l=x/y,z%26&d%5Bk%5D=v/w&plain=a%2Fb"
+    assert parse_qsl(found)[0] == ("a", said)
+
+
+async def test_reserved_characters_are_never_encoded_in_parts(origin: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    for reserved in (True, False):
+        document = with_body("multipart/form-data", schema, encoding={"a": {"allowReserved": reserved}})
+        found = parts(await arrived(origin, document, {"body": {"a": "a/b&c=%2F #"}}))
+        assert found["a"].get_content() == "a/b&c=%2F #"
+
+
 def parts(found: Json) -> dict[str, Any]:
     head = f"Content-Type: {found['headers']['content-type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + base64.b64decode(found["body"]), policy=email.policy.HTTP)
@@ -246,6 +272,90 @@ async def test_a_multipart_form_arrives_with_files_of_text_and_bytes(origin: str
         "application/json",
         {"k": 1},
     )
+
+
+BINARY = {"type": "string", "contentMediaType": "image/png"}
+LISTED = [
+    # What the document says, and which parts there are to be; a file is sent as the last of them.
+    ({"schema": {"type": "array", "items": {}}}, ["", "application/json", "text/plain"]),
+    (
+        {"itemSchema": {}, "itemEncoding": {"contentType": "text/markdown, text/plain"}},
+        ["text/markdown", "text/markdown", "text/markdown"],
+    ),
+    (
+        {
+            "schema": {
+                "type": "array",
+                "prefixItems": [{"type": "string"}, {"type": "object"}],
+                "items": BINARY,
+            },
+            "prefixEncoding": [{"contentType": "text/html"}],
+            "itemEncoding": {"headers": {"X-N": {"schema": {"const": "n"}}}},
+        },
+        ["text/html", "application/json", "image/gif"],
+    ),
+    (
+        {
+            "itemSchema": {},
+            "prefixEncoding": [{}, {"contentType": "application/vnd.x+json"}, {"contentType": "image/png"}],
+        },
+        ["", "application/vnd.x+json", "image/png"],
+    ),
+]
+
+
+@pytest.mark.parametrize("media_type", ["multipart/mixed", "multipart/related; x=y", "multipart/*"])
+@pytest.mark.parametrize(("media", "kinds"), LISTED)
+async def test_a_list_arrives_in_parts_each_as_its_place_says(
+    origin: str, media_type: str, media: Json, kinds: list[str]
+) -> None:
+    said = {"content": {media_type: media}, "required": True}
+    operation = {"operationId": "op", "requestBody": said}
+    document = {"openapi": "3.2.0", "paths": {"/x": {"post": operation}}}
+    sent = {"base64": "R0lG", "mediaType": "image/gif", "filename": "a.gif"}
+    file = sent if "image/gif" in kinds or "image/png" in kinds else "R0lG"
+    async with running(openapi_inline=document, base_url=origin) as up:
+        found = (await up.send(call("op", {"body": ["one", {"k": [2]}, file]}))).value["structuredContent"]
+        wrong = await up.send(call("op", {"body": {"k": 1}}))
+        assert "array" in text(wrong)
+        nothing = (await up.send(call("op", {"body": []}))).value["structuredContent"]
+    expected = "multipart/mixed" if "*" in media_type else media_type.partition(";")[0]
+    assert found["headers"]["content-type"].partition(";")[0] == expected
+    boundary = found["headers"]["content-type"].partition("boundary=")[2]
+    begun, *arrived_, ended = base64.b64decode(found["body"]).split(b"--" + boundary.encode())
+    assert (begun, ended) == (b"", b"--\r\n")
+    one, two, three = (email.message_from_bytes(each[2:-2], policy=email.policy.HTTP) for each in arrived_)
+    assert [part.get("content-type", "") for part in (one, two)] == kinds[:2]
+    assert one.get_payload() == "one"
+    assert json.loads(two.get_payload()) == {"k": [2]}
+    assert three.get_content_type() == kinds[2]
+    if file is sent:
+        assert (three.get_payload(decode=True), three.get_filename()) == (b"GIF", "a.gif")
+    headers = [part.get("x-n") for part in (one, two, three)]
+    assert headers == ([None, "n", "n"] if "itemEncoding" in media and "schema" in media else [None] * 3)
+    assert base64.b64decode(nothing["body"]).startswith(b"--")
+
+
+async def test_the_files_among_parts_are_files_in_the_schema() -> None:
+    media = {
+        "schema": {"type": "array", "prefixItems": [{"$ref": "#/components/schemas/About"}], "maxItems": 5},
+        "prefixEncoding": [{}, {"contentType": "image/png"}],
+        "itemEncoding": {"contentType": "application/pdf"},
+    }
+    said = {"content": {"multipart/related": media}}
+    document: Json = {
+        "openapi": "3.2.0",
+        "components": {"schemas": {"About": {"type": "object", "properties": {"name": {"type": "string"}}}}},
+        "paths": {"/x": {"post": {"operationId": "op", "requestBody": said}}},
+    }
+    async with running(openapi_inline=document, base_url="http://127.0.0.1:9", body="flat") as up:
+        (tool,) = up.upstream.offer.tools
+    assert tool["inputSchema"]["properties"]["body"] == {
+        "type": "array",
+        "maxItems": 5,
+        "prefixItems": [{"$ref": "#/$defs/About"}, FILE],
+        "items": FILE,
+    }
 
 
 async def test_a_part_has_one_of_the_types_the_document_allows(origin: str) -> None:
