@@ -18,8 +18,12 @@ from portico._config.settings import Document
 from portico._config.sources import parse_value
 from portico._config.wording import Text
 from portico._host import control, notify, rundir
+from portico._host.listening import Listening
+from portico._host.premises import prepare
 from portico._host.workers import link
 from portico.api import Json
+from portico.testing import RecordingLog
+from tests.kernel.doubles import composed
 
 # --- the private folder --------------------------------------------------------------------------------
 
@@ -83,6 +87,24 @@ def test_a_path_too_long_for_sockets_is_refused(short: Path, monkeypatch: pytest
 
 async def echo(request: Json) -> Json:
     return {"ok": True, "got": request}
+
+
+async def test_sockets_that_a_killed_gateway_has_left_are_taken_away(short: Path) -> None:
+    config = short / "gateway.toml"
+    folder = rundir.make(rundir.folder_of(rundir.identity_of(config, "")))
+    (folder / "0a1b2c3d4e5f.sock").touch()
+    for _ in range(2):  # nor does another that starts beside it take away what is in use
+        found, served = await prepare(composed({}), config, Listening(), echo, RecordingLog())
+        assert found == folder
+        assert served is not None
+        try:
+            assert [path.name for path in folder.iterdir()] == [control.FILE]
+            (folder / "live.sock").touch()
+            _, second = await prepare(composed({}), config, Listening(), echo, RecordingLog())
+            assert second is None
+            assert (folder / "live.sock").exists()
+        finally:
+            await served.close()
 
 
 async def test_it_answers_line_by_line_and_is_for_its_user_only(short: Path) -> None:

@@ -58,6 +58,9 @@ async def prepare(
     if automatic and folder is not None:  # we are the only one here: what is left of others is of no use
         for left in folder.glob(f"{OFFERS}*"):
             shutil.rmtree(left, ignore_errors=True)
+        for left in folder.glob("*.sock"):
+            if left.name != control.FILE:  # of workers that were killed: the next would ask them all
+                left.unlink(missing_ok=True)
     return folder, made
 
 

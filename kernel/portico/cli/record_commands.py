@@ -113,7 +113,7 @@ def _add(noun: Noun) -> click.Command:
         **values: Any,
     ) -> None:
         about = {**about_of(values), **({"enabled": False} if disabled else {})}
-        config = config_of(file, sets, **values)
+        config = config_of(file, sets, kinds=noun.reachable, **values)
         body = {"name": name, "config": config, "about": about}
         made = api.request("POST", [noun.kind], body, {"dry_run": dry_run}).body
         if not dry_run:

@@ -73,16 +73,30 @@ def reaching(noun: Noun) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         if not noun.reachable:
             return api_options(function)
         use = click.option("--use", metavar="KIND", help="Its kind, one of `gateway plugins list`.")
-        url = click.option("--url", metavar="URL", help="Where its MCP server is.")
+        url = click.option(
+            "--url", metavar="URL", help="Where it is; of an MCP server, unless --use says else."
+        )
         return url(use(api_options_beside_url(function)))
 
     return add
 
 
 def config_of(
-    file: str | None, sets: tuple[str, ...], url: str | None = None, use: str | None = None
+    file: str | None,
+    sets: tuple[str, ...],
+    url: str | None = None,
+    use: str | None = None,
+    *,
+    kinds: bool = False,
 ) -> Json:
     """What a new record is to hold.
+
+    Args:
+        file: Where most of it is.
+        sets: What is set on top.
+        url: Of an upstream: where it is.
+        use: Likewise: its kind.
+        kinds: Whether it is of a kind at all; what has a command to start is an MCP server then.
 
     Raises:
         Misuse: Nothing.
@@ -92,10 +106,12 @@ def config_of(
 
     config = records.table_of(file) if file else {}
     if url:
-        config |= {"use": "mcp", "url": url}
+        config |= {"use": "grpc" if url.startswith(("grpc://", "grpcs://")) else "mcp", "url": url}
     if use:
         config["use"] = use
     config = merge(config, records.changes(sets))
     if not config:
         raise Misuse("say what it is to hold, with --set or --file (of an upstream, also --url or --use)")
+    if kinds and "command" in config:
+        config.setdefault("use", "mcp")
     return config

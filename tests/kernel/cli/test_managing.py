@@ -73,6 +73,25 @@ def test_a_list_says_where_an_upstream_is(config: Json, what: str) -> None:
     assert summary({"config": config, "about": {}}) == what
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["--set", 'command=["x"]'], {"use": "mcp", "command": ["x"]}),
+        (["--set", 'command=["x"]', "--use", "other"], {"use": "other", "command": ["x"]}),
+        (["--url", "grpc://h:1"], {"use": "grpc", "url": "grpc://h:1"}),
+        (["--url", "grpcs://h:1", "--use", "mine"], {"use": "mine", "url": "grpcs://h:1"}),
+        (["--url", "https://h", "--use", "a2a"], {"use": "a2a", "url": "https://h"}),
+    ],
+)
+def test_of_what_kind_an_upstream_is_need_not_be_said_where_it_shows(
+    manage: Cli, api: SmallApi, given: list[str], kept: Json
+) -> None:
+    assert manage("upstreams", "add", "one", *given).exit_code == 0
+    assert api.records["upstreams", "one"]["config"] == kept
+    assert manage("servers", "add", "two", "--set", "command=['x']").exit_code == 0
+    assert api.records["servers", "two"]["config"] == {"command": ["x"]}
+
+
 def test_an_upstream_is_added_by_its_url_in_one_line(manage: Cli, api: SmallApi) -> None:
     assert manage("upstreams", "add", "docs", "--url", DOCS["url"]).stdout == "upstream docs created: ready\n"
     assert api.records["upstreams", "docs"]["config"] == DOCS

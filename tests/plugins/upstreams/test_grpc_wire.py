@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from tests.plugins.upstreams.grpc_kit import (
     upstream,
 )
 from tests.plugins.upstreams.grpc_wire import OK, Stream, framed, wire_server
-from tests.plugins.upstreams.kit import Client, call
+from tests.plugins.upstreams.kit import Client, call, text
 
 HTML = ("content-type", "text/html")
 
@@ -35,9 +36,15 @@ def happening(number: int) -> bytes:
     return bytes(message("Happening", number=number).SerializeToString())
 
 
-async def reset(stream: Stream) -> None:
+def begin(stream: Stream) -> None:
+    """Answer, with a message where it is the only one: of a stream that breaks, gRPC may give it or not."""
     stream.head()
-    stream.message(happening(0))
+    if stream.headers[":path"].endswith("/Get"):
+        stream.message(happening(0))
+
+
+async def reset(stream: Stream) -> None:
+    begin(stream)
     stream.h2.reset_stream(stream.number, 2)
     stream.flush()
 
@@ -60,8 +67,7 @@ async def redirect(stream: Stream) -> None:
 
 
 async def without_status(stream: Stream) -> None:
-    stream.head()
-    stream.message(happening(0))
+    begin(stream)
     stream.h2.end_stream(stream.number)
     stream.flush()
 
@@ -90,8 +96,7 @@ async def garbled(stream: Stream) -> None:
 
 
 async def goes_away(stream: Stream) -> None:
-    stream.head()
-    stream.message(happening(0))
+    begin(stream)
     stream.goaway(stream.number, 11)
     stream.writer.close()
 
@@ -160,6 +165,65 @@ async def test_an_answer_that_is_none_is_one_error_and_the_next_call_is_served(
         result = await running.send(call(tool, {"id": "1"}))
         assert "isError" not in (result.value or {})
         assert count == 2  # nothing was sent twice
+
+
+def says_goodbye(stream: Stream) -> None:
+    stream.goaway(stream.number, 11)
+    stream.writer.close()
+
+
+def cuts(stream: Stream) -> None:
+    stream.cut()
+
+
+def resets(stream: Stream) -> None:
+    stream.h2.reset_stream(stream.number, 2)
+    stream.flush()
+
+
+def wants_other_metadata(stream: Stream) -> None:
+    stream.status(16)
+
+
+AWAY = ("UNAVAILABLE", "The upstream is not available. (connection_lost)")
+
+
+@pytest.mark.parametrize(
+    ("breaks", "code", "said"),
+    [
+        (says_goodbye, *AWAY),
+        (cuts, *AWAY),
+        (resets, "INTERNAL", "The upstream's answer could not be used. (answer_cut_short)"),
+        (
+            wants_other_metadata,
+            "UNAUTHENTICATED",
+            "The upstream is not available. (upstream_unauthorized)",
+        ),
+    ],
+)
+async def test_a_stream_that_breaks_off_gives_what_came_and_says_nothing_of_the_server(
+    breaks: Any, code: str, said: str, base: Path
+) -> None:
+    client = Client()
+    calls = 0
+
+    async def work(stream: Stream) -> None:
+        nonlocal calls
+        calls += 1
+        stream.head()
+        stream.message(happening(7))
+        await client.news.wait()  # it has come
+        breaks(stream)
+
+    async with (
+        wire_server(work) as port,
+        upstream(port, base=base, descriptors=Path("shop.pb")) as running,
+    ):
+        request = call("Orders_Watch", {"id": "1"}, client=client, progress_token=1)
+        result = await running.send(request)
+    assert result.value["isError"] is True
+    assert json.loads(text(result)) == {"code": code, "message": said, "items": [{"number": 7, "text": ""}]}
+    assert calls == 1
 
 
 @pytest.mark.parametrize("tool", ["Orders_Chat", "Orders_Total"])

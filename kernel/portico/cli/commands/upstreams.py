@@ -27,7 +27,7 @@ def test(
     api: Api, file: str | None, sets: tuple[str, ...], url: str | None, use: str | None, raw: bool
 ) -> None:
     """Connect to a candidate and show what it offers; nothing is kept of it."""
-    config = config_of(file, sets, url, use)
+    config = config_of(file, sets, url, use, kinds=True)
     offer = api.request("POST", ["upstreams", "test"], {"config": config}).body
     if raw:
         as_json(offer)

@@ -28,10 +28,16 @@ from a2a.types import (
     TaskPushNotificationConfig,
     TaskStatusUpdateEvent,
 )
-from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError, InternalError, InvalidParamsError
+from a2a.utils.errors import (
+    JSON_RPC_ERROR_CODE_MAP,
+    A2AError,
+    InternalError,
+    InvalidParamsError,
+    MethodNotFoundError,
+)
 from a2a.utils.proto_utils import validate_proto_required_fields
 
-from portico.api import INVALID_PARAMS, Log, Refused
+from portico.api import INVALID_PARAMS, METHOD_NOT_FOUND, Log, Refused
 
 T = TypeVar("T")
 Event = Task | Message | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
@@ -46,6 +52,8 @@ def error_of(refusal: Refused) -> A2AError:
         return _CLASSES[refusal.code](refusal.message, _metadata(data["a2a"]))
     if refusal.code == INVALID_PARAMS:
         return InvalidParamsError(refusal.message)
+    if refusal.code == METHOD_NOT_FOUND:
+        return MethodNotFoundError(refusal.message)
     gateway = data.get("gateway") if data is not None else None
     facts = gateway if isinstance(gateway, dict) else {}
     known = {key: str(value) for key, value in facts.items() if value is not None}

@@ -9,8 +9,8 @@ from typing import Any, Final
 import grpc
 import msgspec
 
-from portico.api import Exchange, Host, Json, Refused, Result
-from portico_plugins.failures import bad_response, error_text
+from portico.api import UPSTREAM_UNAVAILABLE, Exchange, Host, Json, Refused, Result
+from portico_plugins.failures import bad_response, error_text, reason_of
 from portico_plugins.upstreams.grpc_client.status import Status, refusal, status_of, tool_error
 
 from .config import GrpcConfig
@@ -38,7 +38,7 @@ class Calls:
     Args:
         config: Of the upstream.
         host: Its host.
-        suspect: Called when the server no longer knows a method.
+        suspect: Called when the server no longer knows a method, or goes away within a stream.
         lookup: Finds types that the descriptors lack.
     """
 
@@ -109,13 +109,17 @@ class Calls:
         return found
 
     def _answer(self, status: Status, exchange: Exchange, **more: Any) -> Result:
-        """What a status is for the client.
+        """What a status is for the client, with what is to be said beside it.
 
         Raises:
-            Refused: It is none of the method's own.
+            Refused: It is none of the method's own, and there is nothing more to say.
         """
         refused = refusal(status, self._host.name, exchange)
-        if refused is not None and status.code == "UNAUTHENTICATED" and not more:
+        if refused is not None and more:  # nothing of what gRPC itself says is quoted
+            if refused.code == UPSTREAM_UNAVAILABLE:
+                self._suspect()
+            return tool_error(Status(status.code, f"{refused.message} ({reason_of(refused)})"), **more)
+        if refused is not None and status.code == "UNAUTHENTICATED":
             raise Unauthorized(refused.code, refused.message, refused.data)
         if refused is not None:
             raise refused

@@ -121,18 +121,15 @@ def _members(value: Json) -> list[tuple[str, Any]]:
 
 
 def _of_url(url: str, tool: Tool, request: Request) -> NextPage | None:
-    """What its query has that the request had not."""
+    """What its query has that the request had not, as far as the tool has arguments for it."""
     try:
         there = parse_qsl(urlsplit(url).query, max_num_fields=100)
     except ValueError:
         return None
     given = dict(parse_qsl(urlsplit(request.target).query))
-    more = {name: value for name, value in there if given.get(name) != value}
     known = _query_arguments(tool)
-    arguments = {
-        known[name]: _typed(tool, known[name], value) for name, value in more.items() if name in known
-    }
-    return _page({known.get(name, name): value for name, value in more.items()}, arguments)
+    more = {known[name]: value for name, value in there if name in known and given.get(name) != value}
+    return _page(more, {name: _typed(tool, name, value) for name, value in more.items()})
 
 
 def _of_cursor(key: str, value: str | int, tool: Tool) -> NextPage | None:

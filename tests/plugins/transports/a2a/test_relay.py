@@ -529,8 +529,11 @@ async def test_an_agent_some_of_whose_tools_a_server_hides_is_not_reached_itself
             assert await sent(client, saying("complete"))  # where nothing is hidden
         asked = list(found.agent.script.asked)
         async with httpx.AsyncClient(trust_env=False, headers={"a2a-version": "1.0"}) as http:
-            answer = await http.post(f"{narrow}/rest/message:send", json=MessageToDict(saying("complete")))
-        assert answer.status_code >= 400
+            params = MessageToDict(saying("complete"))
+            answer = await http.post(f"{narrow}/rest/message:send", json=params)
+            asking = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params}
+            said = (await http.post(narrow, json=asking)).json()
+        assert (answer.status_code, said["error"]["code"]) == (404, -32601)  # no fault of the gateway's
         assert found.agent.script.asked == asked
 
 

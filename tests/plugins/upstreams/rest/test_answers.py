@@ -221,7 +221,8 @@ async def test_what_was_made_is_linked_and_the_next_page_is_told() -> None:
     paged = await answered(
         http(
             b"[]", "application/json", "200 OK", 'Link: </x?page=1>; rel="first", </x?page=3&n=5>; rel="next"'
-        )
+        ),
+        simple(parameters=[{"name": name, "in": "query", "schema": {}} for name in ("page", "n")]),
     )
     assert paged["content"][1]["text"] == "There is more: call again with page=3, n=5"
 

@@ -82,8 +82,13 @@ async def test_only_what_is_to_change_is_told_and_what_is_fixed_is_not() -> None
     fixed = {"op": OperationSettings(fixed={"key": "k"})}
     link = 'Link: </x?q=a&page=2&key=z>; rel="next"'
     found, said = await paged(listing("q", "page", "key"), [], link, arguments={"q": "a"}, operations=fixed)
-    assert found == {"page": "2"}
-    assert "q=" not in said
+    assert (found, said) == ({"page": "2"}, "There is more: call again with page=2")
+
+
+async def test_what_the_tool_has_no_argument_for_is_not_told() -> None:
+    link = 'Link: </x?page=2&session=s>; rel="next"'
+    assert await paged(listing("limit"), [], link) == (None, "")
+    assert await paged(listing("page"), [], link) == ({"page": "2"}, "There is more: call again with page=2")
 
 
 async def test_a_parameter_whose_argument_has_another_name_is_told_by_that() -> None:

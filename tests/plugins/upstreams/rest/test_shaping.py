@@ -91,7 +91,9 @@ async def test_a_shaped_tool_promises_nothing_of_what_the_document_says() -> Non
 
 async def test_hints_and_links_stay_beside_what_is_shaped() -> None:
     link = 'Link: </x?page=2>; rel="next"'
-    found = await shaped(http(PETS, "application/json", "200 OK", link), Shape(jq=".items | length"))
+    document = simple(parameters=[{"name": "page", "in": "query", "schema": {"type": "integer"}}])
+    answer = http(PETS, "application/json", "200 OK", link)
+    found = await shaped(answer, Shape(jq=".items | length"), openapi_inline=document)
     assert [one["text"] for one in found["content"]] == ["2", "There is more: call again with page=2"]
 
 
