@@ -54,6 +54,11 @@ def told(kind: str, url: str) -> Json:
         return {"use": "a2a", "url": url}
     if kind == "origins":
         return {"use": "a2a", "url": "http://agent.test", "origins": [url]}
+    if kind == "keys":
+        return {"use": "a2a", "url": "http://agent.test", "signers": {"url": f"{url}/jwks.json"}}
+    if kind == "jku":
+        signers = {"jku": ["https://keys.test/jwks.json", url.replace("http:", "https:")]}
+        return {"use": "a2a", "url": "http://agent.test", "signers": signers}
     if kind == "grpc":
         return {"use": "grpc", "url": url.replace("http:", "grpc:")}
     return {"use": "mcp", "url": f"{url}/mcp"}
@@ -67,6 +72,8 @@ FIELD = {
     "a2a": "url",
     "mcp": "url",
     "origins": "origins",
+    "keys": "signers.url",
+    "jku": "signers.jku",
 }
 
 

@@ -51,16 +51,22 @@ def forbidden(config: Any) -> Iterator[tuple[Place, str]]:
     """What is wrong with addresses in a configuration, as far as it can be told without asking anybody.
 
     Args:
-        config: Its fields that are URLs which will be connected to have the metadata `outbound`.
+        config: Its fields that are URLs which will be connected to have the metadata `outbound`, those of
+            tables within tables, too.
     """
-    allow_private = bool(getattr(config, "allow_private", True))
+    return _forbidden(config, bool(getattr(config, "allow_private", True)), ())
+
+
+def _forbidden(config: Any, allow_private: bool, place: Place) -> Iterator[tuple[Place, str]]:
     for field in attrs.fields(type(config)):
+        value, here = getattr(config, field.name), (*place, field.name)
         if field.metadata.get("outbound"):
-            value = getattr(config, field.name)
             for url in (value,) if isinstance(value, str) else value:
                 reason = _reason(url, allow_private) if url else None
                 if reason is not None:
-                    yield (field.name,), f"address_not_allowed ({reason})"
+                    yield here, f"address_not_allowed ({reason})"
+        elif attrs.has(type(value)):
+            yield from _forbidden(value, allow_private, here)
 
 
 def _reason(url: str, allow_private: bool) -> str | None:

@@ -83,13 +83,14 @@ class Signers:
     url: str = attrs.field(
         default="",
         validator=_keys_at,
-        metadata=doc("The URL of a JWK Set, fetched when a card is verified."),
+        metadata=doc("The URL of a JWK Set, fetched when a card is verified.", outbound=True),
     )
     jku: tuple[str, ...] = attrs.field(
         default=(),
         validator=_each_url,
         metadata=doc(
-            "The URLs of JWK Sets that a signature may name itself (`jku`); no other is ever fetched."
+            "The URLs of JWK Sets that a signature may name itself (`jku`); no other is ever fetched.",
+            outbound=True,
         ),
     )
     algorithms: tuple[Algorithm, ...] = attrs.field(

@@ -14,7 +14,7 @@ from .agent import Agent
 from .card import Card
 from .handles import Handles
 from .operations import Context
-from .outcome import Outcome, artifact_uri
+from .outcome import Outcome
 
 _HIDDEN: Final = ("supportedInterfaces", "signatures")
 """Of a card: where the agent is, which is the gateway's to know, and what is void without that."""
@@ -45,7 +45,7 @@ def templates(upstream: str) -> tuple[Json, ...]:
     """The resource templates of an agent."""
     return (
         {
-            "uriTemplate": artifact_uri(upstream, "{taskId}", "ID", 0).replace("ID/0", "{artifactId}/{part}"),
+            "uriTemplate": f"a2a://{upstream}/tasks/{{taskId}}/artifacts/{{artifactId}}/{{part}}",
             "name": f"{upstream}-artifact",
             "description": "A file of an answer, as the link in that answer has it.",
         },

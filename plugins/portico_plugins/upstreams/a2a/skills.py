@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import attrs
 
-from portico.api import Json
+from portico.api import Json, nearest
 
 from .config import A2aConfig
 
@@ -41,10 +41,14 @@ class Skills:
     Attributes:
         tools: By name, in the card's order.
         left_out: Ids of skills that would have been, had there not been too many of them.
+        idle: Patterns that fit no skill, and the nearest name.
+        lack: Why there is no tool; "" if there is one.
     """
 
     tools: Mapping[str, Skill]
     left_out: tuple[str, ...] = ()
+    idle: tuple[tuple[str, str], ...] = ()
+    lack: str = ""
 
 
 def skills_of(card: Json, config: A2aConfig) -> Skills:
@@ -65,12 +69,28 @@ def skills_of(card: Json, config: A2aConfig) -> Skills:
         for name, skill in zip(names, wanted, strict=True)
     }
     kept = dict(list(found.items())[: config.max_tools])
-    return Skills(kept, tuple(skill.id for name, skill in found.items() if name not in kept))
+    return Skills(
+        kept,
+        tuple(skill.id for name, skill in found.items() if name not in kept),
+        tuple(_idle(every, (*config.skills, *config.exclude))),
+        "" if wanted else f"no_skills (`skills` and `exclude` leave none of {len(every)})",
+    )
+
+
+def _idle(skills: list[Json], patterns: Iterable[str]) -> Iterator[tuple[str, str]]:
+    names = {name for skill in skills for name in _names_of(skill)}
+    for pattern in patterns:
+        if not _fits(names, (pattern,)):
+            yield pattern, nearest(pattern, names)[2:]
 
 
 def _wanted(skill: Json, config: A2aConfig) -> bool:
-    names = [str(skill.get("id", "")), *(f"tag:{tag}" for tag in skill.get("tags", ()))]
+    names = _names_of(skill)
     return _fits(names, config.skills) and not _fits(names, config.exclude)
+
+
+def _names_of(skill: Json) -> list[str]:
+    return [str(skill.get("id", "")), *(f"tag:{tag}" for tag in skill.get("tags", ()))]
 
 
 def _fits(names: Iterable[str], patterns: tuple[str, ...]) -> bool:

@@ -270,10 +270,12 @@ class A2aUpstream(Refreshed):
         self._card, self._skills = card, found.tools
         if kinds:
             self.offer = offer
+            for pattern, hint in found.idle:
+                self._host.log.warning("pattern_fits_nothing", pattern=pattern, hint=hint)
             for ident in found.left_out[:20]:
                 self._host.log.warning("skill_left_out", skill=ident)
             self._host.log.info("upstream_ready", tools=len(offer.tools), binding=card.interface.binding)
-        self._refresher.set(State.READY, "", kinds)
+        self._refresher.set(State.DEGRADED if found.lack else State.READY, found.lack, kinds)
 
     def _why(self, error: Exception) -> tuple[State, str]:
         """How the agent is, after a look that failed."""

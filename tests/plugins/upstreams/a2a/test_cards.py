@@ -286,6 +286,27 @@ async def test_the_card_says_nothing_of_skills_that_are_left_out() -> None:
     assert [skill["id"] for skill in shown["skills"]] == [kept]
 
 
+async def test_files_of_answers_have_a_template_of_their_own_for_each_upstream() -> None:
+    async with agent() as served, running(served.url) as up:
+        [listed] = up.upstream.offer.templates
+    assert listed["uriTemplate"] == "a2a://up/tasks/{taskId}/artifacts/{artifactId}/{part}"
+
+
+async def test_patterns_that_fit_no_skill_are_told_and_so_is_a_choice_of_nothing() -> None:
+    async with agent() as served:
+        kept, other = [skill.id for skill in served.card.skills]
+        async with running(served.url, skills=(kept, f"{kept}x"), exclude=("zz*",)) as up:
+            assert up.upstream.state is State.READY
+            told = [facts for _, event, facts in up.log.lines if event == "pattern_fits_nothing"]
+            assert told == [
+                {"pattern": f"{kept}x", "hint": f"did you mean {kept!r}?"},
+                {"pattern": "zz*", "hint": ""},
+            ]
+        async with running(served.url, exclude=(kept, other)) as up:
+            said = (up.upstream.state, up.upstream.reason)
+            assert said == (State.DEGRADED, "no_skills (`skills` and `exclude` leave none of 2)")
+
+
 async def test_a_card_that_says_nothing_of_its_age_is_asked_for_again_as_configured() -> None:
     async with raw() as server, running(server.origin, refresh_seconds=0.01) as up:
         server.card = {**server.card, "skills": [skill("one"), skill("other")]}
