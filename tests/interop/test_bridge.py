@@ -197,11 +197,15 @@ async def test_pages_of_a_named_origin_may_call_and_others_may_not() -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     origins = ("https://app.example.com", "https://evil.example.com")
     async with bridge("--stdio", SERVER, "--cors", origins[0]) as running, httpx2.AsyncClient() as http:
-        named, other = [
-            await http.post(running.url, json=body, headers={"Origin": origin}) for origin in origins
-        ]
-    assert named.status_code != 403
-    assert other.status_code == 403
+        asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+        asked = [await http.options(running.url, headers={"Origin": origin, **asks}) for origin in origins]
+        called = [await http.post(running.url, json=body, headers={"Origin": origin}) for origin in origins]
+    told = "access-control-allow-origin"
+    assert [answer.headers.get(told) for answer in (*asked, *called)] == [origins[0], None] * 2
+    assert asked[0].status_code == 200
+    assert asked[0].headers["access-control-allow-headers"] == "content-type"
+    assert called[0].status_code != 403
+    assert [asked[1].status_code, called[1].status_code] == [403, 403]
 
 
 # --- the other way round --------------------------------------------------------------------------

@@ -6,17 +6,17 @@ forged headers, body size and body time. Refusals are short constant JSON; they 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico._core.contracts.direct import Admission, Direct
 from portico._core.requests.owners import PROXIED
-from portico._host.http import cors
 from portico._host.http.bodies import Body
 from portico._host.http.limits import Limits
 from portico._host.http.refusals import TOO_LARGE, Refusal, answer, refusal
-from portico._host.http.sites import Hosts, Origins, Proxies
+from portico._host.http.sites import Hosts, Origins, Proxies, is_own
 
 _PASS: Final = 0
 _DROP: Final = 1
@@ -75,6 +75,13 @@ _HEADERS: Final = refusal(431, "too many or too large headers", "fewer or shorte
 _TARGET: Final = refusal(414, "request target too long", "a shorter path and query")
 
 
+_READABLE: Final = (
+    *("A2A-Extensions", "A2A-Version", "ETag", "Link", "Location", "MCP-Protocol-Version", "Mcp-Session-Id"),
+    *("Retry-After", "WWW-Authenticate"),
+)
+"""Headers of answers that pages of other origins may read, besides those that all may."""
+
+
 class Guard:
     """Pure ASGI middleware around the whole application.
 
@@ -102,22 +109,32 @@ class Guard:
         if refusal is not None:
             await (answer(scope, send, refusal) if kind == "http" else _reject(receive, send))
             return
-        origin = cors.other(seen.get(b"origin"), seen[b"host"]) if kind == "http" else None
-        if origin is not None:
-            if cors.is_preflight(scope):
-                await cors.allow(send, origin)
-                return
-            send = cors.readable(send, origin)
+        app = self._for_pages if kind == "http" and _is_elsewhere(seen) else self._app
         length = seen.get(b"content-length")
         if kind == "websocket" or length == b"0":
-            await self._app(self._trimmed(scope, seen), receive, send)
+            await app(self._trimmed(scope, seen), receive, send)
         elif length is None and b"transfer-encoding" not in seen and scope["http_version"] in ("1.1", "1.0"):
-            await self._app(self._trimmed(scope, seen), receive, send)  # no body can come
+            await app(self._trimmed(scope, seen), receive, send)  # no body can come
         elif length is not None and (len(length) > 18 or int(length) > self._limits.body_bytes):
             await answer(scope, send, TOO_LARGE)
         else:
             body = Body(scope, receive, send, self._limits.body_bytes, self._limits.body_seconds)
-            await body.run(self._app, self._trimmed(scope, seen))
+            await body.run(app, self._trimmed(scope, seen))
+
+    @cached_property
+    def _for_pages(self) -> ASGIApp:
+        """The application for pages of other origins, whose browsers ask first and want to be told (CORS)."""
+        from starlette.middleware.cors import CORSMiddleware  # few gateways have such clients
+
+        # Every origin that gets here was judged. Nothing goes by cookies, so none are let along.
+        return CORSMiddleware(
+            self._app,
+            allow_origin_regex=".*",
+            allow_methods=("*",),
+            allow_headers=("*",),
+            allow_private_network=True,
+            expose_headers=_READABLE,
+        )
 
     def admit(self, scope: Scope, handle: Direct) -> Admission | None:
         """Judge the head of a request that `handle` could answer without ASGI; the rules are the same.
@@ -132,7 +149,7 @@ class Guard:
                 refusal = TOO_LARGE
         if refusal is not None:
             return Admission(scope, None, refusal.status, refusal.body)
-        if cors.other(seen.get(b"origin"), seen[b"host"]) is not None:
+        if _is_elsewhere(seen):
             return None
         return Admission(
             self._trimmed(scope, seen),
@@ -217,6 +234,12 @@ class Guard:
         if self._proxies is not None:
             self._proxies.apply(trimmed, scope["headers"])
         return trimmed
+
+
+def _is_elsewhere(seen: dict[bytes, bytes]) -> bool:
+    """Whether it is a page of another origin that calls; it may."""
+    origin = seen.get(b"origin")
+    return origin is not None and not is_own(origin, seen[b"host"])
 
 
 async def _reject(receive: Receive, send: Send) -> None:

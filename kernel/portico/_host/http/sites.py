@@ -90,6 +90,11 @@ class Hosts:
         return "allowed" if self._names is None or self._names.matches(name, port) else "foreign"
 
 
+def is_own(origin: bytes, host: bytes) -> bool:
+    """Whether a page of this origin is one that the gateway served, going by the `Host` it is called with."""
+    return origin.lower() in (b"http://" + host.lower(), b"https://" + host.lower())
+
+
 class Origins:
     """The `Origin` values that are answered besides the gateway's own.
 
@@ -119,7 +124,7 @@ class Origins:
         verdict = self._memory.get(origin)
         if verdict is None:
             verdict = self._memory.keep(origin, self._judge(origin))
-        return verdict or origin.lower() in (b"http://" + host.lower(), b"https://" + host.lower())
+        return verdict or is_own(origin, host)
 
     def _judge(self, origin: bytes) -> bool:
         if self._all:
