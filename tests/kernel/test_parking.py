@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from portico._core.protocol.parking import binding_of
-from portico.api import INVALID_PARAMS, Exchange, Json, Refused, Result, Target
+from portico.api import INVALID_PARAMS, Exchange, Json, Next, Refused, Result, Target
 from portico.testing import make_exchange
 from tests.kernel.doubles import BOB, StubUpstream, World, asking, jumping, offer, settle
 
@@ -213,6 +213,33 @@ async def test_a_second_question_of_one_call_parks_it_again() -> None:
     last = {**retry, "requestState": again["requestState"], "inputResponses": {key: {"n": 2}}}
     result = await world.modern("tools/call", last, capabilities=FORM)
     assert result["answers"] == [{"action": "accept", "content": {}}, {"n": 2}]
+
+
+@jumping
+async def test_who_was_asked_by_a_policy_is_not_asked_by_it_again_when_the_upstream_asks_too() -> None:
+    asks = {"method": "elicitation/create", "params": {"message": "which?"}}
+    wants: Json = {"resultType": "input_required", "inputRequests": {"k": asks}, "requestState": "inner"}
+
+    def act(exchange: Exchange, target: Target) -> Result:
+        answered = "inputResponses" in exchange.params
+        return Result(value={"content": [], "seen": exchange.params} if answered else dict(wants))
+
+    async def confirm(exchange: Exchange, call_next: Next) -> Result:
+        assert (await exchange.client.ask("elicitation/create", {"message": "sure?"}))["action"] == "accept"
+        return await call_next(exchange)
+
+    world = Parked(act, policies=[("confirm", confirm)])
+    _, retry = await world.first()
+    asked = await world.modern("tools/call", retry, capabilities=FORM)
+    ((key, question),) = asked["inputRequests"].items()
+    assert question["params"] == {"message": "which?"}
+    answers = {key: {"action": "accept", "content": {"a": 1}}}
+    retry = {**CALL, "requestState": asked["requestState"], "inputResponses": answers}
+    result = await world.modern("tools/call", retry, capabilities=FORM)
+    assert result["resultType"] == "complete"
+    seen = {name: value for name, value in result["seen"].items() if name != "_meta"}
+    assert seen == {**CALL, "requestState": "inner", "inputResponses": {"k": answers[key]}}
+    assert len(world.up.sent) == 2
 
 
 @jumping

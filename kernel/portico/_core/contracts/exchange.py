@@ -95,6 +95,9 @@ class Exchange:
         target: Where the router sends it; None before routing.
         foreign: The method is another protocol's that its transport and the upstream in `target` both speak:
             it goes there if that upstream is one of the virtual server's, and what comes back is left alone.
+        asked: Whether a modern client was asked something on the way, by a policy or the upstream: the call
+            waits for its retry, and goes on; a question of the upstream's that is a result is asked likewise,
+            for a retry that began anew would be asked everything again.
     """
 
     id: str
@@ -114,6 +117,7 @@ class Exchange:
     scratch: dict[type, Any] = attrs.field(factory=dict)
     target: Target | None = None
     foreign: bool = False
+    asked: bool = False
 
     def derived(self, method: str, params: Json, capabilities: Json, target: Target) -> Exchange:
         """The same exchange with other contents, for upstreams; policies keep seeing the original."""
@@ -135,4 +139,5 @@ class Exchange:
             self.scratch,
             target,
             self.foreign,
+            self.asked,
         )

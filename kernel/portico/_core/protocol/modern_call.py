@@ -98,6 +98,7 @@ class ModernCall(Call):
     async def ask(self, method: str, params: Json) -> Json:
         """Have the client asked by `input_required`; its retry brings the answer."""
         check_ask(self.exchange.capabilities, method, params)
+        self.exchange.asked = True
         # Ids and completion notices of url elicitation are gone from the modern era, as are task requests.
         shown = {k: v for k, v in params.items() if k not in ("elicitationId", "task", "_meta")}
         key = f"ask-{secrets.token_hex(6)}"

@@ -188,7 +188,7 @@ class Router:
                     upstream=target.upstream,
                     request_id=exchange.id,
                 )
-            if exchange.era is Era.MODERN:
+            if exchange.era is Era.MODERN and not exchange.asked:
                 return self._close_state(exchange, target, result)
             if round_number < MAX_ROUNDS:
                 params = await self._ask_all(exchange, result, params, round_number)
@@ -220,7 +220,7 @@ class Router:
         return await upstream.send(exchange, target)
 
     async def _ask_all(self, exchange: Exchange, result: Result, params: Json, round_number: int) -> Json:
-        """Put a modern upstream's questions to a legacy client; gives the params to send next."""
+        """Put a modern upstream's questions to a client that waits; gives the params to send next."""
         asked = _requests_of(exchange, result)
         state = result.value.get("requestState")
         answers: Json = {}
