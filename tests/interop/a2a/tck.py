@@ -157,6 +157,8 @@ def main() -> int:
     legs = arguments.legs.split(",")
     if unknown := set(legs) - set(LEGS):
         parser.error(f"unknown leg: {', '.join(sorted(unknown))}; known: {', '.join(LEGS)}")
+    if "through" in legs and "direct" not in legs:
+        legs.append("direct")  # which it is compared with
     try:
         kit = kit_at(arguments.tck, CACHE)
         with TemporaryDirectory(prefix="portico-tck-") as temporary:
