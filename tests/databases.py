@@ -243,7 +243,8 @@ class MariaDB(Server):
         program = _mariadbd()
         assert program is not None
         flush = "1" if self.durable else "2"  # to the disk, or only out of the process
-        words = [program, "--no-defaults", f"--datadir={self.data}", "--lc-messages-dir=/usr/share/mysql"]
+        words = [program, "--no-defaults", f"--datadir={self.data}", f"--tmpdir={self.home}"]
+        words += ["--lc-messages-dir=/usr/share/mysql"]
         return [*words, f"--innodb-flush-log-at-trx-commit={flush}", "--innodb-buffer-pool-size=16M"]
 
     def _prepare(self, log: IO[bytes]) -> None:
