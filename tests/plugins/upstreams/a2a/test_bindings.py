@@ -15,6 +15,7 @@ from a2a.client.transports.rest import RestTransport
 from a2a.client.transports.tenant_decorator import TenantTransportDecorator
 from a2a.types import AgentCapabilities, AgentCard
 from a2a.utils.errors import (
+    A2AError,
     InternalError,
     InvalidParamsError,
     MethodNotFoundError,
@@ -185,7 +186,7 @@ async def test_the_events_of_a_stream_are_read_one_by_one(kind: type[OverHttp]) 
     assert (await answered(kind, said, "SendStreamingMessage"))[1] == tasks
 
 
-RPC_ERRORS: list[tuple[bytes, type[Exception], str, Any]] = [
+RPC_ERRORS: list[tuple[bytes, type[A2AError], str, Any]] = [
     (rpc_error({"code": -32001, "message": "gone"}), TaskNotFoundError, "gone", None),
     (rpc_error({"code": -32001, "message": "gone"}, "404 Not Found"), TaskNotFoundError, "gone", None),
     (rpc_error({"code": -32001}), TaskNotFoundError, "Task not found", None),
@@ -214,19 +215,25 @@ RPC_ERRORS: list[tuple[bytes, type[Exception], str, Any]] = [
 ]
 
 
+async def failed(binding: type[OverHttp], said: bytes, name: str, kind: type[A2AError]) -> A2AError:
+    """The error, of exactly that kind, that an answer is."""
+    with pytest.raises(kind) as found:
+        await answered(binding, said, name)
+    assert type(found.value) is kind
+    return found.value
+
+
 @pytest.mark.parametrize(("said", "kind", "message", "data"), RPC_ERRORS)
 async def test_an_error_of_json_rpc_is_one_of_a2a(
-    said: bytes, kind: type[Exception], message: str, data: Any
+    said: bytes, kind: type[A2AError], message: str, data: Any
 ) -> None:
     for name in ("SendMessage", "SendStreamingMessage"):
-        with pytest.raises(kind) as found:
-            await answered(JsonRpc, said, name)
-        assert type(found.value) is kind
-        assert (found.value.message, found.value.data) == (message, data)  # type: ignore[attr-defined]
-        assert found.value.__cause__ is None
+        error = await failed(JsonRpc, said, name, kind)
+        assert (error.message, error.data) == (message, data)
+        assert error.__cause__ is None
 
 
-REST_ERRORS: list[tuple[bytes, type[Exception], str, Any]] = [
+REST_ERRORS: list[tuple[bytes, type[A2AError], str, Any]] = [
     (
         rest_error("404 Not Found", "TASK_NOT_FOUND", message="gone"),
         TaskNotFoundError,
@@ -244,15 +251,13 @@ REST_ERRORS: list[tuple[bytes, type[Exception], str, Any]] = [
 
 @pytest.mark.parametrize(("said", "kind", "message", "data"), REST_ERRORS)
 async def test_an_error_of_http_json_is_one_of_a2a(
-    said: bytes, kind: type[Exception], message: str, data: Any
+    said: bytes, kind: type[A2AError], message: str, data: Any
 ) -> None:
     for name in ("SendMessage", "SendStreamingMessage"):
-        with pytest.raises(kind) as found:
-            await answered(HttpJson, said, name)
-        assert type(found.value) is kind
-        assert (found.value.message, found.value.data) == (message, data)  # type: ignore[attr-defined]
-        assert isinstance(found.value.__cause__, BadStatus)
-        assert said.startswith(f"HTTP/1.1 {found.value.__cause__.status} ".encode())
+        error = await failed(HttpJson, said, name, kind)
+        assert (error.message, error.data) == (message, data)
+        assert isinstance(error.__cause__, BadStatus)
+        assert said.startswith(f"HTTP/1.1 {error.__cause__.status} ".encode())
 
 
 @pytest.mark.parametrize("kind", [JsonRpc, HttpJson])
